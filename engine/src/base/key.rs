@@ -1,0 +1,200 @@
+//! Keys: hashed once to a slot, owned by one worker, ordered by a canonical text.
+//!
+//! ```text
+//! key bytes ── hash (64 bits) ── slot (12 bits of it) ── worker (slots in equal ranges)
+//! ```
+//! The hash function and the number of slots are part of the format of saved state.
+
+use crate::base::record::Record;
+use crate::{Dictionary, Symbol, Timestamp};
+
+/// The number of slots that the keys of an operator fall into.
+pub const SLOTS: usize = 4096;
+
+/// A share of the keys of an operator, in range `0 .. SLOTS`: the unit of saved state.
+pub type Slot = u16;
+
+/// The first 16 bytes of a key's canonical text, as a number that orders as the text does.
+///
+/// Rows of one window leave in this order; keys that share 16 bytes follow their hash.
+///
+/// ```
+/// use pelton::{CanonicalKey, Dictionary, Key};
+///
+/// let symbols = Dictionary::default();
+/// let small = CanonicalKey::of(&-5i32, &symbols);
+/// let large = CanonicalKey::of(&7i32, &symbols);
+/// assert!(small.value() < large.value());
+/// ```
+#[derive(Debug, Clone, Copy, Default)]
+pub struct CanonicalKey {
+    bytes: [u8; 16],
+    len: usize,
+}
+
+impl CanonicalKey {
+    /// The canonical text of `key`.
+    pub fn of<K: Key>(key: &K, symbols: &Dictionary) -> Self {
+        let mut canonical = Self::default();
+        key.canonical(symbols, &mut canonical);
+        canonical
+    }
+
+    /// Appends bytes; those that no longer fit are dropped.
+    #[inline]
+    pub fn push(&mut self, bytes: &[u8]) {
+        let take = bytes.len().min(self.bytes.len() - self.len);
+        self.bytes[self.len..self.len + take].copy_from_slice(&bytes[..take]);
+        self.len += take;
+    }
+
+    /// The text as a number, most significant byte first.
+    pub fn value(&self) -> u128 {
+        u128::from_be_bytes(self.bytes)
+    }
+}
+
+/// A value that a stream can be keyed by: compared by its bytes, hashed once.
+///
+/// Integers, [`Symbol`], [`Timestamp`] and `[u8; N]` are keys; a struct of them is one by derive.
+/// Floats are not: NaN and -0.0 would make equal keys differ.
+/// ```compile_fail
+/// fn key<K: pelton::Key>(_: K) {}
+/// key(1.5f64);
+/// ```
+/// ```
+/// use pelton::{Key, Record, Symbol};
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, Record, Key)]
+/// #[repr(C)]
+/// struct Listing { symbol: Symbol, venue: u32 }
+/// ```
+pub trait Key: Record + Eq {
+    /// Appends the key's text to `out`, such that texts order as keys should.
+    fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey);
+}
+
+macro_rules! integer_keys {
+    ($($type:ty: $unsigned:ty, $flip:expr;)*) => {$(
+        impl Key for $type {
+            #[inline]
+            fn canonical(&self, _: &Dictionary, out: &mut CanonicalKey) {
+                out.push(&((*self as $unsigned) ^ $flip).to_be_bytes());
+            }
+        }
+    )*};
+}
+
+integer_keys! {
+    u8: u8, 0;
+    u16: u16, 0;
+    u32: u32, 0;
+    u64: u64, 0;
+    u128: u128, 0;
+    i8: u8, 1 << 7;
+    i16: u16, 1 << 15;
+    i32: u32, 1 << 31;
+    i64: u64, 1 << 63;
+    i128: u128, 1 << 127;
+}
+
+impl Key for Timestamp {
+    fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey) {
+        self.as_nanos().canonical(symbols, out);
+    }
+}
+
+impl<const N: usize> Key for [u8; N] {
+    fn canonical(&self, _: &Dictionary, out: &mut CanonicalKey) {
+        out.push(self);
+    }
+}
+
+impl Key for Symbol {
+    fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey) {
+        match symbols.text(*self) {
+            Some(text) => {
+                out.push(text.as_bytes());
+                // Ends the text, so that a following field of the key starts after it.
+                out.push(&[0]);
+            }
+            None => {
+                out.push(&[0xff]);
+                out.push(&self.id().to_be_bytes());
+            }
+        }
+    }
+}
+
+const MULTIPLIERS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
+
+/// The key's hash: folded multiplication of 8 bytes at a time, as in wyhash.
+///
+/// ```
+/// assert_eq!(pelton::hash_key(&7u32), pelton::hash_key(&7u32));
+/// assert_ne!(pelton::hash_key(&7u32), pelton::hash_key(&8u32));
+/// ```
+#[inline(always)]
+pub fn hash_key<K: Key>(key: &K) -> u64 {
+    let bytes = bytemuck::bytes_of(key);
+    let mut hash = bytes.len() as u64;
+    let mut words = bytes.chunks_exact(8);
+    for word in &mut words {
+        let word = u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);
+        hash = fold(hash ^ word ^ MULTIPLIERS[0], MULTIPLIERS[1]);
+    }
+    let rest = words.remainder();
+    if !rest.is_empty() {
+        let mut word = [0; 8];
+        word[..rest.len()].copy_from_slice(rest);
+        hash = fold(hash ^ u64::from_le_bytes(word) ^ MULTIPLIERS[0], MULTIPLIERS[1]);
+    }
+    hash
+}
+
+#[inline(always)]
+fn fold(a: u64, b: u64) -> u64 {
+    let product = u128::from(a) * u128::from(b);
+    (product as u64) ^ ((product >> 64) as u64)
+}
+
+/// The slot of a key with this hash. Its bits are not those that tables index by.
+#[inline(always)]
+pub fn slot_of(hash: u64) -> Slot {
+    ((hash >> 32) as usize % SLOTS) as Slot
+}
+
+/// The worker that owns `slot` among `workers`: equal ranges of slots.
+#[inline(always)]
+pub fn worker_of(slot: Slot, workers: usize) -> usize {
+    usize::from(slot) * workers / SLOTS
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_spread_evenly_over_slots_and_workers() {
+        for stride in [1u64, 8, 1 << 20, 1 << 40] {
+            for workers in [2, 3, 8] {
+                let mut counts = vec![0usize; workers];
+                for i in 0..64_000u64 {
+                    counts[worker_of(slot_of(hash_key(&(i.wrapping_mul(stride)))), workers)] += 1;
+                }
+                let fair = 64_000 / workers;
+                assert!(counts.iter().all(|&count| count.abs_diff(fair) < fair / 5), "{stride} {counts:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn canonical_text_orders_symbols_by_text_and_not_by_id() {
+        let symbols = Dictionary::default();
+        let late = symbols.intern("ZZZ").unwrap();
+        let early = symbols.intern("AA").unwrap();
+        let prefix = symbols.intern("A").unwrap();
+        let order = |symbol: Symbol| CanonicalKey::of(&symbol, &symbols).value();
+        assert!(order(prefix) < order(early) && order(early) < order(late));
+    }
+}

@@ -1,0 +1,4 @@
+//! What runs: sources, tasks, workers, sinks.
+
+pub mod sink;
+pub mod source;

@@ -1,0 +1,195 @@
+//! Where events come from: blocks that can be read by any worker, or a feed that one worker polls.
+
+use crate::{BoxError, Event, Timestamp};
+use std::sync::Arc;
+
+/// What is known of a block of events before it is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BlockSummary {
+    /// The number of events, at least 1.
+    pub count: u32,
+    /// The smallest event time in the block.
+    pub min: Timestamp,
+    /// The largest event time in the block.
+    pub max: Timestamp,
+}
+
+impl BlockSummary {
+    /// The summary of `events`, or `None` where there are none.
+    ///
+    /// ```
+    /// use pelton::{BlockSummary, Event, Timestamp};
+    ///
+    /// #[derive(Clone, Copy, Event)]
+    /// #[repr(C)]
+    /// struct Tick { #[event(time)] time_ns: i64 }
+    ///
+    /// let summary = BlockSummary::of(&[Tick { time_ns: 5 }, Tick { time_ns: 3 }]).unwrap();
+    /// assert_eq!((summary.count, summary.min), (2, Timestamp::from_nanos(3)));
+    /// ```
+    pub fn of<T: Event>(events: &[T]) -> Option<Self> {
+        let first = events.first()?.time();
+        let (min, max) = events.iter().fold((first, first), |(min, max), event| {
+            let time = event.time();
+            (min.min(time), max.max(time))
+        });
+        Some(Self { count: u32::try_from(events.len()).ok()?, min, max })
+    }
+}
+
+/// A bounded source, cut into blocks with an index: a capture file, a vector.
+///
+/// Block `i` of the source is read by exactly one worker, whole, and in the order of `i` on each
+/// worker. Summaries are trusted for order only as far as they are true: a block whose events do
+/// not fit its summary ends the job with an error.
+pub trait BlockSource<T: Event>: Send + Sync + 'static {
+    /// The blocks, in the source's order.
+    fn blocks(&self) -> &[BlockSummary];
+
+    /// The texts of the symbols in the events, by id. The engine maps them into the job's dictionary.
+    fn symbols(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// A reader for one worker.
+    ///
+    /// # Errors
+    /// When the source cannot be opened.
+    fn reader(&self) -> Result<Box<dyn BlockReader<T>>, BoxError>;
+}
+
+/// One worker's view of a [`BlockSource`].
+pub trait BlockReader<T: Event>: 'static {
+    /// The events of a block, checked. They stay where they are until the next call.
+    ///
+    /// # Errors
+    /// When the block cannot be read or is damaged.
+    fn read(&mut self, block: usize) -> Result<&[T], BoxError>;
+}
+
+/// What a poll of a [`Feed`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Polled {
+    /// Some events were appended.
+    Ready,
+    /// Nothing now, perhaps later.
+    Pending,
+    /// Nothing now and never again.
+    End,
+}
+
+/// An ordered source whose end is not known: a socket, a channel, a file of text.
+///
+/// It is polled by one worker and must not block.
+pub trait Feed<T: Event>: Send + 'static {
+    /// Appends at most `room` events to `out`.
+    ///
+    /// # Errors
+    /// When the feed is broken; the job ends with the error.
+    fn poll(&mut self, room: usize, out: &mut Vec<T>) -> Result<Polled, BoxError>;
+
+    /// The texts of the symbols in the events, by id, as known before the first poll.
+    fn symbols(&self) -> Vec<Arc<str>> {
+        Vec::new()
+    }
+
+    /// Input that could not become an event so far; part of the report.
+    fn rejected(&self) -> u64 {
+        0
+    }
+}
+
+/// A source as it is given to a job.
+pub struct Source<T> {
+    pub(crate) kind: SourceKind<T>,
+    pub(crate) speed: Option<f64>,
+}
+
+pub(crate) enum SourceKind<T> {
+    Blocks(Arc<dyn BlockSource<T>>),
+    Feed(Box<dyn Feed<T>>),
+}
+
+impl<T: Event> Source<T> {
+    /// A source of indexed blocks.
+    pub fn blocks(source: impl BlockSource<T>) -> Self {
+        Self { kind: SourceKind::Blocks(Arc::new(source)), speed: None }
+    }
+
+    /// A source that is polled.
+    pub fn feed(feed: impl Feed<T>) -> Self {
+        Self { kind: SourceKind::Feed(Box::new(feed)), speed: None }
+    }
+
+    /// Releases events no faster than `times` their recorded speed, by event time. Without it, as
+    /// fast as possible. It changes when results come, never what they are.
+    pub fn speed(mut self, times: f64) -> Self {
+        self.speed = Some(times);
+        self
+    }
+}
+
+/// Events in memory, in blocks of a given size.
+///
+/// ```
+/// use pelton::{BlockSource, Event, VecSource};
+///
+/// #[derive(Clone, Copy, Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let ticks = (0..10).map(|time_ns| Tick { time_ns }).collect();
+/// assert_eq!(VecSource::new(ticks, 4).blocks().len(), 3);
+/// ```
+pub struct VecSource<T> {
+    events: Arc<Vec<T>>,
+    block_events: usize,
+    blocks: Vec<BlockSummary>,
+    symbols: Vec<Arc<str>>,
+}
+
+impl<T: Event> VecSource<T> {
+    /// A source of `events` in blocks of `block_events`, at least 1.
+    pub fn new(events: Vec<T>, block_events: usize) -> Self {
+        let block_events = block_events.max(1);
+        let blocks = events.chunks(block_events).filter_map(BlockSummary::of).collect();
+        Self { events: Arc::new(events), block_events, blocks, symbols: Vec::new() }
+    }
+
+    /// Names the symbols in the events, by id.
+    pub fn with_symbols<S: AsRef<str>>(mut self, symbols: impl IntoIterator<Item = S>) -> Self {
+        self.symbols = symbols.into_iter().map(|text| text.as_ref().into()).collect();
+        self
+    }
+}
+
+impl<T: Event> BlockSource<T> for VecSource<T> {
+    fn blocks(&self) -> &[BlockSummary] {
+        &self.blocks
+    }
+
+    fn symbols(&self) -> Vec<Arc<str>> {
+        self.symbols.clone()
+    }
+
+    fn reader(&self) -> Result<Box<dyn BlockReader<T>>, BoxError> {
+        Ok(Box::new(VecReader { events: self.events.clone(), block_events: self.block_events }))
+    }
+}
+
+struct VecReader<T> {
+    events: Arc<Vec<T>>,
+    block_events: usize,
+}
+
+impl<T: Event> BlockReader<T> for VecReader<T> {
+    fn read(&mut self, block: usize) -> Result<&[T], BoxError> {
+        self.events.chunks(self.block_events).nth(block).ok_or_else(|| format!("there is no block {block}").into())
+    }
+}
+
+impl<T: Event> From<VecSource<T>> for Source<T> {
+    fn from(source: VecSource<T>) -> Self {
+        Self::blocks(source)
+    }
+}
