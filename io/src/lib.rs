@@ -1,1 +1,7 @@
-//! Placeholder while the workspace is laid out.
+//! What moves events in and out of `pelton`: captures, codecs, sources and sinks.
+
+#![deny(unsafe_code)]
+
+pub mod events;
+
+pub use events::Trade;
