@@ -60,11 +60,16 @@ pub trait BlockSource<T: Event>: Send + Sync + 'static {
 
 /// One worker's view of a [`BlockSource`].
 pub trait BlockReader<T: Event>: 'static {
-    /// The events of a block, checked. They stay where they are until the next call.
+    /// Makes `block` the current one, checked for damage. Blocks come in growing order.
+    ///
+    /// The engine itself compares the events with the block's summary while it reads them.
     ///
     /// # Errors
     /// When the block cannot be read or is damaged.
-    fn read(&mut self, block: usize) -> Result<&[T], BoxError>;
+    fn load(&mut self, block: usize) -> Result<(), BoxError>;
+
+    /// The events of the current block; none before the first [`BlockReader::load`].
+    fn events(&self) -> &[T];
 }
 
 /// What a poll of a [`Feed`] found.
@@ -173,18 +178,28 @@ impl<T: Event> BlockSource<T> for VecSource<T> {
     }
 
     fn reader(&self) -> Result<Box<dyn BlockReader<T>>, BoxError> {
-        Ok(Box::new(VecReader { events: self.events.clone(), block_events: self.block_events }))
+        Ok(Box::new(VecReader { events: self.events.clone(), block_events: self.block_events, current: 0..0 }))
     }
 }
 
 struct VecReader<T> {
     events: Arc<Vec<T>>,
     block_events: usize,
+    current: std::ops::Range<usize>,
 }
 
 impl<T: Event> BlockReader<T> for VecReader<T> {
-    fn read(&mut self, block: usize) -> Result<&[T], BoxError> {
-        self.events.chunks(self.block_events).nth(block).ok_or_else(|| format!("there is no block {block}").into())
+    fn load(&mut self, block: usize) -> Result<(), BoxError> {
+        let start = block * self.block_events;
+        if start >= self.events.len() {
+            return Err(format!("there is no block {block}").into());
+        }
+        self.current = start..(start + self.block_events).min(self.events.len());
+        Ok(())
+    }
+
+    fn events(&self) -> &[T] {
+        &self.events[self.current.clone()]
     }
 }
 
