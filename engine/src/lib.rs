@@ -5,6 +5,8 @@
 extern crate self as pelton;
 
 mod base;
+#[doc(hidden)]
+pub mod ring;
 mod runtime;
 
 pub use base::clock::{Clock, ManualClock, SystemClock};

@@ -1,0 +1,148 @@
+//! The memory of a ring: columns of cells that two threads reach, each cell owned by one at a time.
+//!
+//! No method forms `&mut` over a cell, and none checks who owns it: that is the protocol's part.
+//! Without loom a column is one zeroed allocation and access is a copy; under loom every cell is
+//! checked by itself.
+
+use crate::base::sync::UnsafeCell;
+use bytemuck::Pod;
+use std::mem::MaybeUninit;
+
+/// A column of plain values. Its cells start as zeros, so each holds a valid value at any time.
+pub(super) struct Column<T>(Box<[UnsafeCell<T>]>);
+
+impl<T: Pod> Column<T> {
+    /// A column of `len` cells; a large one takes no memory until it is written.
+    #[cfg(not(loom))]
+    pub(super) fn zeroed(len: usize) -> Self {
+        let values: Box<[T]> = bytemuck::allocation::zeroed_slice_box(len);
+        // SAFETY: the cell is transparent over `T`, so it is the same allocation with the same
+        // layout, owned once. Test: every test of the ring.
+        Self(unsafe { Box::from_raw(Box::into_raw(values) as *mut [UnsafeCell<T>]) })
+    }
+
+    #[cfg(loom)]
+    pub(super) fn zeroed(len: usize) -> Self {
+        Self((0..len).map(|_| UnsafeCell::new(T::zeroed())).collect())
+    }
+
+    #[inline(always)]
+    pub(super) fn cells(&self) -> Cells<'_, T> {
+        Cells(&self.0)
+    }
+}
+
+/// A column as its pointer and length, so that a loop over it keeps both in registers.
+pub(super) struct Cells<'a, T>(&'a [UnsafeCell<T>]);
+
+impl<T> Clone for Cells<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Cells<'_, T> {}
+
+impl<'a, T: Pod> Cells<'a, T> {
+    /// Writes one cell.
+    ///
+    /// # Safety
+    /// `index` is in the column, and no other thread reaches that cell during the call.
+    #[inline(always)]
+    pub(super) unsafe fn write(self, index: usize, value: T) {
+        debug_assert!(index < self.0.len());
+        // SAFETY: the caller says that the index is inside.
+        let cell = unsafe { self.0.get_unchecked(index) };
+        cell.with_mut(|slot| {
+            // SAFETY: the cell is live, aligned, and by the caller's word nobody else's now.
+            unsafe { slot.write(value) }
+        });
+    }
+
+    /// Writes `values` to the cells from `index` on.
+    ///
+    /// # Safety
+    /// The cells are in the column, and no other thread reaches them during the call.
+    #[inline(always)]
+    pub(super) unsafe fn copy_in(self, index: usize, values: &[T]) {
+        debug_assert!(index <= self.0.len() && values.len() <= self.0.len() - index);
+        #[cfg(not(loom))]
+        // SAFETY: the pointer comes from the whole column, whose cells are transparent over `T` and
+        // may be written through a shared reference; the range is inside and nobody else's by the
+        // caller's word, which includes any reader's slice, so `values` cannot overlap it.
+        unsafe {
+            let start = self.0.as_ptr().cast::<T>().cast_mut().add(index);
+            std::ptr::copy_nonoverlapping(values.as_ptr(), start, values.len());
+        }
+        #[cfg(loom)]
+        for (offset, &value) in values.iter().enumerate() {
+            // SAFETY: as the caller says.
+            unsafe { self.write(index + offset, value) }
+        }
+    }
+
+    /// The values of `len` cells from `index` on.
+    ///
+    /// # Safety
+    /// The cells are in the column, and no thread writes them during `'a`.
+    #[cfg(not(loom))]
+    #[inline(always)]
+    pub(super) unsafe fn slice(self, index: usize, len: usize) -> &'a [T] {
+        debug_assert!(index <= self.0.len() && len <= self.0.len() - index);
+        // SAFETY: the range is inside one allocation and holds values; nobody writes it for `'a` by
+        // the caller's word.
+        unsafe { std::slice::from_raw_parts(self.0.as_ptr().cast::<T>().add(index), len) }
+    }
+
+    /// Copies `len` cells from `index` on to `out`, as far as loom is concerned a read of each.
+    ///
+    /// # Safety
+    /// As for `slice`.
+    #[cfg(loom)]
+    pub(super) unsafe fn copy_out(self, index: usize, len: usize, out: &mut Vec<T>) {
+        for cell in &self.0[index..index + len] {
+            // SAFETY: the cell is live and holds a value; loom checks that nobody writes it.
+            out.push(cell.with(|slot| unsafe { slot.read() }));
+        }
+    }
+}
+
+/// The cells of the control marks: each a position and a mark.
+pub(super) struct MarkCells<M>(Box<[MarkCell<M>]>);
+
+type MarkCell<M> = UnsafeCell<MaybeUninit<(usize, M)>>;
+
+impl<M: Copy> MarkCells<M> {
+    pub(super) fn new(len: usize) -> Self {
+        Self((0..len).map(|_| UnsafeCell::new(MaybeUninit::uninit())).collect())
+    }
+
+    #[inline(always)]
+    pub(super) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// Writes one cell.
+    ///
+    /// # Safety
+    /// No other thread reaches that cell during the call.
+    #[inline]
+    pub(super) unsafe fn write(&self, index: usize, position: usize, mark: M) {
+        self.0[index].with_mut(|slot| {
+            // SAFETY: the cell is live, aligned, and by the caller's word nobody else's now.
+            unsafe { slot.write(MaybeUninit::new((position, mark))) }
+        });
+    }
+
+    /// Reads one cell.
+    ///
+    /// # Safety
+    /// The cell was written, which happened before the call, and no thread writes it during the call.
+    #[inline]
+    pub(super) unsafe fn read(&self, index: usize) -> (usize, M) {
+        self.0[index].with(|slot| {
+            // SAFETY: the cell holds a mark and is not being written, by the caller's word.
+            unsafe { slot.read().assume_init() }
+        })
+    }
+}
