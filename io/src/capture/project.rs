@@ -1,0 +1,158 @@
+//! Projections: events of one type, taken field by field from records of another layout.
+//!
+//! Which fields can be taken is settled when the projection is made: integers and times from
+//! integers and times, floats from narrower floats, text from shorter text, anything from its own
+//! kind. A value that does not fit a narrower integer is an error when it is met.
+
+use super::error::CaptureError;
+use super::reader::Capture;
+use pelton::{Field, FieldKind, Record};
+
+/// How the fields of an event are filled from a record of a capture.
+#[derive(Debug)]
+pub(super) struct Projection {
+    columns: Vec<Column>,
+    record_size: usize,
+    /// Whether the event's time is the record's, so that the index holds for it.
+    pub(super) same_time: bool,
+}
+
+#[derive(Debug)]
+struct Column {
+    from: usize,
+    from_kind: FieldKind,
+    from_name: String,
+    to: usize,
+    to_kind: FieldKind,
+    how: How,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum How {
+    /// So many bytes as they are; the rest of the field stays zero.
+    Copy(usize),
+    Integer,
+    WidenFloat,
+}
+
+impl Projection {
+    /// Every field of `U` is taken from the field that `map` names, or else from the one of its name.
+    pub(super) fn new<U: Record>(capture: &Capture, map: &[(&str, &str)]) -> Result<Self, CaptureError> {
+        let (to, from) = (U::layout(), capture.layout());
+        let error = |to: &str, from: &str, reason: String| CaptureError::Projection {
+            path: capture.path().to_owned(),
+            to: to.to_owned(),
+            from: from.to_owned(),
+            reason,
+        };
+        if let Some((to, from)) = map.iter().find(|(name, _)| to.fields().iter().all(|field| field.name != *name)) {
+            return Err(error(to, from, "the event has no such field".into()));
+        }
+        let mut columns = Vec::new();
+        let mut same_time = false;
+        for target in to.fields() {
+            let name = map.iter().find(|(to, _)| *to == target.name).map_or(&*target.name, |(_, from)| from);
+            let Some(source) = from.fields().iter().find(|field| field.name == name) else {
+                return Err(error(&target.name, name, format!("the file has only: {}", from.schema())));
+            };
+            let how = conversion(source, target).map_err(|reason| error(&target.name, name, reason))?;
+            same_time |= target.time && source.time;
+            columns.push(Column {
+                from: source.offset,
+                from_kind: source.kind,
+                from_name: source.name.to_string(),
+                to: target.offset,
+                to_kind: target.kind,
+                how,
+            });
+        }
+        Ok(Self { columns, record_size: from.size(), same_time })
+    }
+
+    /// Fills `events` from as many whole records.
+    pub(super) fn apply<U: Record>(
+        &self,
+        capture: &Capture,
+        block: usize,
+        records: &[u8],
+        events: &mut Vec<U>,
+    ) -> Result<(), CaptureError> {
+        events.clear();
+        events.resize(records.len() / self.record_size, bytemuck::Zeroable::zeroed());
+        let bytes: &mut [u8] = bytemuck::cast_slice_mut(events);
+        for column in &self.columns {
+            let rows = records.chunks_exact(self.record_size).zip(bytes.chunks_exact_mut(size_of::<U>()));
+            for (event, (record, out)) in rows.enumerate() {
+                let (from, to) = (&record[column.from..], &mut out[column.to..]);
+                match column.how {
+                    How::Copy(bytes) => to[..bytes].copy_from_slice(&from[..bytes]),
+                    How::WidenFloat => {
+                        let value = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
+                        to[..8].copy_from_slice(&f64::from(value).to_le_bytes());
+                    }
+                    How::Integer => {
+                        let value = read_integer(from, column.from_kind);
+                        if !fits(value, column.to_kind) {
+                            return Err(CaptureError::OutOfRange {
+                                path: capture.path().to_owned(),
+                                block,
+                                event,
+                                field: column.from_name.clone(),
+                                value,
+                                kind: column.to_kind,
+                            });
+                        }
+                        let size = column.to_kind.size();
+                        to[..size].copy_from_slice(&value.to_le_bytes()[..size]);
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Integers whose values an `i128` holds.
+fn is_integer(kind: FieldKind) -> bool {
+    use FieldKind::{I8, I16, I32, I64, I128, Timestamp, U8, U16, U32, U64};
+    matches!(kind, I8 | I16 | I32 | I64 | I128 | U8 | U16 | U32 | U64 | Timestamp)
+}
+
+fn conversion(from: &Field, to: &Field) -> Result<How, String> {
+    match (from.kind, to.kind) {
+        (from, to) if from == to => Ok(How::Copy(to.size())),
+        (FieldKind::Text(from), FieldKind::Text(to)) if from <= to => Ok(How::Copy(from as usize)),
+        (FieldKind::F32, FieldKind::F64) => Ok(How::WidenFloat),
+        (from, to) if is_integer(from) && is_integer(to) => Ok(How::Integer),
+        (from, to) => Err(format!("{from} does not become {to} without loss")),
+    }
+}
+
+fn read_integer(bytes: &[u8], kind: FieldKind) -> i128 {
+    let size = kind.size();
+    let mut wide = [0; 16];
+    wide[..size].copy_from_slice(&bytes[..size]);
+    let unsigned = i128::from_le_bytes(wide);
+    match kind {
+        FieldKind::U8 | FieldKind::U16 | FieldKind::U32 | FieldKind::U64 => unsigned,
+        _ => {
+            // Moved to the top and back, so that the sign fills the bits above.
+            let shift = 128 - 8 * size as u32;
+            (unsigned << shift) >> shift
+        }
+    }
+}
+
+fn fits(value: i128, kind: FieldKind) -> bool {
+    match kind {
+        FieldKind::I8 => i8::try_from(value).is_ok(),
+        FieldKind::U8 => u8::try_from(value).is_ok(),
+        FieldKind::I16 => i16::try_from(value).is_ok(),
+        FieldKind::U16 => u16::try_from(value).is_ok(),
+        FieldKind::I32 => i32::try_from(value).is_ok(),
+        FieldKind::U32 => u32::try_from(value).is_ok(),
+        FieldKind::I64 | FieldKind::Timestamp => i64::try_from(value).is_ok(),
+        FieldKind::U64 => u64::try_from(value).is_ok(),
+        _ => true,
+    }
+}

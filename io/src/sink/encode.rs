@@ -1,0 +1,335 @@
+//! Rows as text, by a layout that is known at run time: the one place where this is done.
+//!
+//! | kind              | CSV                                | JSON                   |
+//! |-------------------|------------------------------------|------------------------|
+//! | integers, times   | digits; times in nanoseconds       | the same, as a number  |
+//! | floats            | `decimals` digits, or the shortest | the same, as a number  |
+//! | NaN, infinities   | `NaN`, `inf`, `-inf`               | `null`                 |
+//! | symbols           | their text, `#7` where unknown     | the same, as a string  |
+//! | inline text       | up to the first zero byte          | the same, as a string  |
+//!
+//! Text is quoted where the format asks for it; bytes that are no UTF-8 become U+FFFD.
+
+use super::number::{put_decimals, put_f32, put_f64, put_i64, put_i128, put_u64, put_u128};
+use pelton::{Dictionary, FieldKind, Layout, Symbol};
+use std::io::Write;
+use std::sync::Arc;
+
+/// How rows are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// Comma-separated values after RFC 4180, lines ending in a line feed.
+    Csv,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Turns records of one layout into lines of text.
+///
+/// ```
+/// use pelton::Record;
+/// use pelton_io::{Trade, sink::{Format, RowEncoder}};
+///
+/// let mut encoder = RowEncoder::new(&Trade::layout(), Format::Csv);
+/// let mut out = Vec::new();
+/// encoder.header(&mut out);
+/// encoder.row(&[0; 32], &mut out);
+/// assert_eq!(out, b"time_ns,price,size,symbol,condition,venue,suspicious,kind\n0,0,0,#0,0,,0,0\n");
+/// ```
+#[derive(Debug)]
+pub struct RowEncoder {
+    format: Format,
+    columns: Vec<Column>,
+    header: Vec<u8>,
+    /// What ends a row.
+    end: &'static [u8],
+    symbols: Texts,
+}
+
+#[derive(Debug)]
+struct Column {
+    kind: FieldKind,
+    offset: usize,
+    decimals: Option<u8>,
+    /// What stands before the value: a comma, a name.
+    lead: Box<[u8]>,
+}
+
+impl RowEncoder {
+    /// An encoder for rows of `layout`. Symbols are unknown until [`RowEncoder::set_symbols`].
+    pub fn new(layout: &Layout, format: Format) -> Self {
+        let mut header = Vec::new();
+        let mut columns = Vec::new();
+        for (i, field) in layout.fields().iter().enumerate() {
+            let mut lead = Vec::new();
+            match format {
+                Format::Csv => {
+                    if i > 0 {
+                        lead.push(b',');
+                        header.push(b',');
+                    }
+                    put_csv(&mut header, field.name.as_bytes());
+                }
+                Format::Json => {
+                    lead.push(if i > 0 { b',' } else { b'{' });
+                    put_json(&mut lead, field.name.as_bytes());
+                    lead.push(b':');
+                }
+            }
+            let (kind, offset, decimals) = (field.kind, field.offset, field.decimals);
+            columns.push(Column { kind, offset, decimals, lead: lead.into() });
+        }
+        let end: &[u8] = match format {
+            Format::Csv => {
+                header.push(b'\n');
+                b"\n"
+            }
+            Format::Json => b"}\n",
+        };
+        Self { format, columns, header, end, symbols: Texts::default() }
+    }
+
+    /// Where symbols get their texts from.
+    pub fn set_symbols(&mut self, symbols: Arc<Dictionary>) {
+        self.symbols = Texts { dictionary: Some(symbols), cache: Vec::new() };
+    }
+
+    /// Appends the line before the first row: the fields' names in CSV, nothing in JSON.
+    pub fn header(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.header);
+    }
+
+    /// Appends the line of one record.
+    ///
+    /// # Panics
+    /// When `record` is shorter than the layout's records.
+    #[inline]
+    pub fn row(&mut self, record: &[u8], out: &mut Vec<u8>) {
+        let start = out.len();
+        for column in &self.columns {
+            out.extend_from_slice(&column.lead);
+            let bytes = &record[column.offset..column.offset + column.kind.size()];
+            put_value(column, bytes, self.format, &mut self.symbols, out);
+        }
+        // A row of one empty text would be an empty line, which readers skip.
+        if out.len() == start {
+            out.extend_from_slice(b"\"\"");
+        }
+        out.extend_from_slice(self.end);
+    }
+}
+
+#[inline]
+fn put_value(column: &Column, bytes: &[u8], format: Format, symbols: &mut Texts, out: &mut Vec<u8>) {
+    match column.kind {
+        FieldKind::I64 | FieldKind::Timestamp => put_i64(out, i64::from_le_bytes(take(bytes))),
+        FieldKind::U64 => put_u64(out, u64::from_le_bytes(take(bytes))),
+        FieldKind::I32 => put_i64(out, i32::from_le_bytes(take(bytes)).into()),
+        FieldKind::U32 => put_u64(out, u32::from_le_bytes(take(bytes)).into()),
+        FieldKind::I16 => put_i64(out, i16::from_le_bytes(take(bytes)).into()),
+        FieldKind::U16 => put_u64(out, u16::from_le_bytes(take(bytes)).into()),
+        FieldKind::I8 => put_i64(out, i8::from_le_bytes(take(bytes)).into()),
+        FieldKind::U8 => put_u64(out, u8::from_le_bytes(take(bytes)).into()),
+        FieldKind::I128 => put_i128(out, i128::from_le_bytes(take(bytes))),
+        FieldKind::U128 => put_u128(out, u128::from_le_bytes(take(bytes))),
+        FieldKind::F64 => put_float(out, f64::from_le_bytes(take(bytes)), column.decimals, format, put_f64),
+        FieldKind::F32 => {
+            let value = f32::from_le_bytes(take(bytes));
+            put_float(out, value.into(), column.decimals, format, |out, _| put_f32(out, value));
+        }
+        FieldKind::Symbol => symbols.put(u32::from_le_bytes(take(bytes)), format, out),
+        FieldKind::Text(_) => {
+            let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
+            put_text(out, &bytes[..end], format);
+        }
+    }
+}
+
+fn take<const N: usize>(bytes: &[u8]) -> [u8; N] {
+    let mut out = [0; N];
+    out.copy_from_slice(bytes);
+    out
+}
+
+fn put_float(
+    out: &mut Vec<u8>,
+    value: f64,
+    decimals: Option<u8>,
+    format: Format,
+    shortest: impl FnOnce(&mut Vec<u8>, f64),
+) {
+    match decimals {
+        _ if !value.is_finite() => match format {
+            Format::Json => out.extend_from_slice(b"null"),
+            // Writing to a Vec cannot fail.
+            Format::Csv => drop(write!(out, "{value}")),
+        },
+        Some(decimals) => put_decimals(out, value, decimals),
+        None => shortest(out, value),
+    }
+}
+
+fn put_text(out: &mut Vec<u8>, text: &[u8], format: Format) {
+    match format {
+        Format::Csv => put_csv(out, text),
+        Format::Json => put_json(out, text),
+    }
+}
+
+fn put_csv(out: &mut Vec<u8>, text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    if !text.bytes().any(|byte| matches!(byte, b',' | b'"' | b'\n' | b'\r')) {
+        out.extend_from_slice(text.as_bytes());
+        return;
+    }
+    out.push(b'"');
+    for byte in text.bytes() {
+        if byte == b'"' {
+            out.push(b'"');
+        }
+        out.push(byte);
+    }
+    out.push(b'"');
+}
+
+fn put_json(out: &mut Vec<u8>, text: &[u8]) {
+    out.push(b'"');
+    for byte in String::from_utf8_lossy(text).bytes() {
+        match byte {
+            b'"' | b'\\' => out.extend_from_slice(&[b'\\', byte]),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            0..=31 => drop(write!(out, "\\u{byte:04x}")),
+            _ => out.push(byte),
+        }
+    }
+    out.push(b'"');
+}
+
+/// Ids up to here have their texts cached, as they are written.
+const CACHE_MAX: usize = 1 << 20;
+
+/// The texts of symbols in the encoder's format.
+#[derive(Debug, Default)]
+struct Texts {
+    dictionary: Option<Arc<Dictionary>>,
+    /// By id; empty where it is not known yet.
+    cache: Vec<Box<[u8]>>,
+}
+
+impl Texts {
+    #[inline]
+    fn put(&mut self, id: u32, format: Format, out: &mut Vec<u8>) {
+        match self.cache.get(id as usize) {
+            Some(text) if !text.is_empty() => out.extend_from_slice(text),
+            _ => self.put_slow(id, format, out),
+        }
+    }
+
+    #[cold]
+    fn put_slow(&mut self, id: u32, format: Format, out: &mut Vec<u8>) {
+        let start = out.len();
+        let Some(text) = self.dictionary.as_ref().and_then(|symbols| symbols.text(Symbol::from_id(id))) else {
+            // Not cached: a dictionary grows while a job runs.
+            return put_text(out, format!("#{id}").as_bytes(), format);
+        };
+        put_text(out, text.as_bytes(), format);
+        let index = id as usize;
+        if index < CACHE_MAX {
+            if self.cache.len() <= index {
+                self.cache.resize(index + 1, Box::default());
+            }
+            self.cache[index] = out[start..].into();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pelton::{Record, Timestamp};
+
+    #[derive(Clone, Copy, pelton::Record)]
+    #[repr(C)]
+    struct Wide {
+        big: u128,
+        neg: i128,
+        time: Timestamp,
+        ratio: f64,
+        #[event(decimals = 3)]
+        price: f64,
+        symbol: Symbol,
+        small: f32,
+        half: i16,
+        tiny: i8,
+        text: [u8; 13],
+    }
+
+    fn wide() -> Wide {
+        Wide {
+            big: u128::MAX,
+            neg: i128::MIN,
+            time: Timestamp::from_nanos(-5),
+            ratio: 0.1,
+            price: 28.5,
+            symbol: Symbol::from_id(1),
+            small: 0.3,
+            half: -300,
+            tiny: -1,
+            text: *b"a\"b\0cccccccc\0",
+        }
+    }
+
+    fn line(row: &Wide, format: Format) -> String {
+        let symbols = Dictionary::default();
+        symbols.intern("plain").unwrap();
+        symbols.intern("a,b").unwrap();
+        let mut encoder = RowEncoder::new(&Wide::layout(), format);
+        encoder.set_symbols(Arc::new(symbols));
+        let mut out = Vec::new();
+        encoder.row(bytemuck::bytes_of(row), &mut out);
+        let first = out.clone();
+        out.clear();
+        // Again, now from the cache.
+        encoder.row(bytemuck::bytes_of(row), &mut out);
+        assert_eq!(out, first);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn every_kind_is_written_in_both_formats() {
+        let (max, min) = (u128::MAX, i128::MIN);
+        let expected = format!("{max},{min},-5,0.1,28.500,\"a,b\",0.3,-300,-1,\"a\"\"b\"\n");
+        assert_eq!(line(&wide(), Format::Csv), expected);
+        let expected = format!(
+            "{{\"big\":{max},\"neg\":{min},\"time\":-5,\"ratio\":0.1,\"price\":28.500,\"symbol\":\"a,b\",\
+             \"small\":0.3,\"half\":-300,\"tiny\":-1,\"text\":\"a\\\"b\"}}\n"
+        );
+        assert_eq!(line(&wide(), Format::Json), expected);
+    }
+
+    #[test]
+    fn what_is_no_number_and_no_symbol_is_written_too() {
+        let odd = Wide {
+            ratio: f64::NAN,
+            price: f64::NEG_INFINITY,
+            small: f32::INFINITY,
+            symbol: Symbol::from_id(9),
+            text: *b"\xff\n\0\0\0\0\0\0\0\0\0\0\0",
+            ..wide()
+        };
+        let csv = line(&odd, Format::Csv);
+        assert!(csv.contains(",NaN,-inf,#9,inf,") && csv.ends_with(",\"\u{fffd}\n\"\n"), "{csv}");
+        let json = line(&odd, Format::Json);
+        let value: serde_json::Value = serde_json::from_str(&json.replace(&u128::MAX.to_string(), "0")).unwrap();
+        assert!(value["ratio"].is_null() && value["price"].is_null() && value["small"].is_null());
+        assert_eq!((value["symbol"].as_str(), value["text"].as_str()), (Some("#9"), Some("\u{fffd}\n")));
+    }
+
+    #[test]
+    fn a_single_empty_text_is_not_an_empty_line() {
+        let mut encoder = RowEncoder::new(&<[u8; 4]>::layout(), Format::Csv);
+        let mut out = Vec::new();
+        encoder.row(&[0; 4], &mut out);
+        assert_eq!(out, b"\"\"\n");
+    }
+}

@@ -1,0 +1,183 @@
+//! The sink of text rows: one buffer, one encoder, one file.
+
+use super::encode::{Format, RowEncoder};
+use pelton::{BoxError, Dictionary, Layout, Record, Sink, Timestamp};
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// How much is gathered before it is written, in bytes.
+const BUFFER_BYTES: usize = 1 << 17;
+
+/// A sink's output could not be written.
+#[derive(Debug, thiserror::Error)]
+#[error("{}: cannot {action}: {source}", path.display())]
+pub struct SinkError {
+    /// The file, or `standard output`.
+    pub path: PathBuf,
+    /// What was tried.
+    pub action: &'static str,
+    /// The operating system's answer.
+    pub source: io::Error,
+}
+
+/// Writes rows as lines of text; made by [`crate::csv`] and [`crate::jsonl`].
+///
+/// Rows of any record can be written, of one type by one sink.
+pub struct TextSink {
+    out: Box<dyn Write + Send>,
+    path: PathBuf,
+    format: Format,
+    symbols: Option<Arc<Dictionary>>,
+    /// Made for the first rows' layout.
+    encoder: Option<RowEncoder>,
+    buffer: Vec<u8>,
+}
+
+impl TextSink {
+    pub(super) fn create(path: &Path, format: Format) -> Result<Self, SinkError> {
+        let file = File::create(path).map_err(|source| SinkError {
+            path: path.to_owned(),
+            action: "create the file",
+            source,
+        })?;
+        Ok(Self::new(file, path, format))
+    }
+
+    pub(super) fn stdout(format: Format) -> Self {
+        Self::new(io::stdout(), "standard output", format)
+    }
+
+    /// Writes to `out`; `path` names it in errors.
+    ///
+    /// ```
+    /// use pelton_io::sink::{Format, TextSink};
+    ///
+    /// let sink = TextSink::new(std::io::stderr(), "standard error", Format::Json);
+    /// ```
+    pub fn new(out: impl Write + Send + 'static, path: impl Into<PathBuf>, format: Format) -> Self {
+        let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 2);
+        Self { out: Box::new(out), path: path.into(), format, symbols: None, encoder: None, buffer }
+    }
+
+    fn encoder(&mut self, layout: &Layout) -> &mut RowEncoder {
+        self.encoder.get_or_insert_with(|| {
+            let mut encoder = RowEncoder::new(layout, self.format);
+            if let Some(symbols) = &self.symbols {
+                encoder.set_symbols(symbols.clone());
+            }
+            encoder.header(&mut self.buffer);
+            encoder
+        })
+    }
+
+    fn write_out(&mut self) -> Result<(), SinkError> {
+        let result = self.out.write_all(&self.buffer);
+        self.buffer.clear();
+        result.map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
+    }
+
+    fn flush_out(&mut self) -> Result<(), SinkError> {
+        self.write_out()?;
+        self.out.flush().map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
+    }
+}
+
+impl<T: Record> Sink<T> for TextSink {
+    fn open(&mut self, symbols: &Arc<Dictionary>) -> Result<(), BoxError> {
+        self.symbols = Some(symbols.clone());
+        self.encoder(&T::layout());
+        Ok(())
+    }
+
+    fn write(&mut self, _: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        if self.encoder.is_none() {
+            self.encoder(&T::layout());
+        }
+        // Bounds what one call gathers: a row is written out before it is far over the buffer.
+        for row in rows {
+            if let Some(encoder) = &mut self.encoder {
+                encoder.row(bytemuck::bytes_of(row), &mut self.buffer);
+            }
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.write_out()?;
+            }
+        }
+        Ok(rows.len())
+    }
+
+    fn flush(&mut self) -> Result<(), BoxError> {
+        Ok(self.flush_out()?)
+    }
+}
+
+impl std::fmt::Debug for TextSink {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TextSink").field("path", &self.path).field("format", &self.format).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Trade;
+    use crate::generate::{TradeOptions, symbol_names, trades};
+    use pelton::Symbol;
+
+    #[test]
+    fn rows_reach_the_file_with_header_symbols_and_all() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = TradeOptions { events: 10_000, keys: 50, ..TradeOptions::default() };
+        let rows: Vec<Trade> = trades(&options).collect();
+        let symbols = Dictionary::default();
+        symbol_names(50).for_each(|name| assert!(symbols.intern(&name).is_ok()));
+        let symbols = Arc::new(symbols);
+        for (name, mut sink) in [
+            ("csv", crate::csv::create(dir.path().join("csv")).unwrap()),
+            ("jsonl", crate::jsonl::create(dir.path().join("jsonl")).unwrap()),
+        ] {
+            let sink: &mut dyn Sink<Trade> = &mut sink;
+            sink.open(&symbols).unwrap();
+            for rows in rows.chunks(777) {
+                assert_eq!(sink.write(&vec![Timestamp::MIN; rows.len()], rows).unwrap(), rows.len());
+            }
+            sink.finish().unwrap();
+            let text = std::fs::read_to_string(dir.path().join(name)).unwrap();
+            assert_eq!(text.lines().count(), rows.len() + usize::from(name == "csv"));
+            let row = rows[9_999];
+            let symbol = symbols.text(row.symbol).unwrap();
+            let last = text.lines().last().unwrap();
+            assert!(last.contains(&row.time_ns.to_string()) && last.contains(&*symbol), "{last}");
+        }
+    }
+
+    #[test]
+    fn a_sink_without_rows_writes_the_header_and_flush_shows_what_was_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let mut sink = crate::csv::create(&path).unwrap();
+        let sink: &mut dyn Sink<Symbol> = &mut sink;
+        sink.open(&Arc::default()).unwrap();
+        sink.flush().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n");
+        sink.write(&[Timestamp::MIN], &[Symbol::from_id(3)]).unwrap();
+        sink.flush().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n#3\n");
+    }
+
+    #[test]
+    fn a_full_disk_is_an_error_that_names_the_file() {
+        if !Path::new("/dev/full").exists() {
+            println!("skipped a_full_disk_is_an_error_that_names_the_file: there is no /dev/full");
+            return;
+        }
+        let mut sink = crate::jsonl::create("/dev/full").unwrap();
+        let sink: &mut dyn Sink<u64> = &mut sink;
+        sink.write(&[Timestamp::MIN], &[3]).unwrap();
+        let error = sink.finish().unwrap_err().to_string();
+        assert!(error.starts_with("/dev/full: cannot write the rows: "), "{error}");
+        let rows = vec![7u64; BUFFER_BYTES];
+        assert!(sink.write(&vec![Timestamp::MIN; rows.len()], &rows).is_err());
+    }
+}
