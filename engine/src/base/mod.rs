@@ -1,8 +1,9 @@
 //! What everything else stands on: time, fixed layouts, keys, symbols, clocks.
 
-pub mod clock;
-pub mod key;
-pub mod record;
-pub mod symbol;
+pub(crate) mod blame;
+pub(crate) mod clock;
+pub(crate) mod key;
+pub(crate) mod record;
+pub(crate) mod symbol;
 pub(crate) mod sync;
-pub mod time;
+pub(crate) mod time;

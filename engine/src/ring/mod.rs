@@ -7,6 +7,7 @@
 
 mod column;
 mod consumer;
+pub(crate) mod local;
 mod producer;
 mod protocol;
 mod spsc;

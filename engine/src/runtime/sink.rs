@@ -31,7 +31,7 @@ pub trait Sink<T: Record>: Send + 'static {
         Ok(())
     }
 
-    /// Called once after the last row, also when the job was stopped, not when it failed.
+    /// Called once after the last row; not when the job failed or was stopped at once.
     ///
     /// # Errors
     /// When the last rows cannot be written.

@@ -1,0 +1,224 @@
+//! Between the host program and a job: push events, take rows by channel or callback.
+
+use crate::ring::{Consumer, Producer, ring};
+use crate::{BoxError, Event, Feed, Polled, Record, Sink, Source, Timestamp};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// A source that the host program pushes events into, and the end to push them at.
+///
+/// `capacity` is in events and rounded up to a power of two. When the [`Input`] is dropped the source
+/// ends.
+///
+/// ```
+/// use pelton::{Job, Options, collect, push};
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let mut job = Job::new("ticks");
+/// let (mut input, source) = push::<Tick>(1024);
+/// let (sink, rows) = collect();
+/// job.source("ticks", source).sink("out", sink);
+/// let handle = job.start(Options::workers(1))?;
+/// input.send(&[Tick { time_ns: 1 }, Tick { time_ns: 2 }]).unwrap();
+/// drop(input);
+/// handle.join()?;
+/// assert_eq!(rows.take().len(), 2);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+pub fn push<T: Event>(capacity: usize) -> (Input<T>, Source<T>) {
+    let (producer, consumer) = ring(capacity.max(1), 1);
+    (Input { producer, times: Vec::new() }, Source::feed(PushFeed { consumer }))
+}
+
+/// Where the host program pushes events into a job.
+pub struct Input<T> {
+    producer: Producer<(), T, ()>,
+    times: Vec<Timestamp>,
+}
+
+/// The job has ended and takes no more events; the number says how many it took.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the job has ended; it took {0} of the events")]
+pub struct Closed(pub usize);
+
+impl<T: Event> Input<T> {
+    /// Pushes the events that there is room for, and says how many.
+    ///
+    /// # Errors
+    /// When the job has ended.
+    pub fn try_send(&mut self, events: &[T]) -> Result<usize, Closed> {
+        if self.producer.is_abandoned() {
+            return Err(Closed(0));
+        }
+        let room = self.producer.room(events.len()).min(events.len());
+        self.times.clear();
+        self.times.extend(events[..room].iter().map(Event::time));
+        Ok(self.producer.push(&self.times, &vec![(); room], &events[..room]))
+    }
+
+    /// Pushes all events, waiting for room.
+    ///
+    /// # Errors
+    /// When the job ends meanwhile.
+    pub fn send(&mut self, events: &[T]) -> Result<(), Closed> {
+        let mut sent = 0;
+        let backoff = crossbeam_utils::Backoff::new();
+        while sent < events.len() {
+            match self.try_send(&events[sent..]) {
+                Ok(0) if backoff.is_completed() => std::thread::sleep(Duration::from_micros(50)),
+                Ok(0) => backoff.snooze(),
+                Ok(count) => {
+                    sent += count;
+                    backoff.reset();
+                }
+                Err(Closed(_)) => return Err(Closed(sent)),
+            }
+        }
+        Ok(())
+    }
+}
+
+struct PushFeed<T> {
+    consumer: Consumer<(), T, ()>,
+}
+
+impl<T: Event> Feed<T> for PushFeed<T> {
+    fn poll(&mut self, room: usize, out: &mut Vec<T>) -> Result<Polled, BoxError> {
+        let run = self.consumer.peek();
+        let count = run.values.len().min(room);
+        out.extend_from_slice(&run.values[..count]);
+        self.consumer.release(count);
+        Ok(match count {
+            0 if self.consumer.is_finished() => Polled::End,
+            0 => Polled::Pending,
+            _ => Polled::Ready,
+        })
+    }
+}
+
+/// A sink to a bounded channel, and the channel's other end.
+///
+/// `capacity` is in rows and rounded up to a power of two. A full channel stops the job's sources
+/// until it is read: that is backpressure. A channel whose other end is dropped ends the job with an
+/// error.
+pub fn channel<T: Record>(capacity: usize) -> (ChannelSink<T>, Output<T>) {
+    let (producer, consumer) = ring(capacity.max(1), 1);
+    (ChannelSink { producer }, Output { consumer })
+}
+
+/// Made by [`channel`].
+pub struct ChannelSink<T> {
+    producer: Producer<(), T, ()>,
+}
+
+impl<T: Record> Sink<T> for ChannelSink<T> {
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        if self.producer.is_abandoned() {
+            return Err("the reading end of the channel was dropped".into());
+        }
+        Ok(self.producer.push(times, &vec![(); rows.len()], rows))
+    }
+}
+
+/// The reading end of a [`channel`].
+pub struct Output<T> {
+    consumer: Consumer<(), T, ()>,
+}
+
+/// What [`Output::recv`] found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Received<T> {
+    /// A row with its time.
+    Row(Timestamp, T),
+    /// Nothing came in time.
+    Timeout,
+    /// The job has ended and all rows were taken.
+    End,
+}
+
+impl<T: Record> Output<T> {
+    /// Takes the next row, waiting for it at most so long.
+    pub fn recv(&mut self, timeout: Duration) -> Received<T> {
+        let start = Instant::now();
+        let backoff = crossbeam_utils::Backoff::new();
+        loop {
+            let run = self.consumer.peek();
+            if let (Some(&time), Some(&row)) = (run.times.first(), run.values.first()) {
+                self.consumer.release(1);
+                return Received::Row(time, row);
+            }
+            if self.consumer.is_finished() {
+                return Received::End;
+            }
+            if start.elapsed() >= timeout {
+                return Received::Timeout;
+            }
+            if backoff.is_completed() {
+                std::thread::sleep(Duration::from_micros(50));
+            } else {
+                backoff.snooze();
+            }
+        }
+    }
+}
+
+/// A sink that calls a function with each row and its time, on a worker's thread.
+///
+/// ```
+/// let sink = pelton::callback(|time: pelton::Timestamp, value: &u64| println!("{time} {value}"));
+/// # let _: &dyn pelton::Sink<u64> = &sink;
+/// ```
+pub fn callback<T: Record, F>(call: F) -> Callback<F>
+where
+    F: FnMut(Timestamp, &T) + Send + 'static,
+{
+    Callback { call }
+}
+
+/// Made by [`callback`].
+pub struct Callback<F> {
+    call: F,
+}
+
+impl<T: Record, F: FnMut(Timestamp, &T) + Send + 'static> Sink<T> for Callback<F> {
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        times.iter().zip(rows).for_each(|(time, row)| (self.call)(*time, row));
+        Ok(rows.len())
+    }
+}
+
+/// A sink that keeps all rows in memory, and the place to take them from: for tests and small jobs.
+pub fn collect<T: Record>() -> (Collect<T>, Collected<T>) {
+    let rows = Collected(Arc::default());
+    (Collect(rows.clone()), rows)
+}
+
+/// Made by [`collect`].
+pub struct Collect<T>(Collected<T>);
+
+/// The rows of a [`collect`] sink with their times, in the job's order.
+pub struct Collected<T>(Arc<Mutex<Vec<(Timestamp, T)>>>);
+
+impl<T> Clone for Collected<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T> Collected<T> {
+    /// Takes the rows so far.
+    pub fn take(&self) -> Vec<(Timestamp, T)> {
+        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<T: Record> Sink<T> for Collect<T> {
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        let mut kept = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.extend(times.iter().copied().zip(rows.iter().copied()));
+        Ok(rows.len())
+    }
+}

@@ -1,0 +1,179 @@
+//! A job that runs: on threads of its own, or stepped by the caller.
+
+use crate::graph::plan::Plan;
+use crate::runtime::worker::{Worker, WorkerStep};
+use crate::{Error, Report};
+use std::sync::Arc;
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, Instant};
+
+/// How a job is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stop {
+    /// Sources stop; what they gave is worked off, windows fire, sinks finish.
+    Drain,
+    /// Everything stops where it is. Rows on their way are given up.
+    Now,
+}
+
+/// A job that runs on threads of its own. When it is dropped the job stops at once.
+pub struct Handle {
+    plan: Arc<Plan>,
+    threads: Vec<JoinHandle<()>>,
+}
+
+impl Handle {
+    pub(crate) fn start(plan: Arc<Plan>) -> Result<Self, Error> {
+        let mut handle = Self { plan: plan.clone(), threads: Vec::new() };
+        for worker in 0..plan.workers() {
+            let plan = plan.clone();
+            let thread = thread::Builder::new().name(format!("pelton-{worker}"));
+            match thread.spawn(move || plan.run_worker(worker)) {
+                Ok(thread) => handle.threads.push(thread),
+                Err(error) => {
+                    handle.stop(Stop::Now);
+                    return Err(Error::Thread { worker, error });
+                }
+            }
+        }
+        Ok(handle)
+    }
+
+    /// Asks the job to stop; [`Handle::join`] waits for it.
+    pub fn stop(&self, how: Stop) {
+        match how {
+            Stop::Drain => self.plan.shared().drain(),
+            Stop::Now => self.plan.shared().halt(),
+        }
+        self.threads.iter().for_each(|thread| thread.thread().unpark());
+    }
+
+    /// Whether all workers have ended.
+    pub fn is_finished(&self) -> bool {
+        self.threads.iter().all(JoinHandle::is_finished)
+    }
+
+    /// What the job has done so far.
+    pub fn report(&self) -> Report {
+        self.plan.report()
+    }
+
+    /// Waits for the job's end.
+    ///
+    /// # Errors
+    /// The first failure of a source, step or sink.
+    pub fn join(mut self) -> Result<Report, Error> {
+        self.wait()
+    }
+
+    /// Waits for the job's end, at most for `deadline`; then it stops the job at once.
+    ///
+    /// # Errors
+    /// [`Error::Deadline`], or the first failure.
+    pub fn join_within(mut self, deadline: Duration) -> Result<Report, Error> {
+        let start = Instant::now();
+        while !self.is_finished() {
+            if start.elapsed() > deadline {
+                self.stop(Stop::Now);
+                return Err(Error::Deadline(deadline));
+            }
+            thread::sleep(Duration::from_micros(200));
+        }
+        self.wait()
+    }
+
+    fn wait(&mut self) -> Result<Report, Error> {
+        for thread in self.threads.drain(..) {
+            // A worker catches panics; what it could not catch still ends the job.
+            if let Err(payload) = thread.join() {
+                self.plan.shared().fail_with_panic(&*payload);
+            }
+        }
+        match self.plan.shared().take_failure() {
+            Some(error) => Err(error),
+            None => Ok(self.plan.report()),
+        }
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        if !self.threads.is_empty() {
+            self.stop(Stop::Now);
+            // A failure has nobody left to be told to.
+            let _ = self.wait();
+        }
+    }
+}
+
+/// A job whose workers are all on this thread and are stepped one by one: for tests and simulations.
+///
+/// ```
+/// use pelton::{Job, Options, VecSource, WorkerStep, collect};
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let mut job = Job::new("ticks");
+/// let (sink, rows) = collect();
+/// job.source("ticks", VecSource::new(vec![Tick { time_ns: 1 }], 1)).sink("out", sink);
+/// let mut simulation = job.simulate(Options::workers(2))?;
+/// while !simulation.is_ended() {
+///     for worker in 0..2 {
+///         simulation.step(worker);
+///     }
+/// }
+/// simulation.finish()?;
+/// assert_eq!(rows.take().len(), 1);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+pub struct Simulation {
+    plan: Arc<Plan>,
+    workers: Vec<Worker>,
+    ended: Vec<bool>,
+}
+
+impl Simulation {
+    pub(crate) fn new(plan: Arc<Plan>) -> Result<Self, Error> {
+        let workers: Vec<_> = (0..plan.workers()).map(|worker| plan.build(worker)).collect::<Result<_, _>>()?;
+        let ended = vec![false; workers.len()];
+        Ok(Self { plan, workers, ended })
+    }
+
+    /// Runs each task of one worker once.
+    pub fn step(&mut self, worker: usize) -> WorkerStep {
+        let step = self.workers[worker].step();
+        self.ended[worker] |= step == WorkerStep::Ended;
+        step
+    }
+
+    /// Whether all workers have ended.
+    pub fn is_ended(&self) -> bool {
+        self.ended.iter().all(|ended| *ended)
+    }
+
+    /// Asks the job to stop.
+    pub fn stop(&self, how: Stop) {
+        match how {
+            Stop::Drain => self.plan.shared().drain(),
+            Stop::Now => self.plan.shared().halt(),
+        }
+    }
+
+    /// What the job has done so far.
+    pub fn report(&self) -> Report {
+        self.plan.report()
+    }
+
+    /// Ends the simulation.
+    ///
+    /// # Errors
+    /// The first failure of a source, step or sink.
+    pub fn finish(self) -> Result<Report, Error> {
+        match self.plan.shared().take_failure() {
+            Some(error) => Err(error),
+            None => Ok(self.plan.report()),
+        }
+    }
+}

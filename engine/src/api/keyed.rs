@@ -1,0 +1,146 @@
+//! Keyed and windowed streams, and the outputs of stateful steps.
+
+use crate::api::job::Graph;
+use crate::api::stream::Stream;
+use crate::graph::node::{Placement, StepNode};
+use crate::graph::origin::Origin;
+use crate::graph::plan::BuildContext;
+use crate::operator::Operator;
+use crate::operator::aggregate::Aggregate;
+use crate::operator::chain::{Chain, Identity};
+use crate::operator::process::{ProcessFunction, ProcessLimits, ProcessOperator};
+use crate::operator::window::Tumbling;
+use crate::operator::window::tumbling::{TumblingOperator, WindowLimits};
+use crate::runtime::metrics::StepKind;
+use crate::runtime::send::KeyRoute;
+use crate::runtime::stage::KeyedStage;
+use crate::{Key, Record, ShapeError, Sink};
+use std::cell::RefCell;
+use std::marker::PhantomData;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A stream whose rows are grouped by a key.
+pub struct KeyedStream<K, T: Record, C: Chain<Out = T>, F> {
+    graph: Rc<RefCell<Graph>>,
+    origin: Arc<Origin<C::In>>,
+    chain: C,
+    key_of: F,
+    key: PhantomData<fn() -> K>,
+}
+
+impl<K, T, C, F> KeyedStream<K, T, C, F>
+where
+    K: Key,
+    T: Record,
+    C: Chain<Out = T>,
+    F: Fn(&T) -> K + Clone + Send + Sync + 'static,
+{
+    pub(crate) const fn new(graph: Rc<RefCell<Graph>>, origin: Arc<Origin<C::In>>, chain: C, key_of: F) -> Self {
+        Self { graph, origin, chain, key_of, key: PhantomData }
+    }
+
+    /// Runs a function with state for each key. The name is the identity of the state.
+    pub fn process<P>(self, name: &str, function: P) -> StepOutput<P::Out, T>
+    where
+        P: ProcessFunction<K, In = T>,
+    {
+        let key_of = self.key_of.clone();
+        self.step(name, move |context, step| {
+            let limits = &context.limits;
+            let limits = ProcessLimits { keys_max: limits.keys_max, timers_max: limits.timers_max };
+            ProcessOperator::new(step, key_of.clone(), function.clone(), limits)
+        })
+    }
+
+    /// Groups each key's rows by windows of event time.
+    pub fn window(self, windows: Tumbling) -> WindowedStream<K, T, C, F> {
+        WindowedStream { keyed: self, windows }
+    }
+
+    fn step<Op>(
+        self,
+        name: &str,
+        make: impl Fn(&BuildContext, Arc<str>) -> Op + Send + Sync + 'static,
+    ) -> StepOutput<Op::Out, T>
+    where
+        Op: Operator<In = T>,
+    {
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.name("step", name);
+        let depth = self.origin.depth + 1;
+        graph.check_depth(&name, depth);
+        let main = Origin::new(name.clone(), 1, depth);
+        let late = Origin::new(format!("{name}, late").into(), 1, depth);
+        graph.add_output(&main);
+        let outputs = (main.clone(), late.clone());
+        let key_of = self.key_of.clone();
+        let node = StepNode::attach(
+            (name.clone(), StepKind::Keyed, Placement::All),
+            &self.origin,
+            self.chain,
+            move |workers| KeyRoute { key_of: key_of.clone(), workers },
+            move |context, counters| {
+                let operator = make(context, name.clone());
+                let outlets = (outputs.0.outlet(context, 0), outputs.1.outlet(context, 0));
+                KeyedStage::new(operator, outlets, depth, counters.clone(), context.worker, context.shared.clone())
+            },
+        );
+        graph.add_node(node);
+        drop(graph);
+        StepOutput {
+            main: Stream::new(self.graph.clone(), main, Identity::new(), None),
+            late: Stream::new(self.graph, late, Identity::new(), None),
+        }
+    }
+}
+
+/// A keyed stream whose rows are grouped by windows.
+pub struct WindowedStream<K, T: Record, C: Chain<Out = T>, F> {
+    keyed: KeyedStream<K, T, C, F>,
+    windows: Tumbling,
+}
+
+impl<K, T, C, F> WindowedStream<K, T, C, F>
+where
+    K: Key,
+    T: Record,
+    C: Chain<Out = T>,
+    F: Fn(&T) -> K + Clone + Send + Sync + 'static,
+{
+    /// Aggregates each key and window. The name is the identity of the state.
+    ///
+    /// A window fires when the watermark reaches its last nanosecond; rows leave in order of (window
+    /// end, key). A row that comes when its window has fired goes to [`StepOutput::late`].
+    pub fn aggregate<A>(self, name: &str, aggregate: A) -> StepOutput<A::Out, T>
+    where
+        A: Aggregate<K, In = T>,
+    {
+        let windows = self.windows;
+        if !windows.is_valid() {
+            self.keyed.graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
+        }
+        let key_of = self.keyed.key_of.clone();
+        self.keyed.step(name, move |context, step| {
+            let limits = &context.limits;
+            let limits = WindowLimits { open_windows_max: limits.open_windows_max, keys_max: limits.keys_max };
+            TumblingOperator::new(step, windows, key_of.clone(), aggregate.clone(), limits)
+        })
+    }
+}
+
+/// The outputs of a stateful step. It can be used as its main output.
+#[derive(Clone)]
+pub struct StepOutput<Out: Record, In: Record> {
+    /// What the step emits.
+    pub main: Stream<Out>,
+    /// Rows that came too late. Where nothing takes them they are counted.
+    pub late: Stream<In>,
+}
+
+impl<Out: Record, In: Record> StepOutput<Out, In> {
+    /// Gives the main output to a sink: [`Stream::sink`].
+    pub fn sink(&self, name: &str, sink: impl Sink<Out>) {
+        self.main.clone().sink(name, sink);
+    }
+}

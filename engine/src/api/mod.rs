@@ -1,0 +1,8 @@
+//! The interface: a job is declared with typed streams, then run.
+
+pub(crate) mod channel;
+pub(crate) mod handle;
+pub(crate) mod job;
+pub(crate) mod keyed;
+pub(crate) mod options;
+pub(crate) mod stream;

@@ -1,0 +1,42 @@
+//! An origin: a source, an output of a step, or a union, with everything that takes its rows.
+
+use crate::graph::plan::BuildContext;
+use crate::runtime::outlet::{FanOut, Outlet};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Makes the outlet to one taker of rows, for one worker and one way.
+pub(crate) type Subscriber<T> = Box<dyn Fn(&BuildContext, usize) -> Box<dyn Outlet<T>> + Send + Sync>;
+
+/// Where rows come from.
+pub(crate) struct Origin<T> {
+    /// What a report or an error calls it.
+    pub(crate) name: Arc<str>,
+    /// Separate flows that end here: 1, or of a union the sum of its inputs'. A way is one of them.
+    pub(crate) ways: usize,
+    /// Keyed steps between the sources and here.
+    pub(crate) depth: usize,
+    subscribers: Mutex<Vec<Subscriber<T>>>,
+}
+
+impl<T> Origin<T> {
+    pub(crate) fn new(name: Arc<str>, ways: usize, depth: usize) -> Arc<Self> {
+        Arc::new(Self { name, ways, depth, subscribers: Mutex::new(Vec::new()) })
+    }
+
+    pub(crate) fn subscribe(
+        &self,
+        subscriber: impl Fn(&BuildContext, usize) -> Box<dyn Outlet<T>> + Send + Sync + 'static,
+    ) {
+        self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).push(Box::new(subscriber));
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        !self.subscribers.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// The outlets to all takers, for the rows of one way on one worker.
+    pub(crate) fn outlet(&self, context: &BuildContext, way: usize) -> FanOut<T> {
+        let subscribers = self.subscribers.lock().unwrap_or_else(PoisonError::into_inner);
+        FanOut(subscribers.iter().map(|subscribe| subscribe(context, way)).collect())
+    }
+}

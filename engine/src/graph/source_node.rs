@@ -1,0 +1,154 @@
+//! A source of the graph: its index, its symbols, and its pipe on each worker.
+
+use crate::graph::origin::Origin;
+use crate::graph::plan::{BuildContext, Deployment};
+use crate::progress::watermark::Watermarks;
+use crate::runtime::metrics::{StepCounters, StepKind};
+use crate::runtime::pipe::{Pace, Pipe, PipeInput, PipeParts, SourcePipe, summaries_in_range};
+use crate::runtime::source::{BlockSource, Feed, SourceKind};
+use crate::{BlockSummary, BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source, Timestamp};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// A source of the graph, whatever its events are.
+pub(crate) trait SourceNode: Send + Sync {
+    /// Mistakes that can be seen before anything runs.
+    fn mistakes(&self, out: &mut Vec<ShapeError>);
+    /// Reads the index and maps the symbols.
+    fn prepare(&self, deployment: &Deployment) -> Result<(), Error>;
+    /// The blocks of a bounded source over the events in range, or `None` for a feed.
+    fn blocks(&self) -> Option<Vec<BlockSummary>>;
+    fn counters(&self) -> Option<Arc<StepCounters>>;
+    /// The pipe for one worker; `reads` says whether that worker reads the source.
+    fn pipe(&self, context: &BuildContext, reads: bool) -> Result<Box<dyn SourcePipe>, Error>;
+}
+
+pub(crate) struct TypedSource<T: Event> {
+    name: Arc<str>,
+    /// `None` for a feed.
+    blocks: Option<Arc<dyn BlockSource<T>>>,
+    speed: Option<f64>,
+    /// Taken by the worker that polls it.
+    feed: Mutex<Option<Box<dyn Feed<T>>>>,
+    watermarks: Arc<Mutex<Watermarks>>,
+    origin: Arc<Origin<T>>,
+    prepared: OnceLock<Prepared>,
+}
+
+struct Prepared {
+    summaries: Arc<Vec<Option<BlockSummary>>>,
+    /// Job ids by the source's ids, where they differ.
+    symbols: Option<Vec<u32>>,
+    counters: Arc<StepCounters>,
+}
+
+impl<T: Event> TypedSource<T> {
+    pub(crate) fn new(
+        name: Arc<str>,
+        source: Source<T>,
+        watermarks: Arc<Mutex<Watermarks>>,
+        origin: Arc<Origin<T>>,
+    ) -> Self {
+        let (blocks, feed) = match source.kind {
+            SourceKind::Blocks(blocks) => (Some(blocks), None),
+            SourceKind::Feed(feed) => (None, Some(feed)),
+        };
+        let speed = source.speed;
+        Self { name, blocks, speed, feed: Mutex::new(feed), watermarks, origin, prepared: OnceLock::new() }
+    }
+
+    fn error(&self, error: BoxError) -> Error {
+        Error::Source { name: self.name.to_string(), error }
+    }
+
+    fn symbol_texts(&self) -> Vec<Arc<str>> {
+        match &self.blocks {
+            Some(blocks) => blocks.symbols(),
+            None => {
+                let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner);
+                feed.as_ref().map(|feed| feed.symbols()).unwrap_or_default()
+            }
+        }
+    }
+}
+
+/// Puts the texts into the job's dictionary; `None` where all keep their ids.
+fn map_symbols(texts: &[Arc<str>], symbols: &Dictionary) -> Result<Option<Vec<u32>>, DictionaryError> {
+    let ids = texts.iter().map(|text| symbols.intern(text).map(|symbol| symbol.id()));
+    let ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
+    let same = ids.iter().enumerate().all(|(old, new)| old == *new as usize);
+    Ok(if same { None } else { Some(ids) })
+}
+
+impl<T: Event> SourceNode for TypedSource<T> {
+    fn mistakes(&self, out: &mut Vec<ShapeError>) {
+        if !self.origin.is_connected() {
+            out.push(ShapeError::Unconnected(self.name.to_string()));
+        }
+        if let Some(speed) = self.speed
+            && !(speed.is_finite() && speed > 0.0)
+        {
+            out.push(ShapeError::BadSpeed(self.name.to_string(), speed.to_string()));
+        }
+    }
+
+    fn prepare(&self, deployment: &Deployment) -> Result<(), Error> {
+        let summaries = match &self.blocks {
+            Some(blocks) => summaries_in_range(blocks.blocks(), &deployment.times, || blocks.reader())
+                .map_err(|error| self.error(error))?,
+            None => Vec::new(),
+        };
+        let symbols = map_symbols(&self.symbol_texts(), &deployment.shared.symbols)
+            .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
+        let counters = StepCounters::new(self.name.clone(), StepKind::Source, deployment.workers);
+        // A job is deployed once.
+        let _ = self.prepared.set(Prepared { summaries: Arc::new(summaries), symbols, counters });
+        Ok(())
+    }
+
+    fn blocks(&self) -> Option<Vec<BlockSummary>> {
+        self.blocks.as_ref()?;
+        let none = BlockSummary { count: 0, min: Timestamp::MIN, max: Timestamp::MIN };
+        let summaries = self.prepared.get().map(|prepared| prepared.summaries.clone()).unwrap_or_default();
+        Some(summaries.iter().map(|summary| summary.unwrap_or(none)).collect())
+    }
+
+    fn counters(&self) -> Option<Arc<StepCounters>> {
+        self.prepared.get().map(|prepared| prepared.counters.clone())
+    }
+
+    fn pipe(&self, context: &BuildContext, reads: bool) -> Result<Box<dyn SourcePipe>, Error> {
+        let Some(prepared) = self.prepared.get() else {
+            unreachable!("a deployment prepares all sources before it builds a worker")
+        };
+        let input = match &self.blocks {
+            _ if !reads => PipeInput::Elsewhere,
+            Some(blocks) => PipeInput::Blocks {
+                reader: blocks.reader().map_err(|error| self.error(error))?,
+                summaries: prepared.summaries.clone(),
+            },
+            None => {
+                let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
+                match feed {
+                    Some(feed) => PipeInput::Feed { feed, block_events: context.feed_block_events, rejected: 0 },
+                    None => PipeInput::Elsewhere,
+                }
+            }
+        };
+        let pace = self.speed.map(|speed| Pace {
+            speed,
+            base: prepared.summaries.iter().flatten().map(|summary| summary.min).next(),
+            start: context.started,
+        });
+        let parts = PipeParts {
+            input,
+            outlet: self.origin.outlet(context, 0),
+            watermarks: self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            times: context.times.clone(),
+            pace,
+            symbols: prepared.symbols.clone(),
+            counters: prepared.counters.clone(),
+            worker: context.worker,
+        };
+        Ok(Box::new(Pipe::new(parts)))
+    }
+}

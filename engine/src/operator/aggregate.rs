@@ -1,0 +1,398 @@
+//! Aggregates: what a window keeps for a key, and what it gives when it fires.
+
+use crate::base::record::SCALAR_FIELD;
+use crate::operator::window::Window;
+use crate::{Field, Key, Layout, Record, Timestamp};
+use bytemuck::{Pod, Zeroable};
+use std::borrow::Cow;
+use std::marker::PhantomData;
+
+/// An aggregate over the rows of one key and window.
+///
+/// `Acc` is the state: a record, which starts as zeros. Rows come in the job's order.
+///
+/// ```
+/// use pelton::{Aggregate, Record, Timestamp, Window};
+///
+/// /// The range of prices.
+/// #[derive(Clone)]
+/// struct Range;
+/// #[derive(Clone, Copy, Record)]
+/// #[repr(C)]
+/// struct Extremes { rows: u64, low: i64, high: i64 }
+///
+/// impl Aggregate<u32> for Range {
+///     type In = i64;
+///     type Acc = Extremes;
+///     type Out = i64;
+///     fn add(&self, acc: &mut Extremes, _: Timestamp, price: &i64) {
+///         acc.low = if acc.rows == 0 { *price } else { acc.low.min(*price) };
+///         acc.high = if acc.rows == 0 { *price } else { acc.high.max(*price) };
+///         acc.rows += 1;
+///     }
+///     fn merge(&self, acc: &mut Extremes, later: &Extremes) {
+///         acc.low = if acc.rows == 0 { later.low } else { acc.low.min(later.low) };
+///         acc.high = if acc.rows == 0 { later.high } else { acc.high.max(later.high) };
+///         acc.rows += later.rows;
+///     }
+///     fn result(&self, _: Window, _: &u32, acc: &Extremes) -> i64 {
+///         acc.high - acc.low
+///     }
+/// }
+/// ```
+pub trait Aggregate<K>: Clone + Send + Sync + 'static {
+    /// The rows it takes.
+    type In: Record;
+    /// Its state for one key and window; zeros where nothing was added.
+    type Acc: Record;
+    /// What it gives.
+    type Out: Record;
+
+    /// Adds a row.
+    fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Self::In);
+
+    /// Adds all that `later` holds, which is not empty and came after what `acc` holds.
+    fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
+
+    /// The row for a window and key.
+    fn result(&self, window: Window, key: &K, acc: &Self::Acc) -> Self::Out;
+}
+
+/// A result of an aggregate with its window and key: columns `window_start, window_end, <key>, value`.
+///
+/// It has no padding whatever its parts are, so its fields are read through methods.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, packed)]
+pub struct Windowed<K, V> {
+    start: Timestamp,
+    end: Timestamp,
+    key: K,
+    value: V,
+}
+
+impl<K: Copy, V: Copy> Windowed<K, V> {
+    /// The window.
+    pub fn window(&self) -> Window {
+        Window { start: self.start, end: self.end }
+    }
+
+    /// The key.
+    pub fn key(&self) -> K {
+        self.key
+    }
+
+    /// The aggregate's value.
+    pub fn value(&self) -> V {
+        self.value
+    }
+}
+
+impl<K: Copy + std::fmt::Debug, V: Copy + std::fmt::Debug> std::fmt::Debug for Windowed<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}: {:?}", self.window(), self.key(), self.value())
+    }
+}
+
+impl<K: Record, V: Record> Record for Windowed<K, V> {
+    fn layout() -> Layout {
+        let mut fields = Vec::new();
+        let mut offset = 0;
+        for (name, layout) in [
+            ("window_start", Timestamp::layout()),
+            ("window_end", Timestamp::layout()),
+            ("key", K::layout()),
+            ("value", V::layout()),
+        ] {
+            for field in layout.fields() {
+                let name = if field.name == SCALAR_FIELD { Cow::Borrowed(name) } else { field.name.clone() };
+                fields.push(Field { name, offset: offset + field.offset, time: false, ..field.clone() });
+            }
+            offset += layout.size();
+        }
+        Layout::new("Windowed", offset, 1, fields)
+    }
+}
+
+macro_rules! extracting {
+    ($(#[$doc:meta])* $maker:ident, $name:ident<$input:ident: $extracted:ty>, acc $acc:ty, out $out:ty,
+     add |$a:ident, $time:ident, $value:ident| $add:block,
+     merge |$into:ident, $later:ident| $merge:block,
+     result |$state:ident| $result:expr) => {
+        $(#[$doc])*
+        pub fn $maker<T: Record, F>(of: F) -> $name<T, F>
+        where
+            F: Fn(&T) -> $extracted + Clone + Send + Sync + 'static,
+        {
+            $name { of, rows: PhantomData }
+        }
+
+        #[doc = concat!("Made by [`", stringify!($maker), "`].")]
+        pub struct $name<T, F> {
+            of: F,
+            rows: PhantomData<fn(T)>,
+        }
+
+        impl<T, F: Clone> Clone for $name<T, F> {
+            fn clone(&self) -> Self {
+                Self { of: self.of.clone(), rows: PhantomData }
+            }
+        }
+
+        impl<K: Key, $input: Record, F> Aggregate<K> for $name<$input, F>
+        where
+            F: Fn(&$input) -> $extracted + Clone + Send + Sync + 'static,
+        {
+            type In = $input;
+            type Acc = $acc;
+            type Out = Windowed<K, $out>;
+
+            #[inline(always)]
+            fn add(&self, $a: &mut $acc, $time: Timestamp, row: &$input) {
+                let $value = (self.of)(row);
+                $add
+            }
+
+            fn merge(&self, $into: &mut $acc, $later: &$acc) {
+                $merge
+            }
+
+            fn result(&self, window: Window, key: &K, $state: &$acc) -> Self::Out {
+                Windowed { start: window.start, end: window.end, key: *key, value: $result }
+            }
+        }
+    };
+}
+
+/// A value with the number of rows behind it.
+#[derive(Debug, Clone, Copy, Default, crate::Record)]
+#[repr(C)]
+pub struct CountedI64 {
+    rows: u64,
+    value: i64,
+}
+
+/// A float with the number of rows behind it.
+#[derive(Debug, Clone, Copy, Default, crate::Record)]
+#[repr(C)]
+pub struct CountedF64 {
+    rows: u64,
+    value: f64,
+}
+
+/// A value with the time of its row.
+#[derive(Debug, Clone, Copy, Default, crate::Record)]
+#[repr(C)]
+pub struct TimedI64 {
+    rows: u64,
+    time: Timestamp,
+    value: i64,
+}
+
+/// A sum with the number of rows behind it.
+#[derive(Debug, Clone, Copy, Default, crate::Record)]
+#[repr(C)]
+pub struct CountedSum {
+    sum: [u8; 16],
+    rows: u64,
+}
+
+/// A sum of products with the sum of weights.
+#[derive(Debug, Clone, Copy, Default, crate::Record)]
+#[repr(C)]
+pub struct WeightedSum {
+    sum: [u8; 16],
+    weight: [u8; 16],
+}
+
+fn add_to(sum: &mut [u8; 16], value: i128) {
+    *sum = i128::from_le_bytes(*sum).wrapping_add(value).to_le_bytes();
+}
+
+extracting! {
+    /// The sum of integers, exact: it has 128 bits.
+    sum, Sum<T: i64>, acc [u8; 16], out i128,
+    add |acc, _time, value| { add_to(acc, i128::from(value)) },
+    merge |acc, later| { add_to(acc, i128::from_le_bytes(*later)) },
+    result |acc| i128::from_le_bytes(*acc)
+}
+
+extracting! {
+    /// The sum of floats, in the job's order, so that it is the same at any number of workers. A NaN makes it NaN.
+    sum_f64, SumF64<T: f64>, acc f64, out f64,
+    add |acc, _time, value| { *acc += value },
+    merge |acc, later| { *acc += *later },
+    result |acc| *acc
+}
+
+extracting! {
+    /// The smallest integer.
+    min, Min<T: i64>, acc CountedI64, out i64,
+    add |acc, _time, value| {
+        acc.value = if acc.rows == 0 { value } else { acc.value.min(value) };
+        acc.rows += 1;
+    },
+    merge |acc, later| {
+        acc.value = if acc.rows == 0 { later.value } else { acc.value.min(later.value) };
+        acc.rows += later.rows;
+    },
+    result |acc| acc.value
+}
+
+extracting! {
+    /// The largest integer.
+    max, Max<T: i64>, acc CountedI64, out i64,
+    add |acc, _time, value| {
+        acc.value = if acc.rows == 0 { value } else { acc.value.max(value) };
+        acc.rows += 1;
+    },
+    merge |acc, later| {
+        acc.value = if acc.rows == 0 { later.value } else { acc.value.max(later.value) };
+        acc.rows += later.rows;
+    },
+    result |acc| acc.value
+}
+
+extracting! {
+    /// The smallest float by IEEE total order: -0.0 before 0.0, NaN after infinity.
+    min_f64, MinF64<T: f64>, acc CountedF64, out f64,
+    add |acc, _time, value| {
+        if acc.rows == 0 || value.total_cmp(&acc.value).is_lt() { acc.value = value; }
+        acc.rows += 1;
+    },
+    merge |acc, later| {
+        if acc.rows == 0 || later.value.total_cmp(&acc.value).is_lt() { acc.value = later.value; }
+        acc.rows += later.rows;
+    },
+    result |acc| acc.value
+}
+
+extracting! {
+    /// The largest float by IEEE total order: 0.0 after -0.0, NaN after infinity.
+    max_f64, MaxF64<T: f64>, acc CountedF64, out f64,
+    add |acc, _time, value| {
+        if acc.rows == 0 || value.total_cmp(&acc.value).is_gt() { acc.value = value; }
+        acc.rows += 1;
+    },
+    merge |acc, later| {
+        if acc.rows == 0 || later.value.total_cmp(&acc.value).is_gt() { acc.value = later.value; }
+        acc.rows += later.rows;
+    },
+    result |acc| acc.value
+}
+
+extracting! {
+    /// The mean of integers: an exact sum, divided once.
+    mean, Mean<T: i64>, acc CountedSum, out f64,
+    add |acc, _time, value| { add_to(&mut acc.sum, i128::from(value)); acc.rows += 1; },
+    merge |acc, later| { add_to(&mut acc.sum, i128::from_le_bytes(later.sum)); acc.rows += later.rows; },
+    result |acc| i128::from_le_bytes(acc.sum) as f64 / acc.rows as f64
+}
+
+extracting! {
+    /// The mean of (value, weight): exact sums, divided once; NaN where all weights are 0.
+    weighted_mean, WeightedMean<T: (i64, i64)>, acc WeightedSum, out f64,
+    add |acc, _time, value| {
+        add_to(&mut acc.sum, i128::from(value.0) * i128::from(value.1));
+        add_to(&mut acc.weight, i128::from(value.1));
+    },
+    merge |acc, later| {
+        add_to(&mut acc.sum, i128::from_le_bytes(later.sum));
+        add_to(&mut acc.weight, i128::from_le_bytes(later.weight));
+    },
+    result |acc| i128::from_le_bytes(acc.sum) as f64 / i128::from_le_bytes(acc.weight) as f64
+}
+
+extracting! {
+    /// The value of the earliest row; of rows with the same time, the first in the job's order.
+    first, First<T: i64>, acc TimedI64, out i64,
+    add |acc, time, value| {
+        if acc.rows == 0 || time < acc.time { acc.time = time; acc.value = value; }
+        acc.rows += 1;
+    },
+    merge |acc, later| {
+        if acc.rows == 0 || later.time < acc.time { acc.time = later.time; acc.value = later.value; }
+        acc.rows += later.rows;
+    },
+    result |acc| acc.value
+}
+
+extracting! {
+    /// The value of the latest row; of rows with the same time, the last in the job's order.
+    last, Last<T: i64>, acc TimedI64, out i64,
+    add |acc, time, value| {
+        if acc.rows == 0 || time >= acc.time { acc.time = time; acc.value = value; }
+        acc.rows += 1;
+    },
+    merge |acc, later| {
+        if acc.rows == 0 || later.time >= acc.time { acc.time = later.time; acc.value = later.value; }
+        acc.rows += later.rows;
+    },
+    result |acc| acc.value
+}
+
+/// The number of rows.
+///
+/// ```
+/// use pelton::{Job, Options, Tumbling, VecSource, Watermarks, collect, count};
+/// use std::time::Duration;
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Click { #[event(time)] time_ns: i64, user: u64 }
+///
+/// let clicks = vec![Click { time_ns: 0, user: 7 }, Click { time_ns: 1, user: 7 }];
+/// let mut job = Job::new("clicks");
+/// let (sink, rows) = collect();
+/// job.source("clicks", VecSource::new(clicks, 64))
+///     .watermarks(Watermarks::ascending())
+///     .key_by(|click| click.user)
+///     .window(Tumbling::of(Duration::from_secs(1)))
+///     .aggregate("clicks_1s", count())
+///     .sink("out", sink);
+/// job.run(Options::workers(1))?;
+/// assert_eq!(rows.take()[0].1.value(), 2);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+pub fn count<T: Record>() -> Count<T> {
+    Count(PhantomData)
+}
+
+/// Made by [`count`].
+pub struct Count<T>(PhantomData<fn(T)>);
+
+impl<T> Clone for Count<T> {
+    fn clone(&self) -> Self {
+        Self(PhantomData)
+    }
+}
+
+impl<K: Key, T: Record> Aggregate<K> for Count<T> {
+    type In = T;
+    type Acc = u64;
+    type Out = Windowed<K, u64>;
+
+    #[inline(always)]
+    fn add(&self, acc: &mut u64, _: Timestamp, _: &T) {
+        *acc += 1;
+    }
+
+    fn merge(&self, acc: &mut u64, later: &u64) {
+        *acc += later;
+    }
+
+    fn result(&self, window: Window, key: &K, acc: &u64) -> Self::Out {
+        Windowed { start: window.start, end: window.end, key: *key, value: *acc }
+    }
+}
+
+/// The volume-weighted average price: [`weighted_mean`] under the name traders know.
+pub fn vwap<T: Record, P, S>(
+    price: P,
+    size: S,
+) -> WeightedMean<T, impl Fn(&T) -> (i64, i64) + Clone + Send + Sync + 'static>
+where
+    P: Fn(&T) -> i64 + Clone + Send + Sync + 'static,
+    S: Fn(&T) -> i64 + Clone + Send + Sync + 'static,
+{
+    weighted_mean(move |row: &T| (price(row), size(row)))
+}

@@ -1,0 +1,276 @@
+//! The ordered merge: takes the rows of many edges in the order of their places.
+//!
+//! Each edge's rows grow in place, and each edge gives a lower bound for what is still to come: its
+//! next row, its block mark, or the last frontier its sender told. The least row is taken once no
+//! other edge can bring a lesser one. A sender tells its frontier also while it stalls, so the edge
+//! that holds the others up always knows enough for the least row of all to be taken: a bounded
+//! mesh cannot lock up.
+
+use crate::Timestamp;
+use crate::progress::mark::{BlockMark, Mark};
+use crate::progress::place::{Order, Place, Places};
+use crate::ring::local::Local;
+use crate::ring::{Consumer, Producer};
+
+/// The sending end of an edge.
+pub(crate) enum EdgeSender<O, T> {
+    Ring(Producer<O, T, Mark>),
+    Local(Local<O, T, Mark>),
+}
+
+impl<O: Order, T: bytemuck::Pod + Send> EdgeSender<O, T> {
+    pub(crate) fn push(&mut self, times: &[Timestamp], orders: &[O], values: &[T]) -> usize {
+        match self {
+            Self::Ring(ring) => ring.push(times, orders, values),
+            Self::Local(queue) => queue.push(times, orders, values),
+        }
+    }
+
+    pub(crate) fn push_mark(&mut self, mark: Mark) -> bool {
+        match self {
+            Self::Ring(ring) => ring.push_mark(mark).is_ok(),
+            Self::Local(queue) => queue.push_mark(mark),
+        }
+    }
+}
+
+/// The receiving end of an edge.
+pub(crate) enum EdgeReceiver<O, T> {
+    Ring(Consumer<O, T, Mark>),
+    Local(Local<O, T, Mark>),
+}
+
+impl<O: Order, T: bytemuck::Pod + Send> EdgeReceiver<O, T> {
+    fn with_rows<R>(&mut self, body: impl FnOnce(&[Timestamp], &[O], &[T]) -> (usize, R)) -> R {
+        match self {
+            Self::Ring(ring) => {
+                let run = ring.peek();
+                let (taken, result) = body(run.times, run.orders, run.values);
+                ring.release(taken);
+                result
+            }
+            Self::Local(queue) => queue.with_rows(body),
+        }
+    }
+
+    fn next_mark(&mut self) -> Option<Mark> {
+        match self {
+            Self::Ring(ring) => ring.next_mark(),
+            Self::Local(queue) => queue.next_mark(),
+        }
+    }
+}
+
+/// What stands first on an edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Head {
+    Row,
+    BlockEnd,
+    Empty,
+    Ended,
+}
+
+struct InEdge<O, T> {
+    receiver: EdgeReceiver<O, T>,
+    /// The input of a union that the edge belongs to, in range `0 .. ways`.
+    way: usize,
+    /// Nothing below this will come.
+    bound: Place,
+    /// Taken from the edge and not yet acted on.
+    block_end: Option<BlockMark>,
+    /// The watermark at the next row's own place, where that row lies behind it.
+    behind: Option<Timestamp>,
+    ended: bool,
+}
+
+impl<O: Order, T: bytemuck::Pod + Send> InEdge<O, T> {
+    /// Looks at the head and brings `bound` up to it.
+    fn head(&mut self) -> Head {
+        loop {
+            if self.ended {
+                return Head::Ended;
+            }
+            if self.block_end.is_some() {
+                return Head::BlockEnd;
+            }
+            match self.receiver.next_mark() {
+                Some(Mark::Frontier(place)) => self.bound = self.bound.max(place),
+                Some(Mark::Behind(watermark)) => self.behind = Some(watermark),
+                Some(Mark::BlockEnd(mark)) => {
+                    self.bound = self.bound.max(mark.place());
+                    self.block_end = Some(mark);
+                }
+                Some(Mark::End) => {
+                    self.bound = Place::MAX;
+                    self.ended = true;
+                }
+                None => {
+                    let block = self.bound.block();
+                    let first =
+                        self.receiver.with_rows(|_, orders, _| (0, orders.first().map(|order| order.place(block))));
+                    return match first {
+                        Some(place) => {
+                            self.bound = self.bound.max(place);
+                            Head::Row
+                        }
+                        None => Head::Empty,
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// A run of rows as the merge gives it on.
+pub(crate) struct MergedRows<'a, T> {
+    pub(crate) times: &'a [Timestamp],
+    pub(crate) values: &'a [T],
+    pub(crate) places: Places<'a>,
+    /// The combined watermark at the row's own place, for a row that lies behind; then it is alone.
+    pub(crate) behind: Option<Timestamp>,
+}
+
+/// What the merge found next.
+pub(crate) enum Next {
+    /// Rows were given on.
+    Rows { given: usize, taken: usize },
+    /// A block has ended on all edges; the watermark is combined.
+    BlockEnd(BlockMark),
+    /// Nothing can be taken now; nothing below the place will come.
+    Starved(Place),
+    /// All edges have ended.
+    Ended,
+}
+
+/// The watermark of one input of a union.
+#[derive(Debug, Clone, Copy)]
+struct WayState {
+    watermark: Timestamp,
+    idle: bool,
+}
+
+/// The edges into one step on one worker, in the order of their places.
+pub(crate) struct Merge<O, T> {
+    edges: Vec<InEdge<O, T>>,
+    ways: Vec<WayState>,
+    /// The combined watermark; it never goes back.
+    watermark: Timestamp,
+}
+
+impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
+    /// A merge of edges, each with the input of the union that it belongs to.
+    pub(crate) fn new(receivers: Vec<(usize, EdgeReceiver<O, T>)>) -> Self {
+        let ways = receivers.iter().map(|(way, _)| way + 1).max().unwrap_or(0);
+        let edge =
+            |(way, receiver)| InEdge { receiver, way, bound: Place::MIN, block_end: None, behind: None, ended: false };
+        Self {
+            edges: receivers.into_iter().map(edge).collect(),
+            ways: vec![WayState { watermark: Timestamp::MIN, idle: false }; ways],
+            watermark: Timestamp::MIN,
+        }
+    }
+
+    /// Nothing below this place will come.
+    pub(crate) fn lower_bound(&self) -> Place {
+        self.edges.iter().map(|edge| edge.bound).min().unwrap_or(Place::MAX)
+    }
+
+    /// Takes the next run of rows, or the next block's end. `body` takes a prefix of the rows.
+    pub(crate) fn next(&mut self, body: impl FnOnce(MergedRows<'_, T>) -> usize) -> Next {
+        let mut least = Place::MAX;
+        let mut heads_ended = 0;
+        for edge in &mut self.edges {
+            if edge.head() == Head::Ended {
+                heads_ended += 1;
+            }
+            least = least.min(edge.bound);
+        }
+        if heads_ended == self.edges.len() {
+            return Next::Ended;
+        }
+        let mut mark = None;
+        for index in 0..self.edges.len() {
+            if self.edges[index].bound != least {
+                continue;
+            }
+            match self.edges[index].head() {
+                // A block's end is acted on when no edge can bring anything at or below it.
+                Head::Empty => return Next::Starved(least),
+                Head::Row if mark.is_none() => return self.take_rows(index, body),
+                // Rows are below their block's end, and no edge goes back.
+                Head::Row => return Next::Starved(least),
+                Head::BlockEnd => mark = self.edges[index].block_end,
+                Head::Ended => {}
+            }
+        }
+        match mark {
+            Some(mark) => Next::BlockEnd(self.take_block_end(mark)),
+            None => Next::Starved(least),
+        }
+    }
+
+    /// Gives on the rows of edge `index` that no other edge can come before.
+    fn take_rows(&mut self, index: usize, body: impl FnOnce(MergedRows<'_, T>) -> usize) -> Next {
+        // Rows at the limit itself belong to the edge with the lower index.
+        let mut limit = Place::MAX;
+        let mut limit_included = true;
+        for (other, edge) in self.edges.iter().enumerate().filter(|(other, _)| *other != index) {
+            if edge.bound < limit {
+                limit = edge.bound;
+                limit_included = index < other;
+            } else if edge.bound == limit {
+                limit_included &= index < other;
+            }
+        }
+        let others = self.watermark_of_others(self.edges[index].way);
+        let edge = &mut self.edges[index];
+        let block = edge.bound.block();
+        let behind = edge.behind.map(|watermark| watermark.min(others));
+        let (given, taken, last) = edge.receiver.with_rows(|times, orders, values| {
+            let below = |order: &O| {
+                let place = order.place(block);
+                place < limit || (limit_included && place == limit)
+            };
+            let mut given = match orders.last() {
+                Some(last) if below(last) => orders.len(),
+                _ => orders.partition_point(below),
+            };
+            if behind.is_some() {
+                given = given.min(1);
+            }
+            let places = O::places(block, &orders[..given]);
+            let rows = MergedRows { times: &times[..given], values: &values[..given], places, behind };
+            let taken = body(rows);
+            let last = taken.checked_sub(1).map(|last| orders[last].place(block));
+            (taken, (given, taken, last))
+        });
+        if let Some(last) = last {
+            edge.bound = last.successor();
+            edge.behind = None;
+        }
+        Next::Rows { given, taken }
+    }
+
+    /// Drops this block's end from all edges and combines their watermarks.
+    fn take_block_end(&mut self, mark: BlockMark) -> BlockMark {
+        let after = Place::block_start(mark.block + 1);
+        for edge in &mut self.edges {
+            if let Some(own) = edge.block_end.take_if(|own| own.block == mark.block) {
+                let way = &mut self.ways[edge.way];
+                way.watermark = way.watermark.max(own.watermark);
+                way.idle = own.idle;
+                edge.bound = after;
+            }
+        }
+        let active = self.ways.iter().filter(|way| !way.idle).map(|way| way.watermark).min();
+        let combined = active.unwrap_or(self.watermark);
+        self.watermark = self.watermark.max(combined);
+        BlockMark { block: mark.block, watermark: self.watermark, idle: active.is_none() }
+    }
+
+    /// The least watermark of the other inputs.
+    fn watermark_of_others(&self, way: usize) -> Timestamp {
+        let others = self.ways.iter().enumerate().filter(|(other, state)| *other != way && !state.idle);
+        others.map(|(_, state)| state.watermark).min().unwrap_or(Timestamp::MAX)
+    }
+}

@@ -1,0 +1,7 @@
+//! Order and time: places, marks, watermarks, the block order and the merge that keeps it.
+
+pub(crate) mod mark;
+pub(crate) mod merge;
+pub(crate) mod place;
+pub(crate) mod schedule;
+pub(crate) mod watermark;

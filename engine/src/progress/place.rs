@@ -1,0 +1,293 @@
+//! Places: the total order of rows, the same at any number of workers.
+//!
+//! ```text
+//! block │ step                              │ time, key, hash      │ path
+//! ──────┼───────────────────────────────────┼──────────────────────┼──────────────────────────
+//!   b   │ (position + 1) << 32              │ 0                    │ rows caused by an event
+//!   b   │ END | depth of the firing step    │ of the firing        │ rows of windows and timers
+//!   b   │ u64::MAX                          │ 0                    │ the block's end mark
+//! ```
+//! `path` numbers the rows that one row became at each exchange on its way, 16 bits an exchange.
+//! Each sender's rows leave in growing order of place, so a merge by place is a total order; ties
+//! between the two inputs of a union go to the first input.
+
+use bytemuck::{Pod, Zeroable};
+
+/// Bits of a path that one exchange takes.
+const PATH_BITS: u32 = 16;
+/// The most keyed steps that can follow one another: levels in a path.
+pub(crate) const DEPTH_MAX: usize = 128 / PATH_BITS as usize;
+/// The most rows that one row may become before an exchange.
+pub(crate) const FAN_OUT_MAX: u32 = u16::MAX as u32;
+
+/// The step of the first row that a block's end fires.
+const END: u64 = 0xffff_ffff << 32;
+
+/// Where a row stands among all rows of a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Place {
+    block: u64,
+    step: u64,
+    time: i64,
+    key: [u64; 2],
+    hash: u64,
+    path: [u64; 2],
+}
+
+impl Place {
+    /// Before everything.
+    pub(crate) const MIN: Self = Self { block: 0, step: 0, time: 0, key: [0; 2], hash: 0, path: [0; 2] };
+    /// After everything.
+    pub(crate) const MAX: Self = Self {
+        block: u64::MAX,
+        step: u64::MAX,
+        time: i64::MAX,
+        key: [u64::MAX; 2],
+        hash: u64::MAX,
+        path: [u64::MAX; 2],
+    };
+
+    /// Before the first event of a block.
+    pub(crate) const fn block_start(block: u64) -> Self {
+        Self { block, ..Self::MIN }
+    }
+
+    /// After everything that the block's events and its end caused.
+    pub(crate) const fn block_end(block: u64) -> Self {
+        Self { block, step: u64::MAX, ..Self::MIN }
+    }
+
+    /// The event at `position` in a block.
+    pub(crate) const fn event(block: u64, position: u64) -> Self {
+        Self { block, step: (position + 1) << 32, ..Self::MIN }
+    }
+
+    /// A row fired at a block's end by a step `depth` exchanges away from the sources.
+    pub(crate) fn fired(block: u64, depth: usize, time: i64, key: u128, hash: u64) -> Self {
+        let step = END | depth as u64;
+        Self { block, step, time, key: [(key >> 64) as u64, key as u64], hash, path: [0; 2] }
+    }
+
+    /// The block of the place.
+    pub(crate) const fn block(&self) -> u64 {
+        self.block
+    }
+
+    /// The position in its block of the event that caused the row, where an event did.
+    pub(crate) const fn position(&self) -> Option<u64> {
+        if self.step >= END || self.step == 0 { None } else { Some((self.step >> 32) - 1) }
+    }
+
+    /// The next place there can be.
+    pub(crate) fn successor(mut self) -> Self {
+        let path = ((u128::from(self.path[0]) << 64) | u128::from(self.path[1])).saturating_add(1);
+        self.path = [(path >> 64) as u64, path as u64];
+        self
+    }
+
+    /// This place for the `sub`-th row that it became at the exchange of `level`.
+    fn with_path(mut self, level: usize, sub: u32) -> Self {
+        let shift = 128 - PATH_BITS * (level as u32 + 1);
+        let path = ((u128::from(self.path[0]) << 64) | u128::from(self.path[1])) | (u128::from(sub) << shift);
+        self.path = [(path >> 64) as u64, path as u64];
+        self
+    }
+}
+
+/// The place of a row that came straight from a source, within its block: position and path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
+#[repr(transparent)]
+pub(crate) struct Seq(u64);
+
+impl Seq {
+    #[inline(always)]
+    pub(crate) const fn event(position: u64) -> Self {
+        Self((position + 1) << 32)
+    }
+
+    const fn place(self, block: u64) -> Place {
+        let step = self.0 & (0xffff_ffff << 32);
+        let path = (self.0 & 0xffff) << 48;
+        Place { block, step, path: [path, 0], ..Place::MIN }
+    }
+}
+
+/// The places of a run of rows, in growing order.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Places<'a> {
+    /// Consecutive events of a block.
+    Run { block: u64, first: u64 },
+    /// Rows of one block, straight from a source.
+    Seqs { block: u64, seqs: &'a [Seq] },
+    /// Any rows.
+    Full(&'a [Place]),
+}
+
+impl<'a> Places<'a> {
+    #[inline]
+    pub(crate) fn place(&self, index: usize) -> Place {
+        match self {
+            Self::Run { block, first } => Place::event(*block, first + index as u64),
+            Self::Seqs { block, seqs } => seqs[index].place(*block),
+            Self::Full(places) => places[index],
+        }
+    }
+
+    /// The block of the first row; 0 where there is none.
+    pub(crate) fn block(&self) -> u64 {
+        match self {
+            Self::Run { block, .. } | Self::Seqs { block, .. } => *block,
+            Self::Full(places) => places.first().map_or(0, Place::block),
+        }
+    }
+
+    /// The places of the rows from `start` on.
+    pub(crate) fn skip(self, start: usize) -> Self {
+        match self {
+            Self::Run { block, first } => Self::Run { block, first: first + start as u64 },
+            Self::Seqs { block, seqs } => Self::Seqs { block, seqs: &seqs[start..] },
+            Self::Full(places) => Self::Full(&places[start..]),
+        }
+    }
+}
+
+/// How an edge writes places: in 8 bytes behind sources, in full behind keyed steps.
+pub(crate) trait Order: Pod + Ord + Send + Sync + std::fmt::Debug {
+    /// The order of row `index` of `places`, before its path is stamped.
+    fn base(places: &Places<'_>, index: usize) -> Self;
+    /// The order of the `sub`-th row made of one row at the exchange of `level`.
+    fn stamped(self, level: usize, sub: u32) -> Self;
+    /// The place of a row of `block`.
+    fn place(self, block: u64) -> Place;
+    /// A column of orders as places.
+    fn places(block: u64, orders: &[Self]) -> Places<'_>;
+}
+
+impl Order for Seq {
+    #[inline(always)]
+    fn base(places: &Places<'_>, index: usize) -> Self {
+        match places {
+            Places::Run { first, .. } => Self::event(first + index as u64),
+            Places::Seqs { seqs, .. } => seqs[index],
+            // An edge of this order stands behind sources only, whose rows have runs or seqs.
+            Places::Full(places) => Self(places[index].step),
+        }
+    }
+
+    #[inline(always)]
+    fn stamped(self, _: usize, sub: u32) -> Self {
+        Self(self.0 | u64::from(sub))
+    }
+
+    fn place(self, block: u64) -> Place {
+        Seq::place(self, block)
+    }
+
+    fn places(block: u64, seqs: &[Self]) -> Places<'_> {
+        Places::Seqs { block, seqs }
+    }
+}
+
+impl Order for Place {
+    fn base(places: &Places<'_>, index: usize) -> Self {
+        places.place(index)
+    }
+
+    fn stamped(self, level: usize, sub: u32) -> Self {
+        self.with_path(level, sub)
+    }
+
+    fn place(self, _: u64) -> Place {
+        self
+    }
+
+    fn places(_: u64, places: &[Self]) -> Places<'_> {
+        Places::Full(places)
+    }
+}
+
+/// Numbers the rows that leave one step: several rows made of one row differ in their path.
+#[derive(Debug)]
+pub(crate) struct Stamp<O> {
+    level: usize,
+    last: Option<O>,
+    sub: u32,
+}
+
+impl<O: Order> Stamp<O> {
+    /// A stamp for a step that stands `level` exchanges behind the sources.
+    pub(crate) const fn new(level: usize) -> Self {
+        Self { level, last: None, sub: 0 }
+    }
+
+    /// The order of the next row, made of row `index` of `places`; `None` past [`FAN_OUT_MAX`].
+    #[inline(always)]
+    pub(crate) fn next(&mut self, places: &Places<'_>, index: usize) -> Option<O> {
+        let base = O::base(places, index);
+        if self.last == Some(base) {
+            if self.sub == FAN_OUT_MAX {
+                return None;
+            }
+            self.sub += 1;
+        } else {
+            self.last = Some(base);
+            self.sub = 0;
+        }
+        Some(base.stamped(self.level, self.sub))
+    }
+
+    /// Forgets the last row: positions start anew with each block.
+    pub(crate) fn block_end(&mut self) {
+        self.last = None;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_order_as_the_picture_says() {
+        let mut places = vec![
+            Place::MIN,
+            Place::event(0, 0),
+            Place::event(0, 0).with_path(0, 1),
+            Place::event(0, 0).with_path(0, 1).with_path(1, 3),
+            Place::event(0, 0).with_path(0, 2),
+            Place::event(0, 70_000),
+            Place::fired(0, 1, -5, 9, 0),
+            Place::fired(0, 1, 7, 1, 5),
+            Place::fired(0, 1, 7, 1 << 70, 2),
+            Place::fired(0, 2, -9, 0, 0),
+            Place::block_end(0),
+            Place::block_start(1),
+            Place::MAX,
+        ];
+        let sorted = places.clone();
+        places.reverse();
+        places.sort();
+        assert_eq!(places, sorted);
+    }
+
+    #[test]
+    fn short_and_full_orders_mean_the_same_place() {
+        let places = Places::Run { block: 3, first: 10 };
+        let mut short = Stamp::<Seq>::new(0);
+        let mut full = Stamp::<Place>::new(0);
+        for index in [0, 1, 1, 1, 4] {
+            let seq = short.next(&places, index).unwrap();
+            assert_eq!(Order::place(seq, 3), full.next(&places, index).unwrap());
+        }
+    }
+
+    #[test]
+    fn one_row_becomes_at_most_so_many() {
+        let mut stamp = Stamp::<Seq>::new(0);
+        let places = Places::Run { block: 0, first: 0 };
+        for _ in 0..=FAN_OUT_MAX {
+            assert!(stamp.next(&places, 0).is_some());
+        }
+        assert!(stamp.next(&places, 0).is_none());
+    }
+}

@@ -1,0 +1,182 @@
+//! Watermarks: how far event time has come, and how a source tells.
+
+use crate::base::time::duration_nanos;
+use crate::{BlockSummary, Timestamp};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How the watermark of a source follows its events.
+///
+/// A watermark `t` says that nothing at or before `t` will come. With a bound of out-of-orderness
+/// `d` it is (largest time seen) - `d` - 1 ns, so that equal times are never late to each other.
+///
+/// ```
+/// use pelton::Watermarks;
+/// use std::time::Duration;
+///
+/// let watermarks = Watermarks::bounded(Duration::from_millis(5)).idle_after(Duration::from_secs(10));
+/// # let _ = watermarks;
+/// ```
+#[derive(Clone)]
+pub struct Watermarks {
+    pub(crate) kind: WatermarkKind,
+    pub(crate) idle_after: Option<Duration>,
+}
+
+#[derive(Clone)]
+pub(crate) enum WatermarkKind {
+    /// Nanoseconds of out-of-orderness.
+    Bounded(i64),
+    Custom(Arc<dyn Fn() -> Box<dyn WatermarkGenerator> + Send + Sync>),
+}
+
+/// A watermark of one's own: folds the summaries of blocks, in the order of the source.
+///
+/// The watermark moves at block ends only; it must not depend on anything but the summaries, since
+/// each worker folds them for itself.
+pub trait WatermarkGenerator: 'static {
+    /// The watermark after this block. A smaller one than before is taken as the one before.
+    fn on_block(&mut self, block: &BlockSummary) -> Timestamp;
+}
+
+impl<F: FnMut(&BlockSummary) -> Timestamp + 'static> WatermarkGenerator for F {
+    fn on_block(&mut self, block: &BlockSummary) -> Timestamp {
+        self(block)
+    }
+}
+
+impl Watermarks {
+    /// Events come at most `out_of_orderness` behind the largest time before them.
+    pub fn bounded(out_of_orderness: Duration) -> Self {
+        Self { kind: WatermarkKind::Bounded(duration_nanos(out_of_orderness)), idle_after: None }
+    }
+
+    /// Events come in order of time, equal times allowed.
+    pub fn ascending() -> Self {
+        Self::bounded(Duration::ZERO)
+    }
+
+    /// A generator of one's own; `make` is called once on each worker.
+    ///
+    /// ```
+    /// use pelton::{BlockSummary, Watermarks};
+    ///
+    /// let watermarks = Watermarks::custom(|| |block: &BlockSummary| block.min.minus_nanos(1));
+    /// # let _ = watermarks;
+    /// ```
+    pub fn custom<G: WatermarkGenerator>(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
+        Self { kind: WatermarkKind::Custom(Arc::new(move || Box::new(make()))), idle_after: None }
+    }
+
+    /// Stops a live source from holding others back when nothing has come for `timeout`.
+    ///
+    /// It is processing time; replays of captures have no idleness.
+    pub fn idle_after(mut self, timeout: Duration) -> Self {
+        self.idle_after = Some(timeout);
+        self
+    }
+}
+
+/// The watermark of one source on one worker.
+pub(crate) struct WatermarkTracker {
+    /// The largest time before the current event, in range or `Timestamp::MIN`.
+    largest: Timestamp,
+    kind: TrackerKind,
+}
+
+enum TrackerKind {
+    Bounded(i64),
+    Custom { generator: Box<dyn WatermarkGenerator>, watermark: Timestamp },
+}
+
+impl WatermarkTracker {
+    pub(crate) fn new(kind: &WatermarkKind) -> Self {
+        let kind = match kind {
+            WatermarkKind::Bounded(bound) => TrackerKind::Bounded(*bound),
+            WatermarkKind::Custom(make) => TrackerKind::Custom { generator: make(), watermark: Timestamp::MIN },
+        };
+        Self { largest: Timestamp::MIN, kind }
+    }
+
+    /// The watermark before the next event.
+    #[inline]
+    pub(crate) fn watermark(&self) -> Timestamp {
+        match &self.kind {
+            TrackerKind::Bounded(_) if self.largest == Timestamp::MIN => Timestamp::MIN,
+            TrackerKind::Bounded(bound) => self.largest.minus_nanos(*bound).minus_nanos(1),
+            TrackerKind::Custom { watermark, .. } => *watermark,
+        }
+    }
+
+    /// Whether none of the events in `min ..= max` can be behind, whatever their order.
+    #[inline]
+    pub(crate) fn is_on_time(&self, min: Timestamp, max: Timestamp) -> bool {
+        match &self.kind {
+            TrackerKind::Bounded(bound) => min >= self.largest.max(max).minus_nanos(*bound),
+            TrackerKind::Custom { watermark, .. } => min > *watermark,
+        }
+    }
+
+    /// How many of the first times are on time and accepted; at least the first is.
+    pub(crate) fn on_time_prefix(&self, times: &[Timestamp], accepted: impl Fn(Timestamp) -> bool) -> usize {
+        let mut largest = self.largest;
+        let behind = |largest: Timestamp, time: Timestamp| match &self.kind {
+            TrackerKind::Bounded(bound) => time < largest.minus_nanos(*bound),
+            TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && time <= *watermark,
+        };
+        let prefix = times.iter().position(|&time| {
+            let cut = !accepted(time) || behind(largest, time);
+            largest = largest.max(time);
+            cut
+        });
+        prefix.unwrap_or(times.len())
+    }
+
+    /// Sees events up to `max`.
+    #[inline]
+    pub(crate) fn see(&mut self, max: Timestamp) {
+        self.largest = self.largest.max(max);
+    }
+
+    /// Sees a whole block: those that other workers read, or the one just ended.
+    pub(crate) fn block_end(&mut self, summary: &BlockSummary) {
+        self.see(summary.max);
+        if let TrackerKind::Custom { generator, watermark } = &mut self.kind {
+            *watermark = (*watermark).max(generator.on_block(summary));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_times_are_never_late_to_each_other() {
+        let mut tracker = WatermarkTracker::new(&Watermarks::ascending().kind);
+        assert_eq!(tracker.watermark(), Timestamp::MIN);
+        tracker.see(Timestamp::from_nanos(10));
+        assert_eq!(tracker.watermark(), Timestamp::from_nanos(9));
+        assert!(tracker.is_on_time(Timestamp::from_nanos(10), Timestamp::from_nanos(10)));
+        assert!(!tracker.is_on_time(Timestamp::from_nanos(9), Timestamp::from_nanos(10)));
+    }
+
+    #[test]
+    fn a_custom_watermark_moves_at_block_ends_and_never_back() {
+        let watermarks = Watermarks::custom(|| |block: &BlockSummary| block.min);
+        let mut tracker = WatermarkTracker::new(&watermarks.kind);
+        let block =
+            |min, max| BlockSummary { count: 1, min: Timestamp::from_nanos(min), max: Timestamp::from_nanos(max) };
+        tracker.block_end(&block(5, 9));
+        tracker.block_end(&block(3, 9));
+        assert_eq!(tracker.watermark(), Timestamp::from_nanos(5));
+    }
+
+    #[test]
+    fn times_at_the_ends_of_the_range_saturate() {
+        let mut tracker = WatermarkTracker::new(&Watermarks::bounded(Duration::MAX).kind);
+        tracker.see(Timestamp::from_nanos(i64::MIN + 1));
+        assert_eq!(tracker.watermark(), Timestamp::MIN);
+        assert!(tracker.is_on_time(Timestamp::from_nanos(i64::MIN), Timestamp::MAX));
+    }
+}

@@ -1,0 +1,108 @@
+//! The direct way from one step to the next, where both are on one worker and nothing has to be
+//! merged: a call, without a queue. Rows of an empty chain are not even copied.
+
+use crate::Timestamp;
+use crate::operator::chain::Chain;
+use crate::progress::mark::BlockMark;
+use crate::progress::place::{Place, Places};
+use crate::runtime::chained::{ChainBuffer, apply};
+use crate::runtime::metrics::{StepCounters, add};
+use crate::runtime::outlet::{Outlet, Rows};
+use crate::runtime::stage::Stage;
+use std::sync::Arc;
+
+/// Rows that the stage did not take.
+struct Left<T> {
+    times: Vec<Timestamp>,
+    values: Vec<T>,
+    places: Vec<Place>,
+    behind: Option<Timestamp>,
+    /// Rows before this one were taken.
+    taken: usize,
+}
+
+pub(crate) struct DirectOutlet<C: Chain, S> {
+    chain: C,
+    buffer: ChainBuffer<C::Out>,
+    stage: S,
+    left: Left<C::Out>,
+    counters: Arc<StepCounters>,
+    worker: usize,
+}
+
+impl<C: Chain, S: Stage<C::Out>> DirectOutlet<C, S> {
+    pub(crate) fn new(chain: C, stage: S, counters: Arc<StepCounters>, worker: usize) -> Self {
+        let left = Left { times: Vec::new(), values: Vec::new(), places: Vec::new(), behind: None, taken: 0 };
+        Self { chain, buffer: ChainBuffer::new(), stage, left, counters, worker }
+    }
+}
+
+/// Gives rows to the stage until it takes no more, and says how many it took.
+fn give<T>(stage: &mut impl Stage<T>, rows: Rows<'_, T>) -> usize {
+    let mut taken = 0;
+    while taken < rows.values.len() {
+        let count = stage.rows(rows.skip(taken));
+        taken += count;
+        if taken < rows.values.len() && (count == 0 || !stage.is_ready()) {
+            break;
+        }
+    }
+    taken
+}
+
+impl<C: Chain, S: Stage<C::Out>> Outlet<C::In> for DirectOutlet<C, S>
+where
+    C::Out: bytemuck::Pod,
+{
+    fn is_ready(&mut self) -> bool {
+        if !self.stage.is_ready() {
+            return false;
+        }
+        let left = &mut self.left;
+        if left.taken < left.values.len() {
+            let rows = Rows {
+                times: &left.times,
+                values: &left.values,
+                places: Places::Full(&left.places),
+                behind: left.behind,
+            };
+            left.taken += give(&mut self.stage, rows.skip(left.taken));
+            return left.taken == left.values.len() && self.stage.is_ready();
+        }
+        true
+    }
+
+    fn rows(&mut self, rows: Rows<'_, C::In>) {
+        let rows = apply(&self.chain, rows, &mut self.buffer);
+        if rows.values.is_empty() {
+            return;
+        }
+        add(&self.counters.of(self.worker).sent, rows.values.len() as u64);
+        let taken = give(&mut self.stage, rows);
+        if taken < rows.values.len() {
+            let left = &mut self.left;
+            left.times.clear();
+            left.times.extend_from_slice(&rows.times[taken..]);
+            left.values.clear();
+            left.values.extend_from_slice(&rows.values[taken..]);
+            left.places.clear();
+            left.places.extend((taken..rows.values.len()).map(|index| rows.places.place(index)));
+            left.behind = rows.behind;
+            left.taken = 0;
+        }
+    }
+
+    fn mark(&mut self, mark: BlockMark) {
+        self.stage.mark(mark);
+    }
+
+    fn frontier(&mut self, place: Place) {
+        let left = &self.left;
+        let place = left.places.get(left.taken).copied().unwrap_or(place);
+        self.stage.frontier(place);
+    }
+
+    fn end(&mut self) {
+        self.stage.end();
+    }
+}

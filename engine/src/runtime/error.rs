@@ -1,0 +1,125 @@
+//! Why a job did not run or did not finish.
+
+use crate::operator::OperatorError;
+use crate::{BoxError, DictionaryError};
+use std::fmt;
+
+/// A mistake in the shape of a job or in its options, found before anything runs.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ShapeError {
+    /// Two steps, sources or sinks share a name.
+    #[error("the name `{0}` is given twice: names are the identity of state and of reports")]
+    DuplicateName(String),
+    /// A step, source or sink has an empty name.
+    #[error("a {0} has an empty name")]
+    EmptyName(&'static str),
+    /// Nothing takes the rows of a source or step.
+    #[error("nothing takes the rows of `{0}`: give them to a sink or to another step")]
+    Unconnected(String),
+    /// There is no source.
+    #[error("the job has no source")]
+    NoSource,
+    /// A window has no size.
+    #[error("the windows of `{0}` have no size")]
+    EmptyWindow(String),
+    /// Too many keyed steps follow one another.
+    #[error("`{0}` is the {1}th keyed step in a row; at most {2} may follow one another")]
+    TooDeep(String, usize, usize),
+    /// A speed is not a positive number.
+    #[error("the speed of source `{0}` is {1}; it must be a positive number")]
+    BadSpeed(String, String),
+    /// An option is outside its range.
+    #[error("the option `{option}` is {found}; it must be {wanted}")]
+    BadOption {
+        /// The option's name.
+        option: &'static str,
+        /// What it was set to.
+        found: String,
+        /// What it may be.
+        wanted: &'static str,
+    },
+}
+
+/// Why a job did not run or did not finish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The job's shape is wrong; all mistakes are told together.
+    #[error("the job `{job}` cannot run:{}", List(mistakes))]
+    Shape {
+        /// The job's name.
+        job: String,
+        /// Each mistake.
+        mistakes: Vec<ShapeError>,
+    },
+    /// A source failed.
+    #[error("source `{name}`: {error}")]
+    Source {
+        /// The source's name.
+        name: String,
+        /// Why.
+        error: BoxError,
+    },
+    /// A sink failed.
+    #[error("sink `{name}`: {error}")]
+    Sink {
+        /// The sink's name.
+        name: String,
+        /// Why.
+        error: BoxError,
+    },
+    /// A step reached a limit.
+    #[error("step `{step}`: {error}")]
+    Step {
+        /// The step's name.
+        step: String,
+        /// Why.
+        error: OperatorError,
+    },
+    /// One row became too many.
+    #[error("before `{step}` one row became more than {max} rows")]
+    FanOut {
+        /// The step that would take them.
+        step: String,
+        /// The most rows that one row may become.
+        max: u32,
+    },
+    /// The symbols of a source do not fit the job's dictionary.
+    #[error("source `{name}`: {error}")]
+    Symbols {
+        /// The source's name.
+        name: String,
+        /// Why.
+        error: DictionaryError,
+    },
+    /// A function given to the job panicked.
+    #[error("step `{step}` panicked at {position}: {message}")]
+    Panicked {
+        /// The step's name.
+        step: String,
+        /// Which event it was working on.
+        position: String,
+        /// What the panic said.
+        message: String,
+    },
+    /// A worker's thread could not be started.
+    #[error("worker {worker} could not be started: {error}")]
+    Thread {
+        /// The worker.
+        worker: usize,
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A worker did not stop in time.
+    #[error("the job did not end within {0:?}")]
+    Deadline(std::time::Duration),
+}
+
+struct List<'a>(&'a [ShapeError]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|mistake| write!(f, "\n  - {mistake}"))
+    }
+}

@@ -1,0 +1,68 @@
+//! What a worker does when there is nothing to do.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// What a worker does when there is nothing to do.
+///
+/// Waking a parked thread takes tens of microseconds, so [`IdleStrategy::Backoff`] spins for about
+/// as long before it parks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum IdleStrategy {
+    /// Never gives up its core: the lowest latency, for workers that have a core each.
+    BusySpin,
+    /// Spins for 50 us, then yields, then parks for growing times up to 1 ms.
+    #[default]
+    Backoff,
+    /// Parks at once, for 100 us at a time: the least use of a core.
+    Park,
+}
+
+const SPIN: Duration = Duration::from_micros(50);
+const YIELD: Duration = Duration::from_micros(200);
+const PARK_MIN: Duration = Duration::from_micros(50);
+const PARK_MAX: Duration = Duration::from_millis(1);
+const PARK: Duration = Duration::from_micros(100);
+
+/// The idling of one worker.
+#[derive(Debug)]
+pub(crate) struct Idler {
+    strategy: IdleStrategy,
+    /// There are more workers than cores: spinning would take the core from one with work.
+    crowded: bool,
+    since: Option<Instant>,
+    park: Duration,
+}
+
+impl Idler {
+    pub(crate) const fn new(strategy: IdleStrategy, crowded: bool) -> Self {
+        Self { strategy, crowded, since: None, park: PARK_MIN }
+    }
+
+    /// Something was done.
+    #[inline]
+    pub(crate) fn reset(&mut self) {
+        self.since = None;
+        self.park = PARK_MIN;
+    }
+
+    /// Nothing was done: waits a little.
+    pub(crate) fn wait(&mut self) {
+        match self.strategy {
+            IdleStrategy::BusySpin if self.crowded => thread::yield_now(),
+            IdleStrategy::BusySpin => std::hint::spin_loop(),
+            IdleStrategy::Park => thread::park_timeout(PARK),
+            IdleStrategy::Backoff => {
+                let idle = self.since.get_or_insert_with(Instant::now).elapsed();
+                if idle < SPIN && !self.crowded {
+                    std::hint::spin_loop();
+                } else if idle < YIELD {
+                    thread::yield_now();
+                } else {
+                    thread::park_timeout(self.park);
+                    self.park = (self.park * 2).min(PARK_MAX);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! Counters of sources, steps and sinks: written by their workers, read by anyone.
+
+use crossbeam_utils::CachePadded;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+
+/// What a row of the report stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StepKind {
+    /// A source.
+    Source,
+    /// A keyed step.
+    Keyed,
+    /// A sink.
+    Sink,
+}
+
+/// The counters of one source, step or sink on one worker.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Rows that upstream gave to this step.
+    pub(crate) sent: AtomicU64,
+    pub(crate) rows_in: AtomicU64,
+    pub(crate) rows_out: AtomicU64,
+    pub(crate) late: AtomicU64,
+    pub(crate) rejected: AtomicU64,
+    pub(crate) behind: AtomicU64,
+    pub(crate) watermark: AtomicI64Min,
+}
+
+/// A time that starts at the least.
+#[derive(Debug)]
+pub(crate) struct AtomicI64Min(AtomicI64);
+
+impl Default for AtomicI64Min {
+    fn default() -> Self {
+        Self(AtomicI64::new(i64::MIN))
+    }
+}
+
+impl AtomicI64Min {
+    pub(crate) fn set(&self, value: i64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> i64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Adds to a counter that only this thread writes.
+#[inline(always)]
+pub(crate) fn add(counter: &AtomicU64, count: u64) {
+    counter.store(counter.load(Ordering::Relaxed).wrapping_add(count), Ordering::Relaxed);
+}
+
+/// The counters of one source, step or sink on all workers.
+#[derive(Debug)]
+pub(crate) struct StepCounters {
+    pub(crate) name: Arc<str>,
+    pub(crate) kind: StepKind,
+    cells: Vec<CachePadded<Counters>>,
+}
+
+impl StepCounters {
+    pub(crate) fn new(name: Arc<str>, kind: StepKind, workers: usize) -> Arc<Self> {
+        Arc::new(Self { name, kind, cells: (0..workers).map(|_| CachePadded::default()).collect() })
+    }
+
+    pub(crate) fn of(&self, worker: usize) -> &Counters {
+        &self.cells[worker]
+    }
+
+    fn total(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
+        self.cells.iter().map(|cell| counter(cell).load(Ordering::Relaxed)).sum()
+    }
+
+    pub(crate) fn report(&self) -> StepReport {
+        let watermarks = self.cells.iter().map(|cell| cell.watermark.get());
+        StepReport {
+            name: self.name.to_string(),
+            kind: self.kind,
+            sent: self.total(|counters| &counters.sent),
+            rows_in: self.total(|counters| &counters.rows_in),
+            rows_out: self.total(|counters| &counters.rows_out),
+            late: self.total(|counters| &counters.late),
+            rejected: self.total(|counters| &counters.rejected),
+            behind: self.total(|counters| &counters.behind),
+            watermark: crate::Timestamp::from_nanos(watermarks.max().unwrap_or(i64::MIN)),
+        }
+    }
+}
+
+/// The counts of one source, step or sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StepReport {
+    /// Its name.
+    pub name: String,
+    /// What it is.
+    pub kind: StepKind,
+    /// Rows that the steps before it gave it; of a source, 0.
+    pub sent: u64,
+    /// Rows it took; of a source, events it read.
+    pub rows_in: u64,
+    /// Rows it gave on; of a source, events it took; of a sink, rows it wrote.
+    pub rows_out: u64,
+    /// Rows that were late and went to the late output, connected or not.
+    pub late: u64,
+    /// Events outside the job's range of times, and input that could not become an event.
+    pub rejected: u64,
+    /// Events of a source at or before the watermark at their own place.
+    pub behind: u64,
+    /// The watermark it has come to.
+    pub watermark: crate::Timestamp,
+}

@@ -1,0 +1,77 @@
+//! How rows leave a task: the outlet's protocol, and outlets to many and to none.
+
+use crate::Timestamp;
+use crate::progress::mark::BlockMark;
+use crate::progress::place::{Place, Places};
+
+/// A run of rows on its way from one task to the next.
+pub(crate) struct Rows<'a, T> {
+    pub(crate) times: &'a [Timestamp],
+    pub(crate) values: &'a [T],
+    pub(crate) places: Places<'a>,
+    /// The watermark at the place of the row that caused these, where that row lay behind it.
+    pub(crate) behind: Option<Timestamp>,
+}
+
+impl<T> Clone for Rows<'_, T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Rows<'_, T> {}
+
+impl<T> Rows<'_, T> {
+    /// The rows from `start` on.
+    pub(crate) fn skip(self, start: usize) -> Self {
+        Self {
+            times: &self.times[start..],
+            values: &self.values[start..],
+            places: self.places.skip(start),
+            behind: self.behind,
+        }
+    }
+}
+
+/// Where the rows of a source or operator go.
+///
+/// `rows`, `mark` and `end` each follow an `is_ready` that said yes; then they take what they get
+/// whole. In between nothing is asked twice: one `is_ready`, one call.
+pub(crate) trait Outlet<T> {
+    /// Moves on what is held up; whether nothing is held up any more.
+    fn is_ready(&mut self) -> bool;
+    /// Takes rows.
+    fn rows(&mut self, rows: Rows<'_, T>);
+    /// Takes a block's end.
+    fn mark(&mut self, mark: BlockMark);
+    /// Learns that nothing below `place` will come. It may be called at any time.
+    fn frontier(&mut self, place: Place);
+    /// Learns that nothing more will come.
+    fn end(&mut self);
+}
+
+/// An outlet to any number of others; with none, rows end here.
+pub(crate) struct FanOut<T>(pub(crate) Vec<Box<dyn Outlet<T>>>);
+
+impl<T> Outlet<T> for FanOut<T> {
+    fn is_ready(&mut self) -> bool {
+        // Each is asked, so that each moves on.
+        self.0.iter_mut().fold(true, |ready, outlet| outlet.is_ready() && ready)
+    }
+
+    fn rows(&mut self, rows: Rows<'_, T>) {
+        self.0.iter_mut().for_each(|outlet| outlet.rows(rows));
+    }
+
+    fn mark(&mut self, mark: BlockMark) {
+        self.0.iter_mut().for_each(|outlet| outlet.mark(mark));
+    }
+
+    fn frontier(&mut self, place: Place) {
+        self.0.iter_mut().for_each(|outlet| outlet.frontier(place));
+    }
+
+    fn end(&mut self) {
+        self.0.iter_mut().for_each(|outlet| outlet.end());
+    }
+}

@@ -1,0 +1,383 @@
+//! One source on one worker: loads blocks, judges each event's time, and gives the events on.
+//!
+//! Batches of a block take the fast way when all their times are in range and on time, which one
+//! pass over the times finds out. Otherwise the batch is cut where an event is rejected, or lies
+//! behind the watermark at its own place; such an event goes alone and carries that watermark.
+
+use crate::progress::mark::BlockMark;
+use crate::progress::place::{Place, Places};
+use crate::progress::watermark::{WatermarkTracker, Watermarks};
+use crate::runtime::metrics::{StepCounters, add};
+use crate::runtime::outlet::{FanOut, Outlet, Rows};
+use crate::runtime::source::{BlockReader, Feed, Polled};
+use crate::{BlockSummary, BoxError, Event, FieldKind, Timestamp};
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Events that are given on at once: they stay in the first-level cache.
+const BATCH: usize = 512;
+
+/// What a step over a block did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum BlockStep {
+    /// Events were given on, or rejected; there are more.
+    Made,
+    /// The next event's time has not come yet.
+    Waiting,
+    /// The block is at its end.
+    Done,
+}
+
+/// A source on one worker, whatever its events are.
+pub(crate) trait SourcePipe {
+    fn name(&self) -> &Arc<str>;
+    fn is_ready(&mut self) -> bool;
+    /// Makes a block of a bounded source the current one.
+    fn load(&mut self, block: usize) -> Result<(), BoxError>;
+    /// Polls a feed; what came is the current block.
+    fn poll(&mut self) -> Result<Polled, BoxError>;
+    /// Gives on some of the current block, which is `ordinal` in the job's order.
+    fn step(&mut self, ordinal: u64, now: Duration) -> Result<BlockStep, BoxError>;
+    /// The place of the next event of the current block.
+    fn place(&self, ordinal: u64) -> Place;
+    /// Passes over a block that another worker reads.
+    fn skip(&mut self, block: usize);
+    /// Gives on the end of block `ordinal`, of whichever source it is.
+    fn mark(&mut self, ordinal: u64, last: bool);
+    /// Marks a feed as idle, or not.
+    fn set_idle(&mut self, idle: bool);
+    fn is_idle(&self) -> bool;
+    fn idle_after(&self) -> Option<Duration>;
+    fn frontier(&mut self, place: Place);
+    fn end(&mut self);
+}
+
+/// Where a pipe's blocks come from.
+pub(crate) enum PipeInput<T> {
+    Blocks {
+        reader: Box<dyn BlockReader<T>>,
+        /// In-range summaries; `None` for a block without an event in range.
+        summaries: Arc<Vec<Option<BlockSummary>>>,
+    },
+    Feed {
+        feed: Box<dyn Feed<T>>,
+        block_events: usize,
+        /// Rejected input that is counted already.
+        rejected: u64,
+    },
+    /// A source that this worker does not read.
+    Elsewhere,
+}
+
+/// How fast events are released.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) speed: f64,
+    /// The event time that is released at the job's start; a feed's first event sets it.
+    pub(crate) base: Option<Timestamp>,
+    pub(crate) start: Duration,
+}
+
+/// What a pipe is made of.
+pub(crate) struct PipeParts<T> {
+    pub(crate) input: PipeInput<T>,
+    pub(crate) outlet: FanOut<T>,
+    pub(crate) watermarks: Watermarks,
+    pub(crate) times: RangeInclusive<Timestamp>,
+    pub(crate) pace: Option<Pace>,
+    /// The job's id for each symbol id of the source, where they differ.
+    pub(crate) symbols: Option<Vec<u32>>,
+    pub(crate) counters: Arc<StepCounters>,
+    pub(crate) worker: usize,
+}
+
+pub(crate) struct Pipe<T: Event> {
+    parts: PipeParts<T>,
+    tracker: WatermarkTracker,
+    idle: bool,
+    /// The current block, where it had to be copied: a feed's, or one with foreign symbols.
+    copy: Vec<T>,
+    copied: bool,
+    symbol_offsets: Vec<usize>,
+    /// Events of the current block before this one are done with.
+    position: usize,
+    /// The times of the events `batch_start .. batch_start + times.len()`.
+    times: Vec<Timestamp>,
+    batch_start: usize,
+    /// Whether the batch is in range and on time as a whole.
+    clean: bool,
+    /// In-range events of the current block.
+    seen: Option<BlockSummary>,
+    expected: Option<BlockSummary>,
+    block: usize,
+}
+
+impl<T: Event> Pipe<T> {
+    pub(crate) fn new(parts: PipeParts<T>) -> Self {
+        let symbol_fields = T::layout();
+        let symbol_fields = symbol_fields.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
+        Self {
+            tracker: WatermarkTracker::new(&parts.watermarks.kind),
+            parts,
+            idle: false,
+            copy: Vec::new(),
+            copied: false,
+            symbol_offsets: symbol_fields.map(|field| field.offset).collect(),
+            position: 0,
+            times: Vec::with_capacity(BATCH),
+            batch_start: 0,
+            clean: false,
+            seen: None,
+            expected: None,
+            block: 0,
+        }
+    }
+
+    fn begin_block(&mut self) {
+        self.position = 0;
+        self.times.clear();
+        self.batch_start = 0;
+        self.seen = None;
+    }
+
+    fn translate_symbols(&mut self) {
+        let Some(ids) = &self.parts.symbols else { return };
+        for event in &mut self.copy {
+            let bytes = bytemuck::bytes_of_mut(event);
+            for &offset in &self.symbol_offsets {
+                if let Some(id) = bytes.get_mut(offset..offset + 4) {
+                    let old = u32::from_le_bytes([id[0], id[1], id[2], id[3]]);
+                    let new = ids.get(old as usize).copied().unwrap_or(u32::MAX);
+                    id.copy_from_slice(&new.to_le_bytes());
+                }
+            }
+        }
+    }
+
+    fn see(&mut self, min: Timestamp, max: Timestamp, count: u32) {
+        self.tracker.see(max);
+        let seen = self.seen.get_or_insert(BlockSummary { count: 0, min, max });
+        seen.min = seen.min.min(min);
+        seen.max = seen.max.max(max);
+        seen.count += count;
+    }
+}
+
+/// The events of the current block. A function of fields, so that others can be changed meanwhile.
+fn events<'a, T: Event>(input: &'a PipeInput<T>, copy: &'a [T], copied: bool) -> &'a [T] {
+    match input {
+        PipeInput::Blocks { reader, .. } if !copied => reader.events(),
+        _ => copy,
+    }
+}
+
+impl<T: Event> SourcePipe for Pipe<T> {
+    fn name(&self) -> &Arc<str> {
+        &self.parts.counters.name
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.parts.outlet.is_ready()
+    }
+
+    fn load(&mut self, block: usize) -> Result<(), BoxError> {
+        self.begin_block();
+        self.block = block;
+        self.copied = self.parts.symbols.is_some();
+        if let PipeInput::Blocks { reader, summaries } = &mut self.parts.input {
+            reader.load(block)?;
+            self.expected = summaries.get(block).copied().flatten();
+            if self.copied {
+                self.copy.clear();
+                self.copy.extend_from_slice(reader.events());
+            }
+        }
+        if self.copied {
+            self.translate_symbols();
+        }
+        Ok(())
+    }
+
+    fn poll(&mut self) -> Result<Polled, BoxError> {
+        self.begin_block();
+        self.copied = true;
+        self.copy.clear();
+        let PipeInput::Feed { feed, block_events, rejected } = &mut self.parts.input else {
+            return Ok(Polled::End);
+        };
+        let polled = feed.poll(*block_events, &mut self.copy)?;
+        let counters = self.parts.counters.of(self.parts.worker);
+        let now_rejected = feed.rejected();
+        add(&counters.rejected, now_rejected - *rejected);
+        add(&counters.rows_in, now_rejected - *rejected);
+        *rejected = now_rejected;
+        self.translate_symbols();
+        Ok(if self.copy.is_empty() && polled == Polled::Ready { Polled::Pending } else { polled })
+    }
+
+    fn step(&mut self, ordinal: u64, now: Duration) -> Result<BlockStep, BoxError> {
+        let block = events(&self.parts.input, &self.copy, self.copied);
+        if self.position == block.len() {
+            return self.finish_block();
+        }
+        let counters = self.parts.counters.of(self.parts.worker);
+        let range = &self.parts.times;
+        if self.position == self.batch_start + self.times.len() {
+            self.batch_start = self.position;
+            let batch = &block[self.position..block.len().min(self.position + BATCH)];
+            self.times.clear();
+            self.times.extend(batch.iter().map(Event::time));
+            let (min, max) = extremes(&self.times);
+            self.clean = range.contains(&min) && range.contains(&max) && self.tracker.is_on_time(min, max);
+        }
+        let times = &self.times[self.position - self.batch_start..];
+        let released = match &mut self.parts.pace {
+            Some(pace) => released(pace, times, now),
+            None => times.len(),
+        };
+        let times = &times[..released];
+        if times.is_empty() {
+            return Ok(BlockStep::Waiting);
+        }
+        let watermark = self.tracker.watermark();
+        let is_behind = |time: Timestamp, watermark: Timestamp| watermark > Timestamp::MIN && time <= watermark;
+        let mut behind = None;
+        let count = if self.clean {
+            times.len()
+        } else if !range.contains(&times[0]) {
+            let count = times.iter().take_while(|time| !range.contains(time)).count();
+            add(&counters.rows_in, count as u64);
+            add(&counters.rejected, count as u64);
+            self.position += count;
+            return Ok(BlockStep::Made);
+        } else if is_behind(times[0], watermark) {
+            add(&counters.behind, 1);
+            behind = Some(watermark);
+            1
+        } else {
+            self.tracker.on_time_prefix(times, |time| range.contains(&time))
+        };
+        let times = &times[..count];
+        let (min, max) = extremes(times);
+        let values = &block[self.position..self.position + count];
+        let places = Places::Run { block: ordinal, first: self.position as u64 };
+        self.parts.outlet.rows(Rows { times, values, places, behind });
+        add(&counters.rows_in, count as u64);
+        add(&counters.rows_out, count as u64);
+        self.position += count;
+        self.see(min, max, count as u32);
+        Ok(BlockStep::Made)
+    }
+
+    fn place(&self, ordinal: u64) -> Place {
+        Place::event(ordinal, self.position as u64)
+    }
+
+    fn skip(&mut self, block: usize) {
+        if let PipeInput::Blocks { summaries, .. } = &self.parts.input
+            && let Some(summary) = summaries.get(block).copied().flatten()
+        {
+            self.tracker.block_end(&summary);
+        }
+    }
+
+    fn mark(&mut self, ordinal: u64, last: bool) {
+        let watermark = if last { Timestamp::MAX } else { self.tracker.watermark() };
+        let counters = self.parts.counters.of(self.parts.worker);
+        counters.watermark.set(watermark.as_nanos());
+        self.parts.outlet.mark(BlockMark { block: ordinal, watermark, idle: self.idle && !last });
+    }
+
+    fn set_idle(&mut self, idle: bool) {
+        self.idle = idle;
+    }
+
+    fn is_idle(&self) -> bool {
+        self.idle
+    }
+
+    fn idle_after(&self) -> Option<Duration> {
+        self.parts.watermarks.idle_after
+    }
+
+    fn frontier(&mut self, place: Place) {
+        self.parts.outlet.frontier(place);
+    }
+
+    fn end(&mut self) {
+        self.parts.outlet.end();
+    }
+}
+
+impl<T: Event> Pipe<T> {
+    fn finish_block(&mut self) -> Result<BlockStep, BoxError> {
+        if let PipeInput::Blocks { summaries, .. } = &self.parts.input {
+            // A block with events out of range counts those that are in it.
+            let matches = match (&self.seen, &self.expected) {
+                (Some(seen), Some(expected)) => seen == expected,
+                (None, None) => true,
+                _ => false,
+            };
+            if !matches {
+                let block = self.block;
+                debug_assert!(block < summaries.len());
+                let tell = |summary: &Option<BlockSummary>| match summary {
+                    Some(summary) => format!("{} events from {} to {}", summary.count, summary.min, summary.max),
+                    None => "no event in range".to_owned(),
+                };
+                let (expected, found) = (tell(&self.expected), tell(&self.seen));
+                return Err(format!("the index says that block {block} has {expected}, it has {found}").into());
+            }
+        }
+        if let Some(seen) = self.seen {
+            self.tracker.block_end(&seen);
+        }
+        Ok(BlockStep::Done)
+    }
+}
+
+fn extremes(times: &[Timestamp]) -> (Timestamp, Timestamp) {
+    times.iter().fold((Timestamp::MAX, Timestamp::MIN), |(min, max), &time| (min.min(time), max.max(time)))
+}
+
+/// How many of the next events are due.
+fn released(pace: &mut Pace, times: &[Timestamp], now: Duration) -> usize {
+    let base = *pace.base.get_or_insert(times[0]);
+    let elapsed = now.saturating_sub(pace.start).as_secs_f64() * pace.speed;
+    // Converting saturates, so that a high speed releases all there is.
+    let due = base.plus_nanos((elapsed * 1e9) as i64);
+    times.iter().position(|&time| time > due).unwrap_or(times.len())
+}
+
+/// The summaries of a bounded source over the events in range, `None` for a block that has none.
+///
+/// Only blocks whose index reaches beyond the range are read.
+pub(crate) fn summaries_in_range<T: Event>(
+    blocks: &[BlockSummary],
+    range: &RangeInclusive<Timestamp>,
+    reader: impl FnOnce() -> Result<Box<dyn BlockReader<T>>, BoxError>,
+) -> Result<Vec<Option<BlockSummary>>, BoxError> {
+    let in_range = |block: &BlockSummary| range.contains(&block.min) && range.contains(&block.max);
+    if blocks.iter().all(in_range) {
+        return Ok(blocks.iter().copied().map(Some).collect());
+    }
+    let mut reader = reader()?;
+    let mut summaries = Vec::with_capacity(blocks.len());
+    for (number, block) in blocks.iter().enumerate() {
+        if in_range(block) {
+            summaries.push(Some(*block));
+            continue;
+        }
+        reader.load(number)?;
+        let mut summary: Option<BlockSummary> = None;
+        for time in reader.events().iter().map(Event::time).filter(|time| range.contains(time)) {
+            let summary = summary.get_or_insert(BlockSummary { count: 0, min: time, max: time });
+            summary.min = summary.min.min(time);
+            summary.max = summary.max.max(time);
+            summary.count += 1;
+        }
+        summaries.push(summary);
+    }
+    Ok(summaries)
+}

@@ -1,0 +1,73 @@
+//! What the workers of a job share: stopping, failing, the clock, the dictionary.
+
+use crate::base::blame;
+use crate::progress::schedule::Cut;
+use crate::{Clock, Dictionary, Error};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What the workers of a job share.
+pub(crate) struct JobShared {
+    /// Everything stops at once: the job failed, or was told to.
+    halted: AtomicBool,
+    /// The sources stop, the rest goes on to the end.
+    draining: AtomicBool,
+    failure: Mutex<Option<Error>>,
+    pub(crate) cut: Cut,
+    pub(crate) symbols: Arc<Dictionary>,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl JobShared {
+    pub(crate) fn new(symbols: Arc<Dictionary>, clock: Arc<dyn Clock>) -> Self {
+        Self {
+            halted: AtomicBool::new(false),
+            draining: AtomicBool::new(false),
+            failure: Mutex::new(None),
+            cut: Cut::new(),
+            symbols,
+            clock,
+        }
+    }
+
+    /// Ends the job with an error; the first one counts.
+    pub(crate) fn fail(&self, error: Error) {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        self.halt();
+    }
+
+    /// Ends the job with the panic that was just caught on this thread.
+    pub(crate) fn fail_with_panic(&self, payload: &(dyn std::any::Any + Send)) {
+        let blame = blame::take();
+        let message = match payload.downcast_ref::<&str>() {
+            Some(text) => (*text).to_owned(),
+            None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_owned()),
+        };
+        self.fail(Error::Panicked {
+            step: blame.step.as_deref().unwrap_or("a source or sink").to_owned(),
+            position: blame.position.unwrap_or_else(|| "no event".to_owned()),
+            message,
+        });
+    }
+
+    pub(crate) fn take_failure(&self) -> Option<Error> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    pub(crate) fn halt(&self) {
+        self.halted.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.cut.stop();
+    }
+
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halted.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+}

@@ -1,0 +1,245 @@
+//! The task that reads the sources of a job on one worker, block by block in the job's order.
+
+use crate::progress::place::Place;
+use crate::progress::schedule::Entry;
+use crate::runtime::pipe::{BlockStep, SourcePipe};
+use crate::runtime::shared::JobShared;
+use crate::runtime::source::Polled;
+use crate::runtime::task::{Progress, Task};
+use crate::{BoxError, Error};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Batches that one call handles at most.
+const STEPS_MAX: usize = 16;
+
+/// How blocks get their order.
+pub(crate) enum BlockOrder {
+    /// All sources are bounded: the order is known, and block `b` is this worker's if `b mod N` is.
+    Known(Arc<Vec<Entry>>),
+    /// A source is a feed: the first worker numbers blocks as they come. For each source, the number
+    /// of blocks it has, or `None` for a feed.
+    AsTheyCome(Vec<Option<usize>>),
+    /// Another worker reads everything.
+    Elsewhere,
+}
+
+enum State {
+    /// Between blocks.
+    Next,
+    /// In the middle of a block of this source.
+    Reading(usize),
+    /// A block, or the whole input, has ended.
+    Marking {
+        last: bool,
+    },
+    /// All marks are given on.
+    Ending,
+    Done,
+}
+
+/// What is known of a source in the order of arrival.
+#[derive(Debug, Clone, Copy)]
+struct Arrival {
+    /// The next block of a bounded source.
+    block: usize,
+    ended: bool,
+    last_event: Duration,
+}
+
+pub(crate) struct SourceTask {
+    pipes: Vec<Box<dyn SourcePipe>>,
+    order: BlockOrder,
+    worker: usize,
+    workers: usize,
+    shared: Arc<JobShared>,
+    state: State,
+    /// The block that is read or comes next on this worker.
+    ordinal: u64,
+    /// Blocks of a known order before this one are accounted for in all watermarks.
+    passed: u64,
+    arrivals: Vec<Arrival>,
+    /// The source that is asked next, in the order of arrival.
+    turn: usize,
+}
+
+impl SourceTask {
+    pub(crate) fn new(
+        pipes: Vec<Box<dyn SourcePipe>>,
+        order: BlockOrder,
+        worker: usize,
+        workers: usize,
+        shared: Arc<JobShared>,
+    ) -> Self {
+        let arrival = Arrival { block: 0, ended: false, last_event: shared.clock.now() };
+        let (state, ordinal) = match order {
+            BlockOrder::Known(_) => (State::Next, worker as u64),
+            BlockOrder::AsTheyCome(_) => (State::Next, 0),
+            BlockOrder::Elsewhere => (State::Ending, 0),
+        };
+        let arrivals = vec![arrival; pipes.len()];
+        Self { pipes, order, worker, workers, shared, state, ordinal, passed: 0, arrivals, turn: 0 }
+    }
+
+    fn fail(&self, source: usize, error: BoxError) {
+        self.shared.fail(Error::Source { name: self.pipes[source].name().to_string(), error });
+    }
+
+    fn is_ready(&mut self) -> bool {
+        self.pipes.iter_mut().fold(true, |ready, pipe| pipe.is_ready() && ready)
+    }
+
+    /// Nothing below this place will come from this worker.
+    fn tell_frontier(&mut self) {
+        let place = match self.state {
+            State::Reading(source) => self.pipes[source].place(self.ordinal),
+            State::Next => Place::block_start(self.ordinal),
+            // Behind the block's events, before all that its end fires.
+            State::Marking { .. } => Place::fired(self.ordinal, 0, i64::MIN, 0, 0),
+            State::Ending | State::Done => Place::MAX,
+        };
+        self.pipes.iter_mut().for_each(|pipe| pipe.frontier(place));
+    }
+
+    /// Begins the next block of a known order.
+    fn next_known(&mut self, order: &[Entry]) -> State {
+        let end = match self.shared.cut.begin(self.ordinal) {
+            Ok(()) => order.len() as u64,
+            Err(end) => end.min(order.len() as u64),
+        };
+        // The order ends with one more block, which is empty and carries the last watermark.
+        if self.ordinal >= end {
+            return if self.ordinal == end { State::Marking { last: true } } else { State::Ending };
+        }
+        for entry in &order[self.passed as usize..self.ordinal as usize] {
+            self.pipes[entry.source as usize].skip(entry.block as usize);
+        }
+        self.passed = self.ordinal + 1;
+        let entry = order[self.ordinal as usize];
+        self.pipes.iter_mut().for_each(|pipe| pipe.frontier(Place::block_start(self.ordinal)));
+        match self.pipes[entry.source as usize].load(entry.block as usize) {
+            Ok(()) => State::Reading(entry.source as usize),
+            Err(error) => {
+                self.fail(entry.source as usize, error);
+                State::Next
+            }
+        }
+    }
+
+    /// Begins the next block that has come; `None` where none has.
+    fn next_as_they_come(&mut self, blocks: &[Option<usize>]) -> Option<State> {
+        let now = self.shared.clock.now();
+        for _ in 0..self.pipes.len() {
+            let source = self.turn;
+            self.turn = (self.turn + 1) % self.pipes.len();
+            let arrival = &mut self.arrivals[source];
+            if arrival.ended {
+                continue;
+            }
+            let polled = match blocks[source] {
+                Some(count) if arrival.block == count || self.shared.is_draining() => Ok(Polled::End),
+                Some(_) => {
+                    arrival.block += 1;
+                    self.pipes[source].load(arrival.block - 1).map(|()| Polled::Ready)
+                }
+                None => self.pipes[source].poll(),
+            };
+            let arrival = &mut self.arrivals[source];
+            match polled {
+                Ok(Polled::Ready) => {
+                    arrival.last_event = now;
+                    self.pipes[source].set_idle(false);
+                    return Some(State::Reading(source));
+                }
+                // What had come before the job was told to stop is taken; nothing is waited for.
+                Ok(Polled::Pending) if !self.shared.is_draining() => {
+                    let idle_after = self.pipes[source].idle_after();
+                    let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
+                    if is_idle && !self.pipes[source].is_idle() {
+                        self.pipes[source].set_idle(true);
+                        return Some(State::Marking { last: false });
+                    }
+                }
+                Ok(Polled::End) if blocks[source].is_some() => arrival.ended = true,
+                Ok(Polled::End | Polled::Pending) => {
+                    arrival.ended = true;
+                    // A feed may give its last events with its end.
+                    return Some(State::Reading(source));
+                }
+                Err(error) => self.fail(source, error),
+            }
+        }
+        self.arrivals.iter().all(|arrival| arrival.ended).then_some(State::Marking { last: true })
+    }
+
+    /// One step; `None` where there is nothing to do now.
+    fn step(&mut self) -> Option<State> {
+        match self.state {
+            State::Next => match &self.order {
+                BlockOrder::Known(order) => {
+                    let order = order.clone();
+                    Some(self.next_known(&order))
+                }
+                BlockOrder::AsTheyCome(blocks) => {
+                    let blocks = blocks.clone();
+                    self.next_as_they_come(&blocks)
+                }
+                BlockOrder::Elsewhere => Some(State::Ending),
+            },
+            State::Reading(source) => match self.pipes[source].step(self.ordinal, self.shared.clock.now()) {
+                Ok(BlockStep::Made) => Some(State::Reading(source)),
+                Ok(BlockStep::Waiting) => None,
+                Ok(BlockStep::Done) => Some(State::Marking { last: false }),
+                Err(error) => {
+                    self.fail(source, error);
+                    None
+                }
+            },
+            State::Marking { last } => {
+                self.pipes.iter_mut().for_each(|pipe| pipe.mark(self.ordinal, last));
+                self.ordinal += match self.order {
+                    BlockOrder::Known(_) => self.workers as u64,
+                    BlockOrder::AsTheyCome(_) | BlockOrder::Elsewhere => 1,
+                };
+                Some(if last { State::Ending } else { State::Next })
+            }
+            State::Ending => {
+                self.pipes.iter_mut().for_each(|pipe| pipe.end());
+                Some(State::Done)
+            }
+            State::Done => None,
+        }
+    }
+}
+
+impl Task for SourceTask {
+    fn run(&mut self) -> Progress {
+        let mut progress = Progress::Idle;
+        for _ in 0..STEPS_MAX {
+            if !self.is_ready() {
+                self.tell_frontier();
+                return progress;
+            }
+            if matches!(self.state, State::Done) {
+                return Progress::Done;
+            }
+            match self.step() {
+                Some(state) => {
+                    self.state = state;
+                    progress = Progress::Made;
+                }
+                None => {
+                    self.tell_frontier();
+                    return progress;
+                }
+            }
+        }
+        progress
+    }
+}
+
+impl std::fmt::Debug for SourceTask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "the sources on worker {} at block {}", self.worker, self.ordinal)
+    }
+}

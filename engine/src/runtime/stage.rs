@@ -1,0 +1,286 @@
+//! A stage: a step that takes rows in order, as the tasks that feed it see it.
+
+use crate::base::blame;
+use crate::operator::{Batch, Cause, Firing, Operator, OutColumns, Outbox};
+use crate::progress::mark::BlockMark;
+use crate::progress::place::{Place, Places};
+use crate::runtime::chained::position_of;
+use crate::runtime::metrics::{StepCounters, add};
+use crate::runtime::outlet::{FanOut, Outlet, Rows};
+use crate::runtime::shared::JobShared;
+use crate::{Error, Record, Sink};
+use std::sync::Arc;
+
+/// Rows that an outbox holds before it is full.
+const OUTBOX_ROWS: usize = 1024;
+
+/// What takes rows in order.
+///
+/// `rows`, `mark` and `end` each follow an `is_ready` that said yes.
+pub(crate) trait Stage<T> {
+    /// Moves on what is held up; whether nothing is held up any more.
+    fn is_ready(&mut self) -> bool;
+    /// Takes rows from the front and says how many.
+    fn rows(&mut self, rows: Rows<'_, T>) -> usize;
+    /// Takes a block's end; `is_ready` says when all it causes has gone on.
+    fn mark(&mut self, mark: BlockMark);
+    /// Learns that nothing below `place` will come, and that the stream pauses.
+    fn frontier(&mut self, place: Place);
+    /// Learns that nothing more will come.
+    fn end(&mut self);
+}
+
+/// What a keyed step still owes for a block's end.
+#[derive(Clone, Copy)]
+enum Pending {
+    Nothing,
+    /// The operator has more to fire.
+    Firing(BlockMark),
+    /// All was fired; the mark goes on when the outputs are ready.
+    Mark(BlockMark),
+}
+
+/// A keyed step: an operator with its outputs.
+pub(crate) struct KeyedStage<Op: Operator> {
+    operator: Op,
+    outbox: Outbox<Op::Out, Op::In>,
+    main: FanOut<Op::Out>,
+    late: FanOut<Op::In>,
+    /// The exchanges between the sources and this step, at least 1.
+    depth: usize,
+    pending: Pending,
+    /// While a mark is pending: nothing below this place will be fired any more.
+    fired: Place,
+    places: Vec<Place>,
+    counters: Arc<StepCounters>,
+    worker: usize,
+    shared: Arc<JobShared>,
+}
+
+impl<Op: Operator> KeyedStage<Op> {
+    pub(crate) fn new(
+        operator: Op,
+        outputs: (FanOut<Op::Out>, FanOut<Op::In>),
+        depth: usize,
+        counters: Arc<StepCounters>,
+        worker: usize,
+        shared: Arc<JobShared>,
+    ) -> Self {
+        let outbox = Outbox::new(OUTBOX_ROWS, shared.symbols.clone());
+        let (main, late) = outputs;
+        let places = Vec::new();
+        Self {
+            operator,
+            outbox,
+            main,
+            late,
+            depth,
+            pending: Pending::Nothing,
+            fired: Place::MIN,
+            places,
+            counters,
+            worker,
+            shared,
+        }
+    }
+
+    fn fail(&self, error: crate::operator::OperatorError) {
+        self.shared.fail(Error::Step { step: self.counters.name.to_string(), error });
+    }
+
+    /// Gives the emitted rows on. `places` are those of the rows that caused them, `block` the one
+    /// whose end fired them.
+    fn give_on(&mut self, places: Places<'_>, block: u64, behind: Option<crate::Timestamp>) {
+        let counters = self.counters.of(self.worker);
+        let depth = self.depth;
+        let main = &mut self.outbox.main;
+        if !main.values.is_empty() {
+            add(&counters.rows_out, main.values.len() as u64);
+            place_all(&mut self.places, main, places, block, depth);
+            if let Some(last) = self.places.last() {
+                self.fired = *last;
+            }
+            let places = Places::Full(&self.places);
+            self.main.rows(Rows { times: &main.times, values: &main.values, places, behind });
+        }
+        let late = &mut self.outbox.late;
+        if !late.values.is_empty() {
+            add(&counters.late, late.values.len() as u64);
+            place_all(&mut self.places, late, places, block, depth);
+            let places = Places::Full(&self.places);
+            self.late.rows(Rows { times: &late.times, values: &late.values, places, behind });
+        }
+        self.outbox.clear();
+    }
+
+    /// Goes on firing as far as the outputs take it; whether the mark has gone on.
+    fn fire(&mut self) -> bool {
+        loop {
+            match self.pending {
+                Pending::Nothing => return true,
+                Pending::Firing(mark) => {
+                    let (operator, outbox) = (&mut self.operator, &mut self.outbox);
+                    let fired = blame::at_position(
+                        |_| format!("watermark {} at the end of block {}", mark.watermark, mark.block),
+                        || operator.on_watermark(mark.watermark, outbox),
+                    );
+                    match fired {
+                        Ok(firing) => {
+                            self.give_on(Places::Full(&[]), mark.block, None);
+                            if firing == Firing::Done {
+                                self.pending = Pending::Mark(mark);
+                            }
+                        }
+                        Err(error) => {
+                            self.fail(error);
+                            return false;
+                        }
+                    }
+                }
+                Pending::Mark(mark) => {
+                    self.pending = Pending::Nothing;
+                    self.counters.of(self.worker).watermark.set(mark.watermark.as_nanos());
+                    self.main.mark(mark);
+                    self.late.mark(mark);
+                }
+            }
+            if !self.outputs_ready() {
+                return false;
+            }
+        }
+    }
+
+    fn outputs_ready(&mut self) -> bool {
+        let main = self.main.is_ready();
+        self.late.is_ready() && main
+    }
+}
+
+/// The places of emitted rows.
+fn place_all<T>(out: &mut Vec<Place>, rows: &OutColumns<T>, places: Places<'_>, block: u64, depth: usize) {
+    out.clear();
+    out.extend(rows.causes.iter().map(|cause| match *cause {
+        Cause::Row(index) => places.place(index as usize),
+        Cause::Fired { time, key, hash } => Place::fired(block, depth, time.as_nanos(), key, hash),
+    }));
+}
+
+impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
+    fn is_ready(&mut self) -> bool {
+        self.outputs_ready() && self.fire()
+    }
+
+    fn rows(&mut self, rows: Rows<'_, Op::In>) -> usize {
+        let batch = Batch { times: rows.times, values: rows.values, behind: rows.behind };
+        let outbox = &mut self.outbox;
+        let operator = &mut self.operator;
+        let result = blame::at_position(|index| position_of(&rows.places, index), || operator.on_batch(batch, outbox));
+        match result {
+            Ok(taken) => {
+                add(&self.counters.of(self.worker).rows_in, taken as u64);
+                self.give_on(rows.places, rows.places.block(), rows.behind);
+                taken
+            }
+            Err(error) => {
+                self.fail(error);
+                0
+            }
+        }
+    }
+
+    fn mark(&mut self, mark: BlockMark) {
+        self.pending = Pending::Firing(mark);
+        self.fired = Place::fired(mark.block, self.depth, i64::MIN, 0, 0);
+        self.fire();
+    }
+
+    fn frontier(&mut self, place: Place) {
+        // While a mark fires, the rows that are still to fire are above the last one that has.
+        let place = if matches!(self.pending, Pending::Nothing) { place } else { self.fired };
+        self.main.frontier(place);
+        self.late.frontier(place);
+    }
+
+    fn end(&mut self) {
+        self.main.end();
+        self.late.end();
+    }
+}
+
+/// An ordered sink.
+pub(crate) struct SinkStage<T> {
+    sink: Box<dyn Sink<T>>,
+    /// Whether rows were written since the last flush.
+    dirty: bool,
+    ended: bool,
+    counters: Arc<StepCounters>,
+    worker: usize,
+    shared: Arc<JobShared>,
+}
+
+impl<T: Record> SinkStage<T> {
+    pub(crate) fn new(
+        sink: Box<dyn Sink<T>>,
+        counters: Arc<StepCounters>,
+        worker: usize,
+        shared: Arc<JobShared>,
+    ) -> Self {
+        let mut stage = Self { sink, dirty: false, ended: false, counters, worker, shared };
+        let opened = blame::in_step(&stage.counters.name, || stage.sink.open(&stage.shared.symbols));
+        stage.check(opened);
+        stage
+    }
+
+    fn check<R>(&self, result: Result<R, crate::BoxError>) -> Option<R> {
+        match result {
+            Ok(value) => Some(value),
+            Err(error) => {
+                self.shared.fail(Error::Sink { name: self.counters.name.to_string(), error });
+                None
+            }
+        }
+    }
+}
+
+impl<T: Record> Stage<T> for SinkStage<T> {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn rows(&mut self, rows: Rows<'_, T>) -> usize {
+        let sink = &mut self.sink;
+        let name = &self.counters.name;
+        let result = blame::at_position(
+            |index| position_of(&rows.places, index),
+            || blame::in_step(name, || sink.write(rows.times, rows.values)),
+        );
+        let taken = self.check(result).unwrap_or(0).min(rows.values.len());
+        let counters = self.counters.of(self.worker);
+        add(&counters.rows_in, taken as u64);
+        add(&counters.rows_out, taken as u64);
+        self.dirty |= taken > 0;
+        taken
+    }
+
+    fn mark(&mut self, mark: BlockMark) {
+        self.counters.of(self.worker).watermark.set(mark.watermark.as_nanos());
+    }
+
+    fn frontier(&mut self, _: Place) {
+        if self.dirty {
+            self.dirty = false;
+            let sink = &mut self.sink;
+            let flushed = blame::in_step(&self.counters.name, || sink.flush());
+            self.check(flushed);
+        }
+    }
+
+    fn end(&mut self) {
+        if !self.ended {
+            self.ended = true;
+            let sink = &mut self.sink;
+            let finished = blame::in_step(&self.counters.name, || sink.finish());
+            self.check(finished);
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The keyed table: an index over fixed-size segments of dense entries.
+//!
+//! ```text
+//! index: [tag, entry + 1] ... linear probing, at most half full    segments: [K, V] x 1,024 each
+//! ```
+//! The index is probed a batch at a time: first all index words are read, which the processor does
+//! side by side, then the entries. Segments are never moved, so growth copies index words only.
+
+use crate::{Key, hash_key};
+
+const SEGMENT_BITS: u32 = 10;
+const SEGMENT: usize = 1 << SEGMENT_BITS;
+/// Rows that are looked up together.
+pub(crate) const LOOKUP_BATCH: usize = 64;
+
+/// One index word: 32 bits of hash over the number of the entry plus 1; 0 is empty.
+type Word = u64;
+
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Entry<K, V> {
+    pub(crate) key: K,
+    pub(crate) value: V,
+}
+
+/// A map from keys to values of fixed layout. Entries are numbered in the order they came.
+#[derive(Debug)]
+pub(crate) struct Table<K, V> {
+    index: Vec<Word>,
+    segments: Vec<Vec<Entry<K, V>>>,
+    len: usize,
+}
+
+impl<K: Key, V: bytemuck::Pod> Table<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { index: vec![0; 64], segments: Vec::new(), len: 0 }
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    #[inline(always)]
+    fn home(&self, hash: u64) -> usize {
+        // The low bits; slots and so workers come from higher ones.
+        hash as usize & (self.index.len() - 1)
+    }
+
+    #[inline(always)]
+    const fn tag(hash: u64) -> u64 {
+        hash & (0xffff_ffff << 32)
+    }
+
+    #[inline(always)]
+    pub(crate) fn entry(&self, number: usize) -> &Entry<K, V> {
+        &self.segments[number >> SEGMENT_BITS][number & (SEGMENT - 1)]
+    }
+
+    #[inline(always)]
+    pub(crate) fn entry_mut(&mut self, number: usize) -> &mut Entry<K, V> {
+        &mut self.segments[number >> SEGMENT_BITS][number & (SEGMENT - 1)]
+    }
+
+    /// The value of `key`, zeros where it is new.
+    #[inline(always)]
+    pub(crate) fn value_mut(&mut self, key: K, hash: u64) -> &mut V {
+        let number = self.find_or_insert(key, hash);
+        &mut self.entry_mut(number).value
+    }
+
+    /// The number of the entry of `key`, which is added where it is new.
+    #[inline(always)]
+    pub(crate) fn find_or_insert(&mut self, key: K, hash: u64) -> usize {
+        let mask = self.index.len() - 1;
+        let mut at = self.home(hash);
+        loop {
+            let word = self.index[at];
+            if word == 0 {
+                return self.insert(at, key, hash);
+            }
+            if word & Self::tag(u64::MAX) == Self::tag(hash) {
+                let number = (word as u32 - 1) as usize;
+                if self.entry(number).key == key {
+                    return number;
+                }
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
+    /// Reads the index words of a batch, so that the lookups that follow find them in the cache.
+    #[inline(always)]
+    pub(crate) fn touch(&self, hashes: &[u64]) {
+        let mut seen = 0;
+        for &hash in hashes {
+            seen ^= self.index[self.home(hash)];
+        }
+        std::hint::black_box(seen);
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn insert(&mut self, mut at: usize, key: K, hash: u64) -> usize {
+        if (self.len + 1) * 2 > self.index.len() {
+            self.grow();
+            at = self.home(hash);
+            while self.index[at] != 0 {
+                at = (at + 1) & (self.index.len() - 1);
+            }
+        }
+        let number = self.len;
+        self.index[at] = Self::tag(hash) | (number as u64 + 1);
+        if number >> SEGMENT_BITS == self.segments.len() {
+            self.segments.push(Vec::with_capacity(SEGMENT));
+        }
+        self.segments[number >> SEGMENT_BITS].push(Entry { key, value: V::zeroed() });
+        self.len += 1;
+        number
+    }
+
+    fn grow(&mut self) {
+        let mut index = vec![0; self.index.len() * 2];
+        let mask = index.len() - 1;
+        for number in 0..self.len {
+            let hash = hash_key(&self.entry(number).key);
+            let mut at = hash as usize & mask;
+            while index[at] != 0 {
+                at = (at + 1) & mask;
+            }
+            index[at] = Self::tag(hash) | (number as u64 + 1);
+        }
+        self.index = index;
+    }
+
+    /// Forgets all entries and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.index.fill(0);
+        self.segments.iter_mut().for_each(Vec::clear);
+        self.len = 0;
+    }
+
+    /// All entries, in the order they came.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<K, V>> {
+        self.segments.iter().flatten()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    #[test]
+    fn colliding_index_words_keep_their_keys_apart() {
+        let mut table = Table::<u64, u64>::new();
+        for key in 0..5000u64 {
+            // One hash for all: each lookup walks past every other key.
+            *table.value_mut(key % 50, 42) += 1;
+        }
+        assert_eq!(table.len(), 50);
+        assert!(table.entries().all(|entry| entry.value == 100));
+    }
+
+    proptest! {
+        #[test]
+        fn a_table_counts_as_a_hash_map_does(keys in prop::collection::vec(0u64..3000, 0..6000), cut in 0usize..6000) {
+            let mut table = Table::<u64, u64>::new();
+            let mut model = HashMap::<u64, u64>::new();
+            for (i, key) in keys.into_iter().enumerate() {
+                if i == cut {
+                    table.clear();
+                    model.clear();
+                }
+                *table.value_mut(key, hash_key(&key)) += 1;
+                *model.entry(key).or_default() += 1;
+            }
+            prop_assert_eq!(table.len(), model.len());
+            for entry in table.entries() {
+                prop_assert_eq!(model.get(&entry.key), Some(&entry.value));
+            }
+        }
+    }
+}
