@@ -378,4 +378,30 @@ proptest! {
             prop_assert_eq!(found, events);
         }
     }
+
+    /// An unfinished file whose block headers say anything, with right checksums.
+    #[test]
+    fn random_numbers_in_block_headers_never_give_other_events(
+        block in 1usize..5,
+        changes in prop::collection::vec((4usize..60, prop_oneof![Just(0u8), Just(1), Just(255), any::<u8>()]), 1..4),
+    ) {
+        let (_dir, events, mut bytes, path) = small();
+        bytes.truncate(5 * 4096);
+        let at = block * 4096;
+        for (byte, value) in changes {
+            bytes[at + byte] = value;
+        }
+        let mut hasher = crc32fast::Hasher::new();
+        hasher.update(&FILE_ID.to_le_bytes());
+        hasher.update(&bytes[at..at + BLOCK_HEADER_BYTES - 4]);
+        put(&mut bytes, at + BLOCK_HEADER_BYTES - 4, &hasher.finalize().to_le_bytes());
+        std::fs::write(&path, &bytes).unwrap();
+        match open(&path) {
+            Ok((found, complete)) => {
+                prop_assert!(!complete);
+                prop_assert_eq!(&found[..], &events[..found.len()]);
+            }
+            Err(error) => prop_assert!(error.to_string().contains("hostile.pelton"), "{}", error),
+        }
+    }
 }

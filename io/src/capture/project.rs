@@ -29,7 +29,8 @@ struct Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum How {
-    /// So many bytes as they are; the rest of the field stays zero.
+    /// So many bytes as they are; the rest of the field stays zero, as little-endian numbers without
+    /// a sign want it.
     Copy(usize),
     Integer,
     WidenFloat,
@@ -82,28 +83,32 @@ impl Projection {
         let bytes: &mut [u8] = bytemuck::cast_slice_mut(events);
         for column in &self.columns {
             let rows = records.chunks_exact(self.record_size).zip(bytes.chunks_exact_mut(size_of::<U>()));
-            for (event, (record, out)) in rows.enumerate() {
-                let (from, to) = (&record[column.from..], &mut out[column.to..]);
-                match column.how {
-                    How::Copy(bytes) => to[..bytes].copy_from_slice(&from[..bytes]),
-                    How::WidenFloat => {
-                        let value = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
-                        to[..8].copy_from_slice(&f64::from(value).to_le_bytes());
-                    }
-                    How::Integer => {
+            let rows = rows.map(|(record, out)| (&record[column.from..], &mut out[column.to..]));
+            match column.how {
+                // Sizes that the compiler knows are copied without a call.
+                How::Copy(4) => rows.for_each(|(from, to)| to[..4].copy_from_slice(&from[..4])),
+                How::Copy(8) => rows.for_each(|(from, to)| to[..8].copy_from_slice(&from[..8])),
+                How::Copy(bytes) => rows.for_each(|(from, to)| to[..bytes].copy_from_slice(&from[..bytes])),
+                How::WidenFloat => rows.for_each(|(from, to)| {
+                    let value = f32::from_le_bytes([from[0], from[1], from[2], from[3]]);
+                    to[..8].copy_from_slice(&f64::from(value).to_le_bytes());
+                }),
+                How::Integer => {
+                    let size = column.to_kind.size();
+                    let misfit = rows.enumerate().find_map(|(event, (from, to))| {
                         let value = read_integer(from, column.from_kind);
-                        if !fits(value, column.to_kind) {
-                            return Err(CaptureError::OutOfRange {
-                                path: capture.path().to_owned(),
-                                block,
-                                event,
-                                field: column.from_name.clone(),
-                                value,
-                                kind: column.to_kind,
-                            });
-                        }
-                        let size = column.to_kind.size();
                         to[..size].copy_from_slice(&value.to_le_bytes()[..size]);
+                        (!fits(value, column.to_kind)).then_some((event, value))
+                    });
+                    if let Some((event, value)) = misfit {
+                        return Err(CaptureError::OutOfRange {
+                            path: capture.path().to_owned(),
+                            block,
+                            event,
+                            field: column.from_name.clone(),
+                            value,
+                            kind: column.to_kind,
+                        });
                     }
                 }
             }
@@ -114,13 +119,19 @@ impl Projection {
 
 /// Integers whose values an `i128` holds.
 fn is_integer(kind: FieldKind) -> bool {
-    use FieldKind::{I8, I16, I32, I64, I128, Timestamp, U8, U16, U32, U64};
+    use pelton::FieldKind::{I8, I16, I32, I64, I128, Timestamp, U8, U16, U32, U64};
     matches!(kind, I8 | I16 | I32 | I64 | I128 | U8 | U16 | U32 | U64 | Timestamp)
+}
+
+fn is_unsigned(kind: FieldKind) -> bool {
+    matches!(kind, FieldKind::U8 | FieldKind::U16 | FieldKind::U32 | FieldKind::U64)
 }
 
 fn conversion(from: &Field, to: &Field) -> Result<How, String> {
     match (from.kind, to.kind) {
         (from, to) if from == to => Ok(How::Copy(to.size())),
+        (FieldKind::I64, FieldKind::Timestamp) | (FieldKind::Timestamp, FieldKind::I64) => Ok(How::Copy(8)),
+        (from, to) if is_unsigned(from) && is_integer(to) && from.size() < to.size() => Ok(How::Copy(from.size())),
         (FieldKind::Text(from), FieldKind::Text(to)) if from <= to => Ok(How::Copy(from as usize)),
         (FieldKind::F32, FieldKind::F64) => Ok(How::WidenFloat),
         (from, to) if is_integer(from) && is_integer(to) => Ok(How::Integer),
@@ -134,7 +145,7 @@ fn read_integer(bytes: &[u8], kind: FieldKind) -> i128 {
     wide[..size].copy_from_slice(&bytes[..size]);
     let unsigned = i128::from_le_bytes(wide);
     match kind {
-        FieldKind::U8 | FieldKind::U16 | FieldKind::U32 | FieldKind::U64 => unsigned,
+        _ if is_unsigned(kind) => unsigned,
         _ => {
             // Moved to the top and back, so that the sign fills the bits above.
             let shift = 128 - 8 * size as u32;
@@ -154,5 +165,48 @@ fn fits(value: i128, kind: FieldKind) -> bool {
         FieldKind::I64 | FieldKind::Timestamp => i64::try_from(value).is_ok(),
         FieldKind::U64 => u64::try_from(value).is_ok(),
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pelton::FieldKind::{I8, I16, I32, I64, I128, Timestamp, U8, U16, U32, U64};
+
+    /// What `column.how` makes of a value, on its own.
+    fn convert(value: i128, from: FieldKind, to: FieldKind) -> Option<i128> {
+        let field = |kind| Field { name: "f".into(), kind, offset: 0, decimals: None, time: false };
+        let bytes = value.to_le_bytes();
+        let mut out = [0; 16];
+        match conversion(&field(from), &field(to)).unwrap() {
+            How::Copy(size) => out[..size].copy_from_slice(&bytes[..size]),
+            How::Integer => {
+                let value = read_integer(&bytes, from);
+                out[..to.size()].copy_from_slice(&value.to_le_bytes()[..to.size()]);
+                if !fits(value, to) {
+                    return None;
+                }
+            }
+            How::WidenFloat => panic!("not of floats"),
+        }
+        Some(read_integer(&out, to))
+    }
+
+    #[test]
+    fn integers_of_every_kind_keep_their_value_or_are_refused() {
+        let kinds = [I8, U8, I16, U16, I32, U32, I64, U64, I128, Timestamp];
+        let edges = [7, 8, 15, 16, 31, 32, 63, 64].map(|bit| 1i128 << bit);
+        let values: Vec<i128> = edges.iter().flat_map(|&edge| [edge - 1, edge, -edge, -edge - 1, 0]).collect();
+        let mut refused = 0;
+        for from in kinds {
+            for to in kinds {
+                for &value in values.iter().filter(|&&value| fits(value, from)) {
+                    let expected = fits(value, to).then_some(value);
+                    assert_eq!(convert(value, from, to), expected, "{value} from {from} to {to}");
+                    refused += usize::from(expected.is_none());
+                }
+            }
+        }
+        assert!(refused > 100);
     }
 }

@@ -154,6 +154,20 @@ fn files_that_exist_stay_unless_told() {
 }
 
 #[test]
+fn a_capture_that_is_replaced_while_it_is_replayed_is_still_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = sample(100);
+    let path = write(&dir, &events, 64);
+    let source = replay::<Trade>(&path).unwrap().into_blocks();
+    let mut reader = source.reader().unwrap();
+    write(&dir, &events[..1], 64);
+    reader.load(0).unwrap();
+    assert_eq!(reader.events(), &events[..64]);
+    assert_eq!(read(&source).unwrap(), events);
+    assert_eq!(Capture::open(&path).unwrap().event_count(), 1);
+}
+
+#[test]
 fn layouts_and_blocks_that_do_not_fit_are_refused_before_the_file_is_touched() {
     let dir = tempfile::tempdir().unwrap();
     let path = write(&dir, &sample(3), 4);

@@ -50,7 +50,8 @@ pub struct WriterOptions {
     pub block_events: u32,
     /// Texts that get the first ids of the capture's dictionary, in this order. Each text once.
     pub symbols: Vec<String>,
-    /// Whether a file that exists is replaced; otherwise that is an error.
+    /// Whether a file that exists is replaced; otherwise that is an error. Those who replay the old
+    /// file at the time still have it.
     pub overwrite: bool,
     /// Ties blocks to their file; `None` for a random one. Chosen, it makes equal events equal files.
     pub file_id: Option<u64>,
@@ -125,6 +126,11 @@ impl RawWriter {
         let mut open = OpenOptions::new();
         open.write(true);
         if options.overwrite {
+            // Whoever has the old file mapped keeps it: cutting it would crash them. Where it cannot
+            // be removed, it is cut all the same.
+            if std::fs::symlink_metadata(path).is_ok_and(|old| old.is_file()) {
+                let _ = std::fs::remove_file(path);
+            }
             open.create(true).truncate(true)
         } else {
             open.create_new(true)
