@@ -2,6 +2,12 @@
 
 #![deny(unsafe_code)]
 
+pub mod capture;
+pub mod codec;
 pub mod events;
+pub mod generate;
+pub mod import;
+pub mod sink;
 
 pub use events::Trade;
+pub use sink::{blackhole, csv, jsonl};

@@ -153,11 +153,11 @@ mod tests {
     #[test]
     fn colliding_index_words_keep_their_keys_apart() {
         let mut table = Table::<u64, u64>::new();
-        for key in 0..5000u64 {
+        for key in 0..3000u64 {
             // One hash for all: each lookup walks past every other key.
-            *table.value_mut(key % 50, 42) += 1;
+            *table.value_mut(key % 30, 42) += 1;
         }
-        assert_eq!(table.len(), 50);
+        assert_eq!(table.len(), 30);
         assert!(table.entries().all(|entry| entry.value == 100));
     }
 
