@@ -1,0 +1,330 @@
+//! Import: files of many formats become one capture of fixed-layout events.
+//!
+//! Inputs are read one behind the other in the order given. Each line (or record) is written as an
+//! event, skipped by design, or rejected into `<output>.rejects.csv`; the report's counts add up. An
+//! import that fails leaves no output.
+//!
+//! ```
+//! use pelton_io::import::{Format, ImportOptions, import};
+//!
+//! # let dir = tempfile::tempdir()?;
+//! let input = dir.path().join("20131008_bac_Trade_Tick.csv");
+//! std::fs::write(&input, "34200000,138000,100,P,2000,0\nnonsense\n")?;
+//! let output = dir.path().join("bac.pelton");
+//!
+//! let report = import(Format::LeanTrade, &[input], &output, &ImportOptions::default(), &mut |_| {})?;
+//! assert_eq!((report.read, report.written, report.rejected, report.skipped), (2, 1, 1, 0));
+//! assert!(std::fs::read_to_string(pelton_io::import::rejects_path(&output))?.contains("expected 6 columns"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod options;
+mod report;
+
+pub use options::{Day, Format, FormatError, ImportOptions};
+pub use report::{ImportError, ImportProgress, ImportReport, rejects_path};
+
+use crate::capture::{RawWriter, WriterOptions};
+use crate::codec::lean::{self, LeanOptions, NameParts};
+use crate::codec::schema::CsvSchema;
+use crate::codec::time::Date;
+use crate::codec::{Decode, Decoded, Input, InputError, SymbolTable, SymbolsFull, binance, csv};
+use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
+use report::Rejects;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Lines between two calls of `progress`.
+const PROGRESS_LINES: u64 = 1 << 16;
+
+/// Imports `inputs` into a new capture at `output`.
+///
+/// `progress` is called at each file's start and end, and every 65,536 lines.
+///
+/// # Errors
+/// When there is no input, one cannot be read or is not of the format, the output cannot be written,
+/// or a line is rejected and the import is strict. The output is removed then.
+pub fn import(
+    format: Format,
+    inputs: &[PathBuf],
+    output: &Path,
+    options: &ImportOptions,
+    progress: &mut dyn FnMut(ImportProgress<'_>),
+) -> Result<ImportReport, ImportError> {
+    if inputs.is_empty() {
+        return Err(ImportError::NoInput);
+    }
+    refuse_output_as_input(inputs, output)?;
+    let symbols = SymbolTable::new(Arc::new(Dictionary::default()), options.symbols_max);
+    let mut session = Session {
+        options,
+        output,
+        writer: None,
+        symbols,
+        interned: 0,
+        rejects: Rejects::new(output, options.overwrite),
+        report: ImportReport::default(),
+        progress,
+        inputs,
+        current: Current::default(),
+        csv_schema: None,
+        #[cfg(feature = "dbn")]
+        dbn_schema: None,
+    };
+    session.rejects.prepare()?;
+    let result = session.run(format);
+    let rejects = session.rejects.finish();
+    let created = session.writer.is_some();
+    let result = result.and_then(|()| rejects).and_then(|()| session.finish());
+    if result.is_err() && created {
+        // It is unfinished; that it cannot be removed is less than what went wrong before.
+        let _ = std::fs::remove_file(output);
+    }
+    result
+}
+
+fn refuse_output_as_input(inputs: &[PathBuf], output: &Path) -> Result<(), ImportError> {
+    let Ok(found) = output.canonicalize() else { return Ok(()) };
+    match inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == found)) {
+        true => Err(ImportError::OutputIsInput { path: output.into() }),
+        false => Ok(()),
+    }
+}
+
+/// The file being read.
+#[derive(Default)]
+struct Current {
+    index: usize,
+    bytes: u64,
+    bytes_read: Arc<AtomicU64>,
+}
+
+struct Session<'a> {
+    options: &'a ImportOptions,
+    output: &'a Path,
+    /// Made when the first input's layout is known.
+    writer: Option<(RawWriter, Layout)>,
+    symbols: SymbolTable,
+    /// Symbols whose texts the writer has.
+    interned: usize,
+    rejects: Rejects,
+    report: ImportReport,
+    progress: &'a mut dyn FnMut(ImportProgress<'_>),
+    inputs: &'a [PathBuf],
+    current: Current,
+    /// The first file's, which the others must have as well.
+    csv_schema: Option<CsvSchema>,
+    #[cfg(feature = "dbn")]
+    dbn_schema: Option<crate::codec::dbn::DbnSchema>,
+}
+
+impl<'a> Session<'a> {
+    fn file(&self) -> &'a Path {
+        &self.inputs[self.current.index]
+    }
+
+    fn input_error(&self) -> impl FnOnce(InputError) -> ImportError + use<> {
+        let file = self.file().to_owned();
+        |source| ImportError::Input { file, source }
+    }
+
+    fn run(&mut self, format: Format) -> Result<(), ImportError> {
+        for index in 0..self.inputs.len() {
+            self.current = Current { index, ..Current::default() };
+            let path = self.file();
+            let input = Input::open(path, &self.options.limits).map_err(self.input_error())?;
+            self.current.bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
+            self.current.bytes_read = input.packed_read();
+            self.show_progress();
+            match format {
+                Format::LeanTrade => {
+                    let options = self.lean_options(&input)?;
+                    self.drive_typed(lean::trades(input, options))?;
+                }
+                Format::LeanQuote => {
+                    let options = self.lean_options(&input)?;
+                    self.drive_typed(lean::quotes(input, options))?;
+                }
+                Format::Binance => {
+                    let line_bytes_max = self.options.limits.line_bytes_max;
+                    let symbols = self.symbols.clone();
+                    self.drive_typed(binance::frames(input, self.options.streams, symbols, line_bytes_max))?;
+                }
+                #[cfg(feature = "dbn")]
+                Format::Dbn(wanted) => self.dbn(input, wanted)?,
+                Format::Csv => self.csv(input)?,
+            }
+            self.report.files += 1;
+            self.show_progress();
+        }
+        Ok(())
+    }
+
+    fn lean_options(&mut self, input: &Input) -> Result<LeanOptions, ImportError> {
+        let file = self.file();
+        let inner = input.inner_name().map(lean::name_parts).unwrap_or_default();
+        let outer = file.file_name().and_then(|name| name.to_str()).map(lean::name_parts).unwrap_or_default();
+        let names = NameParts { symbol: inner.symbol.or(outer.symbol), date: inner.date.or(outer.date) };
+        let unnamed = |missing| ImportError::Unnamed { file: file.into(), missing };
+        let symbol = self.options.symbol.clone().or(names.symbol).ok_or_else(|| unnamed("symbol"))?;
+        let date = match self.options.day {
+            Day::Epoch => Date::EPOCH,
+            Day::Date(date) => date,
+            Day::FromName => names.date.ok_or_else(|| unnamed("date"))?,
+        };
+        let symbol = self.symbols.intern(&symbol).map_err(|error| self.symbol_error(error))?;
+        let line_bytes_max = self.options.limits.line_bytes_max;
+        Ok(LeanOptions { symbol, date, utc_offset: self.options.utc_offset, line_bytes_max })
+    }
+
+    fn symbol_error(&self, error: SymbolsFull) -> ImportError {
+        let source = InputError::Format { expected: "a symbol that can be stored".into(), found: error.to_string() };
+        self.input_error()(source)
+    }
+
+    fn csv(&mut self, input: Input) -> Result<(), ImportError> {
+        let options = csv::CsvOptions {
+            delimiter: self.options.csv_delimiter,
+            utc_offset: self.options.utc_offset,
+            line_bytes_max: self.options.limits.line_bytes_max,
+        };
+        // A schema from the first file's header must be in the others' headers as well.
+        let given = self.options.csv_schema.clone();
+        let rows = csv::rows(input, given, self.symbols.clone(), options).map_err(self.input_error())?;
+        let found = rows.schema().clone();
+        let schema = self.csv_schema.get_or_insert_with(|| found.clone());
+        if *schema != found {
+            let expected = schema.to_string();
+            return Err(ImportError::Mixed { file: self.file().into(), expected, found: found.to_string() });
+        }
+        self.prepare_writer(found.layout())?;
+        self.drive(rows, |rows, _| rows.record())
+    }
+
+    #[cfg(feature = "dbn")]
+    fn dbn(&mut self, input: Input, wanted: Option<crate::codec::dbn::DbnSchema>) -> Result<(), ImportError> {
+        use crate::codec::dbn::{self, DbnSchema, DbnTrade, Mbo, Mbp1};
+        let opened = dbn::open(input).map_err(self.input_error())?;
+        let found = opened.schema().map_err(self.input_error())?;
+        let schema = match (wanted.or(self.dbn_schema), found) {
+            (Some(wanted), Some(found)) if wanted != found => {
+                let error = InputError::format(format!("DBN records of {wanted}"), found.to_string());
+                return Err(self.input_error()(error));
+            }
+            (Some(schema), _) | (None, Some(schema)) => schema,
+            (None, None) => {
+                let error = InputError::format("DBN of one schema, or a format that names it", "records of any type");
+                return Err(self.input_error()(error));
+            }
+        };
+        self.dbn_schema = Some(schema);
+        let symbols = self.symbols.clone();
+        match schema {
+            DbnSchema::Trades => self.drive_typed(opened.records::<DbnTrade>(symbols)),
+            DbnSchema::Mbo => self.drive_typed(opened.records::<Mbo>(symbols)),
+            DbnSchema::Mbp1 => self.drive_typed(opened.records::<Mbp1>(symbols)),
+        }
+    }
+
+    fn drive_typed<D: Decode>(&mut self, decoder: D) -> Result<(), ImportError>
+    where
+        D::Event: Event,
+    {
+        self.prepare_writer(&D::Event::layout())?;
+        self.drive(decoder, |_, event| bytemuck::bytes_of(event))
+    }
+
+    fn prepare_writer(&mut self, layout: &Layout) -> Result<(), ImportError> {
+        if let Some((_, existing)) = &self.writer {
+            if existing == layout {
+                return Ok(());
+            }
+            let (expected, found) = (existing.schema(), layout.schema());
+            return Err(ImportError::Mixed { file: self.file().into(), expected, found });
+        }
+        let options = WriterOptions {
+            block_events: self.options.block_events,
+            overwrite: self.options.overwrite,
+            file_id: self.options.file_id,
+            ..WriterOptions::default()
+        };
+        self.writer = Some((RawWriter::create(self.output, layout.clone(), options)?, layout.clone()));
+        Ok(())
+    }
+
+    fn drive<D: Decode>(
+        &mut self,
+        mut decoder: D,
+        bytes: impl for<'b> Fn(&'b D, &'b D::Event) -> &'b [u8],
+    ) -> Result<(), ImportError> {
+        let file = self.file();
+        while let Some(decoded) = decoder.decode().map_err(|source| ImportError::Input { file: file.into(), source })? {
+            self.report.read += 1;
+            match decoded {
+                Decoded::Event(event) => {
+                    self.pass_on_symbols()?;
+                    if let Some((writer, _)) = &mut self.writer {
+                        writer.push(bytes(&decoder, &event))?;
+                    }
+                    self.report.written += 1;
+                }
+                Decoded::Skipped(reason) => {
+                    self.report.skipped += 1;
+                    self.report.skipped_by[reason as usize] += 1;
+                }
+                Decoded::Rejected(reject) => {
+                    self.report.rejected += 1;
+                    self.rejects.write(file, &reject)?;
+                    if self.options.strict {
+                        return Err(ImportError::Rejected { file: file.into(), reject });
+                    }
+                }
+            }
+            if self.report.read.is_multiple_of(PROGRESS_LINES) {
+                self.show_progress();
+            }
+        }
+        Ok(())
+    }
+
+    /// Gives the writer the texts of new symbols, in the order of their ids, which are the same there.
+    fn pass_on_symbols(&mut self) -> Result<(), ImportError> {
+        let known = self.symbols.known();
+        while self.interned < known {
+            let id = self.interned as u32;
+            let text = self.symbols.dictionary().text(Symbol::from_id(id));
+            if let (Some(text), Some((writer, _))) = (text, &mut self.writer)
+                && writer.intern(&text)?.id() != id
+            {
+                return Err(self.symbol_error(SymbolsFull::Dictionary(DictionaryError::Full)));
+            }
+            self.interned += 1;
+        }
+        Ok(())
+    }
+
+    fn show_progress(&mut self) {
+        let progress = ImportProgress {
+            file: self.file(),
+            file_index: self.current.index,
+            files: self.inputs.len(),
+            file_bytes_read: self.current.bytes_read.load(Ordering::Relaxed),
+            file_bytes: self.current.bytes,
+            read: self.report.read,
+            rejected: self.report.rejected,
+        };
+        (self.progress)(progress);
+    }
+
+    fn finish(mut self) -> Result<ImportReport, ImportError> {
+        self.pass_on_symbols()?;
+        if let Some((writer, _)) = self.writer.take() {
+            self.report.output_bytes = writer.finish()?.bytes;
+        }
+        Ok(self.report)
+    }
+}
+
+#[cfg(test)]
+mod tests;
