@@ -417,6 +417,7 @@ fn levels_of(field: &'static str, value: Option<Value<'_>>) -> Result<u32, Rejec
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const LINE_BYTES_MAX: usize = 1 << 20;
 
@@ -539,5 +540,32 @@ mod tests {
         assert_eq!((event.bids, event.asks, event.id, event.kind), (2, 0, 2, BinanceEvent::DEPTH));
         let huge = format!("1 {{\"stream\":\"{}\"}}", "x".repeat(2 << 20));
         assert!(matches!(&all(&huge, Streams::default())[..], [Decoded::Rejected(_)]));
+    }
+
+    proptest! {
+        #[test]
+        fn a_damaged_frame_is_an_event_or_accounted_for(
+            kind in 0..3,
+            edits in proptest::collection::vec((any::<proptest::sample::Index>(), any::<u8>(), 0..3), 1..6),
+        ) {
+            let mut line = match kind {
+                0 => trade(50),
+                1 => ticker(7),
+                _ => r#"1 {"stream":"x@depth","data":{"E":1,"s":"X","u":2,"b":[["1.5","2"],["1","0"]],"a":[]}}"#.into(),
+            }
+            .into_bytes();
+            for (at, byte, edit) in edits {
+                let at = at.index(line.len());
+                match edit {
+                    0 => line[at] = byte,
+                    1 => line.insert(at, byte),
+                    _ => line.truncate(at.max(1)),
+                }
+            }
+            let lines = line.split(|&byte| byte == b'\n').count() - usize::from(line.ends_with(b"\n"));
+            let mut frames = frames(&line[..], Streams::default(), SymbolTable::default(), LINE_BYTES_MAX);
+            let found = std::iter::from_fn(|| frames.decode().unwrap()).count();
+            prop_assert_eq!(found, lines);
+        }
     }
 }

@@ -69,9 +69,11 @@ pub fn rows<R: BufRead>(
 fn schema_of_header<R: BufRead>(lines: &mut Lines<R>, delimiter: u8) -> Result<CsvSchema, InputError> {
     let expected = "a schema, or a first line with the schema as name:type cells";
     let Some(line) = lines.next_line()? else { return Err(InputError::format(expected, "an empty file")) };
-    let text = std::str::from_utf8(line.bytes).map_err(|_| InputError::format(expected, "text that is not UTF-8"))?;
-    CsvSchema::from_columns(text.split(char::from(delimiter)))
-        .map_err(|error| InputError::format(expected, error.to_string()))
+    let mut cells = Cells::default();
+    cells.split(line.bytes, delimiter).map_err(|reason| InputError::format(expected, reason.to_string()))?;
+    let texts: Result<Vec<_>, _> = cells.iter().map(std::str::from_utf8).collect();
+    let texts = texts.map_err(|_| InputError::format(expected, "text that is not UTF-8"))?;
+    CsvSchema::from_columns(texts).map_err(|error| InputError::format(expected, error.to_string()))
 }
 
 enum Header {
@@ -350,6 +352,7 @@ mod tests {
     #[test]
     fn the_schema_may_stand_in_the_file_with_another_delimiter() {
         let found = read(b"ts:time[s];v:u8\n1;2\n\n3;4", "", b';');
+        assert_eq!(found, read(b"\"ts:time[s]\";\"v:u8\"\r\n1;2\n\n3;\"4\"", "", b';'));
         assert_eq!(found.len(), 4);
         assert_eq!(found[0], Err("header".into()));
         assert_eq!(found[2], Err("blank line".into()));

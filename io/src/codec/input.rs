@@ -170,7 +170,7 @@ impl Input {
             Self::stream(BufReader::new(io::Cursor::new(magic.clone()).chain(rest)), &magic, None, limits)?
         } else {
             file.seek(SeekFrom::Start(0)).map_err(InputError::Io)?;
-            if magic.starts_with(b"PK") {
+            if is_zip(&magic) {
                 Self::zip(file, read.clone(), metadata.len(), limits)?
             } else {
                 let counted = Counted { file, read: read.clone() };
@@ -202,7 +202,7 @@ impl Input {
         limits: &InputLimits,
     ) -> Result<Self, InputError> {
         match magic {
-            [b'P', b'K', 3 | 5, 4 | 6] => Err(InputError::format("a file or a stream", "a zip archive in a pipe")),
+            magic if is_zip(magic) => Err(InputError::format("a file or a stream", "a zip archive in a pipe")),
             [0x1f, 0x8b, ..] => {
                 Ok(Self::packed(MultiGzDecoder::new(reader), Container::Gzip, packed, limits, Check::Own))
             }
@@ -312,6 +312,11 @@ impl BufRead for Input {
     fn consume(&mut self, bytes: usize) {
         self.reader.consume(bytes);
     }
+}
+
+/// An archive starts with a file, with its end where it is empty, or with the mark of a split one.
+fn is_zip(magic: &[u8]) -> bool {
+    matches!(magic, [b'P', b'K', 3, 4] | [b'P', b'K', 5, 6] | [b'P', b'K', 7, 8])
 }
 
 /// Who checks that the unpacked bytes are the right ones.

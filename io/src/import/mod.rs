@@ -76,7 +76,7 @@ pub fn import(
     let result = session.run(format);
     let rejects = session.rejects.finish();
     let created = session.writer.is_some();
-    let result = result.and_then(|()| rejects).and_then(|()| session.finish());
+    let result = result.and(rejects).and_then(|()| session.finish());
     if result.is_err() && created {
         // It is unfinished; that it cannot be removed is less than what went wrong before.
         let _ = std::fs::remove_file(output);
