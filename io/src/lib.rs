@@ -2,6 +2,7 @@
 
 #![deny(unsafe_code)]
 
+pub mod bars;
 pub mod capture;
 pub mod codec;
 pub mod events;
