@@ -1,1 +1,5 @@
-//! Placeholder while the workspace is laid out.
+//! What the integration tests share: seeded numbers, events, and jobs that stress the order.
+
+pub mod events;
+pub mod jobs;
+pub mod rng;

@@ -95,7 +95,7 @@ impl Job {
     pub fn source<T: Event>(&mut self, name: &str, source: impl Into<Source<T>>) -> Stream<T> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.name("source", name);
-        let origin = Origin::new(name.clone(), 1, 0);
+        let origin = Origin::new(name.clone(), vec![Arc::new([graph.sources.len()])], 0);
         let watermarks = Arc::new(Mutex::new(Watermarks::ascending()));
         let node = TypedSource::new(name, source.into(), watermarks.clone(), origin.clone());
         graph.sources.push(Arc::new(node));

@@ -70,8 +70,9 @@ where
         let name = graph.name("step", name);
         let depth = self.origin.depth + 1;
         graph.check_depth(&name, depth);
-        let main = Origin::new(name.clone(), 1, depth);
-        let late = Origin::new(format!("{name}, late").into(), 1, depth);
+        let ways = vec![self.origin.roots()];
+        let main = Origin::new(name.clone(), ways.clone(), depth);
+        let late = Origin::new(format!("{name}, late").into(), ways, depth);
         graph.add_output(&main);
         let outputs = (main.clone(), late.clone());
         let key_of = self.key_of.clone();

@@ -79,7 +79,7 @@ impl Options {
     }
 
     /// The times that events may have, by default from 1900 to 2200. Others are rejected and counted
-    /// before they touch a watermark.
+    /// before they touch a watermark. [`Timestamp::MIN`] and [`Timestamp::MAX`] are never events' times.
     pub fn times(mut self, times: RangeInclusive<Timestamp>) -> Self {
         self.times = times;
         self
@@ -133,7 +133,8 @@ impl Options {
             workers: self.workers,
             ring_bytes: self.ring_bytes,
             feed_block_events: self.feed_block_events,
-            times: self.times,
+            times: (*self.times.start()).max(Timestamp::MIN.plus_nanos(1))
+                ..=(*self.times.end()).min(Timestamp::MAX.minus_nanos(1)),
             idle: self.idle,
             pin: self.pin,
             limits: self.limits,

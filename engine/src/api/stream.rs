@@ -10,7 +10,7 @@ use crate::runtime::chained::ChainOutlet;
 use crate::runtime::metrics::StepKind;
 use crate::runtime::send::ToOne;
 use crate::runtime::stage::SinkStage;
-use crate::{Key, Record, Sink};
+use crate::{Key, Record, ShapeError, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -91,10 +91,13 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     /// The watermark is the lesser of the two.
     pub fn union<D: Chain<Out = T>>(self, other: Stream<T, D>) -> Stream<T> {
         let name: Arc<str> = format!("{} and {}", self.origin.name, other.origin.name).into();
-        let ways = self.origin.ways + other.origin.ways;
+        let ways = [&self.origin.ways[..], &other.origin.ways[..]].concat();
         let union = Origin::new(name, ways, self.origin.depth.max(other.origin.depth));
         self.graph.borrow_mut().add_output(&union);
-        let offset = self.origin.ways;
+        if !Rc::ptr_eq(&self.graph, &other.graph) {
+            self.graph.borrow_mut().mistakes.push(ShapeError::OtherJob(other.origin.name.to_string()));
+        }
+        let offset = self.origin.ways.len();
         let (chain, into) = (self.chain, union.clone());
         self.origin.subscribe(move |context, way| {
             Box::new(ChainOutlet::new(chain.clone(), Box::new(into.outlet(context, way))))

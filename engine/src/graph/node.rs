@@ -4,7 +4,7 @@ use crate::graph::exchange::Exchange;
 use crate::graph::origin::Origin;
 use crate::graph::plan::{BuildContext, Deployment};
 use crate::operator::chain::Chain;
-use crate::progress::merge::Merge;
+use crate::progress::merge::{Merge, Roots};
 use crate::progress::place::{Place, Seq};
 use crate::runtime::direct::DirectOutlet;
 use crate::runtime::metrics::{StepCounters, StepKind};
@@ -44,7 +44,7 @@ pub(crate) struct StepNode<T, M> {
     name: Arc<str>,
     kind: StepKind,
     placement: Placement,
-    ways: usize,
+    ways: Vec<Roots>,
     /// Keyed steps between the sources and this one's input.
     depth: usize,
     /// Makes the stage for one worker.
@@ -75,7 +75,7 @@ where
             name,
             kind,
             placement,
-            ways: origin.ways,
+            ways: origin.ways.clone(),
             depth: origin.depth,
             make_stage,
             edges: OnceLock::new(),
@@ -130,12 +130,12 @@ where
             Placement::One => 1,
         };
         let bytes = deployment.ring_bytes;
-        let edges = if workers == 1 && self.ways == 1 {
+        let edges = if workers == 1 && self.ways.len() == 1 {
             Edges::Direct
         } else if self.depth == 0 {
-            Edges::Short(Exchange::new(id, self.ways, workers, receivers, bytes))
+            Edges::Short(Exchange::new(id, self.ways.len(), workers, receivers, bytes))
         } else {
-            Edges::Full(Exchange::new(id, self.ways, workers, receivers, bytes))
+            Edges::Full(Exchange::new(id, self.ways.len(), workers, receivers, bytes))
         };
         // A job is deployed once.
         let _ = self.edges.set(edges);
@@ -154,11 +154,11 @@ where
         match edges {
             Edges::Direct => None,
             Edges::Short(exchange) => {
-                let merge = Merge::new(exchange.receivers(context));
+                let merge = Merge::new(&self.ways, exchange.receivers(context));
                 Some(Box::new(MergeTask::new(merge, (self.make_stage)(context, counters))))
             }
             Edges::Full(exchange) => {
-                let merge = Merge::new(exchange.receivers(context));
+                let merge = Merge::new(&self.ways, exchange.receivers(context));
                 Some(Box::new(MergeTask::new(merge, (self.make_stage)(context, counters))))
             }
         }

@@ -1,7 +1,9 @@
 //! An origin: a source, an output of a step, or a union, with everything that takes its rows.
 
 use crate::graph::plan::BuildContext;
+use crate::progress::merge::Roots;
 use crate::runtime::outlet::{FanOut, Outlet};
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes the outlet to one taker of rows, for one worker and one way.
@@ -11,16 +13,23 @@ pub(crate) type Subscriber<T> = Box<dyn Fn(&BuildContext, usize) -> Box<dyn Outl
 pub(crate) struct Origin<T> {
     /// What a report or an error calls it.
     pub(crate) name: Arc<str>,
-    /// Separate flows that end here: 1, or of a union the sum of its inputs'. A way is one of them.
-    pub(crate) ways: usize,
+    /// The separate flows that end here, with the sources of each: one, or of a union those of its
+    /// inputs.
+    pub(crate) ways: Vec<Roots>,
     /// Keyed steps between the sources and here.
     pub(crate) depth: usize,
     subscribers: Mutex<Vec<Subscriber<T>>>,
 }
 
 impl<T> Origin<T> {
-    pub(crate) fn new(name: Arc<str>, ways: usize, depth: usize) -> Arc<Self> {
+    pub(crate) fn new(name: Arc<str>, ways: Vec<Roots>, depth: usize) -> Arc<Self> {
         Arc::new(Self { name, ways, depth, subscribers: Mutex::new(Vec::new()) })
+    }
+
+    /// The sources of all ways together.
+    pub(crate) fn roots(&self) -> Roots {
+        let roots: BTreeSet<usize> = self.ways.iter().flat_map(|way| way.iter().copied()).collect();
+        roots.into_iter().collect()
     }
 
     pub(crate) fn subscribe(

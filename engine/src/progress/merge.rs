@@ -11,6 +11,7 @@ use crate::progress::mark::{BlockMark, Mark};
 use crate::progress::place::{Order, Place, Places};
 use crate::ring::local::Local;
 use crate::ring::{Consumer, Producer};
+use std::sync::Arc;
 
 /// The sending end of an edge.
 pub(crate) enum EdgeSender<O, T> {
@@ -81,11 +82,13 @@ struct InEdge<O, T> {
     /// The watermark at the next row's own place, where that row lies behind it.
     behind: Option<Timestamp>,
     ended: bool,
+    /// As of the last look.
+    head: Head,
 }
 
 impl<O: Order, T: bytemuck::Pod + Send> InEdge<O, T> {
     /// Looks at the head and brings `bound` up to it.
-    fn head(&mut self) -> Head {
+    fn look(&mut self) -> Head {
         loop {
             if self.ended {
                 return Head::Ended;
@@ -142,9 +145,14 @@ pub(crate) enum Next {
     Ended,
 }
 
+/// The sources that an input of a union comes from, in growing order.
+pub(crate) type Roots = Arc<[usize]>;
+
 /// The watermark of one input of a union.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 struct WayState {
+    roots: Roots,
+    /// As of the last block end.
     watermark: Timestamp,
     idle: bool,
 }
@@ -158,54 +166,59 @@ pub(crate) struct Merge<O, T> {
 }
 
 impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
-    /// A merge of edges, each with the input of the union that it belongs to.
-    pub(crate) fn new(receivers: Vec<(usize, EdgeReceiver<O, T>)>) -> Self {
-        let ways = receivers.iter().map(|(way, _)| way + 1).max().unwrap_or(0);
-        let edge =
-            |(way, receiver)| InEdge { receiver, way, bound: Place::MIN, block_end: None, behind: None, ended: false };
+    /// A merge of edges, each with the input of the union that it belongs to, in range
+    /// `0 .. ways.len()`.
+    pub(crate) fn new(ways: &[Roots], receivers: Vec<(usize, EdgeReceiver<O, T>)>) -> Self {
+        let way = |roots: &Roots| WayState { roots: roots.clone(), watermark: Timestamp::MIN, idle: false };
+        let edge = |(way, receiver)| InEdge {
+            receiver,
+            way,
+            bound: Place::MIN,
+            block_end: None,
+            behind: None,
+            ended: false,
+            head: Head::Empty,
+        };
         Self {
             edges: receivers.into_iter().map(edge).collect(),
-            ways: vec![WayState { watermark: Timestamp::MIN, idle: false }; ways],
+            ways: ways.iter().map(way).collect(),
             watermark: Timestamp::MIN,
         }
     }
 
-    /// Nothing below this place will come.
-    pub(crate) fn lower_bound(&self) -> Place {
-        self.edges.iter().map(|edge| edge.bound).min().unwrap_or(Place::MAX)
+    /// Nothing below this place will come, by what the senders have told up to now.
+    pub(crate) fn lower_bound(&mut self) -> Place {
+        let bounds = self.edges.iter_mut().map(|edge| {
+            edge.look();
+            edge.bound
+        });
+        bounds.min().unwrap_or(Place::MAX)
     }
 
     /// Takes the next run of rows, or the next block's end. `body` takes a prefix of the rows.
     pub(crate) fn next(&mut self, body: impl FnOnce(MergedRows<'_, T>) -> usize) -> Next {
-        let mut least = Place::MAX;
-        let mut heads_ended = 0;
-        for edge in &mut self.edges {
-            if edge.head() == Head::Ended {
-                heads_ended += 1;
-            }
-            least = least.min(edge.bound);
-        }
-        if heads_ended == self.edges.len() {
-            return Next::Ended;
-        }
-        let mut mark = None;
-        for index in 0..self.edges.len() {
-            if self.edges[index].bound != least {
-                continue;
-            }
-            match self.edges[index].head() {
-                // A block's end is acted on when no edge can bring anything at or below it.
-                Head::Empty => return Next::Starved(least),
-                Head::Row if mark.is_none() => return self.take_rows(index, body),
-                // Rows are below their block's end, and no edge goes back.
-                Head::Row => return Next::Starved(least),
-                Head::BlockEnd => mark = self.edges[index].block_end,
-                Head::Ended => {}
+        // Looked at once: an edge that gets something meanwhile shows it next time.
+        let mut least: Option<(Place, usize)> = None;
+        for (index, edge) in self.edges.iter_mut().enumerate() {
+            edge.head = edge.look();
+            if edge.head != Head::Ended && least.is_none_or(|(place, _)| edge.bound < place) {
+                least = Some((edge.bound, index));
             }
         }
-        match mark {
-            Some(mark) => Next::BlockEnd(self.take_block_end(mark)),
-            None => Next::Starved(least),
+        let Some((place, first)) = least else { return Next::Ended };
+        match self.edges[first].head {
+            Head::Row => self.take_rows(first, body),
+            // A block's end is acted on when no edge can bring anything at or below it.
+            Head::BlockEnd => {
+                let at_place = self.edges.iter().filter(|edge| edge.bound == place);
+                match self.edges[first].block_end {
+                    Some(mark) if at_place.clone().all(|edge| edge.head == Head::BlockEnd) => {
+                        Next::BlockEnd(self.take_block_end(mark))
+                    }
+                    _ => Next::Starved(place),
+                }
+            }
+            Head::Empty | Head::Ended => Next::Starved(place),
         }
     }
 
@@ -268,9 +281,13 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
         BlockMark { block: mark.block, watermark: self.watermark, idle: active.is_none() }
     }
 
-    /// The least watermark of the other inputs.
+    /// The least watermark of the other inputs at the place of a row of input `way`.
+    ///
+    /// Blocks come one after another, so the watermark of another source is that of its last block's
+    /// end. An input from no other sources has the row's own watermark.
     fn watermark_of_others(&self, way: usize) -> Timestamp {
-        let others = self.ways.iter().enumerate().filter(|(other, state)| *other != way && !state.idle);
-        others.map(|(_, state)| state.watermark).min().unwrap_or(Timestamp::MAX)
+        let own = &self.ways[way].roots;
+        let is_other = |state: &&WayState| !state.idle && state.roots.iter().any(|root| !own.contains(root));
+        self.ways.iter().filter(is_other).map(|state| state.watermark).min().unwrap_or(Timestamp::MAX)
     }
 }

@@ -17,6 +17,9 @@ pub enum ShapeError {
     /// Nothing takes the rows of a source or step.
     #[error("nothing takes the rows of `{0}`: give them to a sink or to another step")]
     Unconnected(String),
+    /// A stream of another job is used.
+    #[error("a union takes the rows of `{0}`, which is in another job")]
+    OtherJob(String),
     /// There is no source.
     #[error("the job has no source")]
     NoSource,

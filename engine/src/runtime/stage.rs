@@ -195,8 +195,12 @@ impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
     }
 
     fn frontier(&mut self, place: Place) {
-        // While a mark fires, the rows that are still to fire are above the last one that has.
-        let place = if matches!(self.pending, Pending::Nothing) { place } else { self.fired };
+        // Rows that the block's end will fire here stand before that end; while a mark fires, those
+        // still to fire stand behind the last one that has.
+        let place = match self.pending {
+            Pending::Nothing => place.min(Place::fired(place.block(), self.depth, i64::MIN, 0, 0)),
+            Pending::Firing(_) | Pending::Mark(_) => self.fired,
+        };
         self.main.frontier(place);
         self.late.frontier(place);
     }

@@ -1,0 +1,6 @@
+#!/usr/bin/env bash
+# Steps the workers of each test job in seeded random order and compares the output with one worker's.
+# Usage: scripts/simulate.sh [SEEDS]; by default 5,000 for each kind of job.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+PELTON_SEEDS="${1:-5000}" cargo test --release -p pelton-tests --test all order::workers_stepped -- --nocapture

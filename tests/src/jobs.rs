@@ -1,0 +1,173 @@
+//! Jobs whose output says whether the order was kept: first and last, running sums, two exchanges,
+//! a diamond, a self-union.
+
+use crate::events::{Row, Sample};
+use pelton::{
+    Aggregate, Collected, Job, ProcessContext, ProcessFunction, Record, Source, StepOutput, Stream, Timestamp,
+    Tumbling, Watermarks, Window, collect,
+};
+use std::time::Duration;
+
+/// Collects what depends on order: a hash over values in the order they came.
+#[derive(Clone)]
+pub struct OrderHash;
+
+/// The state of [`OrderHash`].
+#[derive(Clone, Copy, Record)]
+#[repr(C)]
+pub struct HashState {
+    rows: u64,
+    hash: u64,
+}
+
+impl Aggregate<u64> for OrderHash {
+    type In = Row;
+    type Acc = HashState;
+    type Out = Row;
+
+    fn add(&self, acc: &mut HashState, time: Timestamp, row: &Row) {
+        acc.rows += 1;
+        for part in [row.a, row.b, time.as_nanos()] {
+            acc.hash = (acc.hash ^ part as u64).wrapping_mul(0x0000_0100_0000_01b3).rotate_left(5);
+        }
+    }
+
+    fn merge(&self, _: &mut HashState, _: &HashState) {
+        unreachable!("an order cannot be merged")
+    }
+
+    fn result(&self, window: Window, key: &u64, acc: &HashState) -> Row {
+        Row { key: *key, a: acc.hash as i64, b: window.start.as_nanos() ^ acc.rows as i64 }
+    }
+}
+
+/// Emits a running hash for each row, one more row for odd ones, and a row when a timer fires.
+#[derive(Clone)]
+pub struct Running {
+    /// How far ahead timers are set, or 0 for none.
+    pub timer_ns: i64,
+}
+
+impl ProcessFunction<u64> for Running {
+    type In = Row;
+    type State = HashState;
+    type Out = Row;
+
+    fn on_row(
+        &self,
+        key: &u64,
+        time: Timestamp,
+        row: &Row,
+        state: &mut HashState,
+        context: &mut ProcessContext<'_, Row, Row>,
+    ) {
+        state.rows += 1;
+        state.hash = (state.hash ^ row.a as u64).wrapping_mul(31).wrapping_add(row.b as u64);
+        context.emit(Row { key: *key, a: state.hash as i64, b: row.a });
+        if row.a % 2 != 0 {
+            context.emit(Row { key: key.wrapping_mul(7), a: row.b, b: state.rows as i64 });
+        }
+        if self.timer_ns > 0 && row.a % 5 == 0 {
+            context.timer(time.plus_nanos(self.timer_ns));
+        }
+    }
+
+    fn on_timer(&self, key: &u64, time: Timestamp, state: &mut HashState, context: &mut ProcessContext<'_, Row, Row>) {
+        context.emit(Row { key: *key, a: -1, b: time.as_nanos() ^ state.rows as i64 });
+        if state.rows % 3 == 0 {
+            // One more timer, at or before this one's own time.
+            state.rows += 1;
+            context.timer(time);
+        }
+    }
+}
+
+/// A job with the rows of its sinks.
+pub struct TestJob {
+    /// The job.
+    pub job: Job,
+    /// The rows of the main sink.
+    pub rows: Collected<Row>,
+    /// The rows of the late sink.
+    pub late: Collected<Row>,
+}
+
+/// The shapes of test jobs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// One window behind one exchange.
+    Window,
+    /// A process function without timers, then a window by another key.
+    TwoExchanges,
+    /// A process function with timers, then another.
+    Timers,
+    /// Two steps over one source, joined again before a third.
+    Diamond,
+    /// A stream joined with itself, with a flat map in one half.
+    SelfUnion,
+    /// Stateless steps only.
+    Stateless,
+}
+
+/// All kinds.
+pub const KINDS: [Kind; 6] =
+    [Kind::Window, Kind::TwoExchanges, Kind::Timers, Kind::Diamond, Kind::SelfUnion, Kind::Stateless];
+
+/// The bound of out-of-orderness of test jobs.
+pub const BOUND_NS: u64 = 40_000;
+/// The size of the windows of test jobs.
+pub const WINDOW_NS: u64 = 100_000;
+
+/// A job of this kind over a source.
+pub fn job(kind: Kind, source: impl Into<Source<Sample>>) -> TestJob {
+    let mut job = Job::new(format!("{kind:?}"));
+    let (sink, rows) = collect();
+    let (late_sink, late) = collect();
+    let input = job
+        .source("samples", source)
+        .watermarks(Watermarks::bounded(Duration::from_nanos(BOUND_NS)))
+        .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 });
+    let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
+    let window = |stream: Stream<Row>, name: &str| -> StepOutput<Row, Row> {
+        stream.key_by(|row| row.key).window(windows).aggregate(name, OrderHash)
+    };
+    let late_rows = |output: &StepOutput<Row, Row>, sink| output.late.clone().sink("late", sink);
+    match kind {
+        Kind::Window => {
+            let output = input.key_by(|row| row.key).window(windows).aggregate("window", OrderHash);
+            output.sink("out", sink);
+            late_rows(&output, late_sink);
+        }
+        Kind::TwoExchanges => {
+            let first = input.key_by(|row| row.key).process("running", Running { timer_ns: 0 });
+            let second = window(first.main, "window");
+            second.sink("out", sink);
+            late_rows(&second, late_sink);
+        }
+        Kind::Timers => {
+            let first = input.key_by(|row| row.key).process("first", Running { timer_ns: 70_000 });
+            let second = first.main.key_by(|row| row.key % 3).process("second", Running { timer_ns: 50_000 });
+            second.sink("out", sink);
+        }
+        Kind::Diamond => {
+            let left = input.clone().key_by(|row| row.key).process("left", Running { timer_ns: 30_000 });
+            let right = input.key_by(|row| row.key % 5).window(windows).aggregate("right", OrderHash);
+            late_rows(&right, late_sink);
+            let both = left.main.filter(|row| row.a % 3 != 0).union(right.main);
+            both.key_by(|row| row.key % 4).process("both", Running { timer_ns: 0 }).sink("out", sink);
+        }
+        Kind::SelfUnion => {
+            let other = input.clone().flat_map(|row| {
+                let row = *row;
+                (0..row.a.rem_euclid(3)).map(move |i| Row { a: row.a + i, ..row })
+            });
+            let output = input.union(other).key_by(|row| row.key).window(windows).aggregate("window", OrderHash);
+            output.sink("out", sink);
+            late_rows(&output, late_sink);
+        }
+        Kind::Stateless => {
+            input.filter(|row| row.a > 0).flat_map(|row| [*row, Row { a: -row.a, ..*row }]).sink("out", sink);
+        }
+    }
+    TestJob { job, rows, late }
+}

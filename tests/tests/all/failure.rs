@@ -1,0 +1,172 @@
+//! What goes wrong ends the job with an error that says where; nothing hangs.
+
+use pelton::{
+    BoxError, Error, Job, Options, ShapeError, Sink, Timestamp, Tumbling, VecSource, channel, collect, count,
+};
+use pelton_tests::events::{Sample, Shape, samples};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn events() -> Vec<Sample> {
+    samples(&Shape { events: 5_000, keys: 9, step_ns: 100, disorder_ns: 0, seed: 11 })
+}
+
+fn failure(job: Job, workers: usize) -> Error {
+    job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap_err()
+}
+
+#[test]
+fn all_mistakes_of_shape_are_told_together() {
+    let mut job = Job::new("wrong");
+    let source = job.source("s", VecSource::new(events(), 64));
+    source.clone().key_by(|e| e.key).window(Tumbling::of(Duration::ZERO)).aggregate("s", count());
+    let mut deep = source.map(|e| e.key).key_by(|k| *k).process("p", Pass).main;
+    for i in 0..8 {
+        deep = deep.key_by(|k| *k).process(&format!("p{i}"), Pass).main;
+    }
+    let stranger = Job::new("other").source("o", VecSource::new(events(), 1)).map(|e| e.key);
+    deep = deep.union(stranger);
+    drop(deep);
+    let Err(Error::Shape { mistakes, .. }) = job.run(Options::workers(0).ring_bytes(0)) else { panic!() };
+    let has = |found: fn(&ShapeError) -> bool| mistakes.iter().any(found);
+    assert!(has(|m| matches!(m, ShapeError::DuplicateName(name) if name == "s")), "{mistakes:?}");
+    assert!(has(|m| matches!(m, ShapeError::EmptyWindow(_))));
+    assert!(has(|m| matches!(m, ShapeError::Unconnected(_))));
+    assert!(has(|m| matches!(m, ShapeError::TooDeep(..))));
+    assert!(has(|m| matches!(m, ShapeError::OtherJob(_))));
+    assert!(has(|m| matches!(m, ShapeError::BadOption { option: "workers", .. })));
+    assert!(has(|m| matches!(m, ShapeError::BadOption { option: "ring_bytes", .. })));
+}
+
+/// Passes keys on.
+#[derive(Clone)]
+struct Pass;
+
+impl pelton::ProcessFunction<u64> for Pass {
+    type In = u64;
+    type State = u64;
+    type Out = u64;
+    fn on_row(
+        &self,
+        _: &u64,
+        _: Timestamp,
+        row: &u64,
+        _: &mut u64,
+        context: &mut pelton::ProcessContext<'_, u64, u64>,
+    ) {
+        context.emit(*row);
+    }
+}
+
+#[test]
+fn a_panic_names_the_step_and_the_event() {
+    std::panic::set_hook(Box::new(|_| {}));
+    for workers in [1, 2, 3] {
+        let mut job = Job::new("panics");
+        let (sink, _rows) = collect();
+        job.source("numbers", VecSource::new(events(), 64))
+            .map(|e| {
+                assert!(e.number != 1000, "a bad number");
+                e.number
+            })
+            .key_by(|n| *n)
+            .process("pass", Pass)
+            .sink("out", sink);
+        let error = failure(job, workers).to_string();
+        assert!(error.contains("map 1 behind numbers"), "{error}");
+        // 1000 = 15 * 64 + 40
+        assert!(error.contains("event 40 of block 15"), "{error}");
+        assert!(error.contains("a bad number"), "{error}");
+
+        let mut job = Job::new("panics");
+        let (sink, _rows) = collect();
+        let keyed = job.source("numbers", VecSource::new(events(), 64)).filter(|e| e.number % 2 == 0).key_by(|e| e.key);
+        let panicking = pelton::min(|e: &Sample| if e.number == 1000 { panic!("in the window") } else { e.value });
+        keyed.window(Tumbling::of(Duration::from_secs(1))).aggregate("low", panicking).sink("out", sink);
+        let error = failure(job, workers).to_string();
+        assert!(error.contains("`low`") && error.contains("event 40 of block 15"), "{error}");
+    }
+}
+
+/// Refuses everything after some rows, or takes nothing.
+struct Bad {
+    room: usize,
+    fails: bool,
+}
+
+impl Sink<u64> for Bad {
+    fn write(&mut self, _: &[Timestamp], rows: &[u64]) -> Result<usize, BoxError> {
+        let taken = rows.len().min(self.room);
+        self.room -= taken;
+        if taken == 0 && self.fails { Err("no space left".into()) } else { Ok(taken) }
+    }
+}
+
+#[test]
+fn a_sink_that_fails_ends_the_job_with_its_name() {
+    for workers in [1, 3] {
+        let mut job = Job::new("fails");
+        job.source("numbers", VecSource::new(events(), 64))
+            .map(|e| e.number)
+            .sink("disk", Bad { room: 700, fails: true });
+        let error = failure(job, workers);
+        assert!(matches!(&error, Error::Sink { name, .. } if name == "disk"), "{error}");
+        assert!(error.to_string().contains("no space left"));
+    }
+}
+
+#[test]
+fn a_sink_that_blocks_stops_the_sources_and_the_job_can_still_be_stopped() {
+    for workers in [1, 2] {
+        let mut job = Job::new("blocks");
+        let source =
+            VecSource::new(samples(&Shape { events: 100_000, keys: 9, step_ns: 1, disorder_ns: 0, seed: 1 }), 64);
+        job.source("numbers", source).map(|e| e.number).sink("stuck", Bad { room: 100, fails: false });
+        let handle = job.start(Options::workers(workers).ring_bytes(4096)).unwrap();
+        let Err(error) = handle.join_within(Duration::from_millis(300)) else { panic!("it cannot end") };
+        assert!(matches!(error, Error::Deadline(_)));
+    }
+}
+
+#[test]
+fn a_slow_reader_of_a_channel_gets_every_row() {
+    let mut job = Job::new("slow");
+    let (sink, mut output) = channel::<u64>(16);
+    job.source("numbers", VecSource::new(events(), 64)).map(|e| e.number).sink("out", sink);
+    let handle = job.start(Options::workers(2).ring_bytes(2000)).unwrap();
+    for expected in 0..5_000 {
+        match output.recv(DEADLINE) {
+            pelton::Received::Row(_, number) => assert_eq!(number, expected),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(output.recv(DEADLINE), pelton::Received::End);
+    handle.join_within(DEADLINE).unwrap().balance().unwrap();
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_the_job() {
+    let mut job = Job::new("gone");
+    let (sink, output) = channel::<u64>(16);
+    job.source("numbers", VecSource::new(events(), 64)).map(|e| e.number).sink("out", sink);
+    drop(output);
+    assert!(matches!(failure(job, 2), Error::Sink { .. }));
+}
+
+#[test]
+fn limits_end_the_job_with_an_error() {
+    let windowed = |options: Options| {
+        let mut job = Job::new("limits");
+        let (sink, _rows) = collect();
+        let keyed = job.source("numbers", VecSource::new(events(), 64)).key_by(|e| e.key);
+        keyed.window(Tumbling::of(Duration::from_nanos(1000))).aggregate("w", count()).sink("out", sink);
+        job.start(options).unwrap().join_within(DEADLINE).unwrap_err().to_string()
+    };
+    assert!(windowed(Options::workers(1).keys_max(3)).contains("more than 3 keys"));
+    assert!(windowed(Options::workers(2).open_windows_max(2)).contains("more than 2 windows"));
+    let mut job = Job::new("fan-out");
+    let (sink, _rows) = collect();
+    job.source("numbers", VecSource::new(events(), 64)).flat_map(|e| 0..e.number * 1000).sink("out", sink);
+    assert!(matches!(failure(job, 2), Error::FanOut { max: 65_535, .. }));
+}

@@ -1,0 +1,5 @@
+//! The integration tests, one module a subject.
+
+mod accounting;
+mod failure;
+mod order;
