@@ -1,2 +1,38 @@
-//! Placeholder while the workspace is laid out.
-fn main() {}
+//! The `pelton` command: captures in, results out.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output or files, everything
+//! else to standard error.
+
+#![forbid(unsafe_code)]
+
+mod args;
+mod convert;
+mod demo;
+mod error;
+mod generate;
+mod inspect;
+mod latency;
+mod progress;
+mod replay;
+mod units;
+
+use args::{Cli, Command, Generate};
+use clap::Parser;
+use std::process::ExitCode;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Convert(args) => convert::run(*args),
+        Command::Inspect(args) => inspect::run(&args),
+        Command::Replay(args) => replay::run(&args),
+        Command::Generate { what: Generate::Trades(args) } => generate::run(&args),
+        Command::Demo(args) => demo::run(&args),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
