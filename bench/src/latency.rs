@@ -1,0 +1,145 @@
+//! Latency of running jobs, from the time an event was meant to be pushed to its row at the sink.
+
+use crate::load::{self, LatencySink, Ping, Schedule, drive, percentiles};
+use crate::{Entry, Error, Results, machine, stall, work};
+use pelton::{Job, ProcessContext, ProcessFunction, Timestamp, push};
+use std::fs::File;
+use std::io::BufWriter;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// What [`latency`] measures.
+#[derive(Debug, Clone)]
+pub struct LatencyOptions {
+    /// Events per second, one scenario each.
+    pub rates: Vec<u64>,
+    /// Numbers of workers. With 1 the job is push, map, sink; with more a keyed step stands between,
+    /// and the rows of all workers but the first take a second hop, to the sink.
+    pub workers: Vec<usize>,
+    /// How long is measured, in whole seconds, at least 1.
+    pub duration: Duration,
+    /// How long load is sent before.
+    pub warm_up: Duration,
+    /// Keys of the keyed step.
+    pub keys: u64,
+    /// How long the machine's own stalls are measured; 0 leaves that out.
+    pub stall: Duration,
+    /// Where interval logs (`.hlog`) go, one for each scenario.
+    pub hlog_dir: Option<PathBuf>,
+}
+
+impl Default for LatencyOptions {
+    /// 100,000 and 1,000,000 events per second, 1 and 2 workers, 10 s each.
+    fn default() -> Self {
+        Self {
+            rates: vec![100_000, 1_000_000],
+            workers: vec![1, 2],
+            duration: Duration::from_secs(10),
+            warm_up: Duration::from_secs(1),
+            keys: 10_000,
+            stall: Duration::from_secs(2),
+            hlog_dir: None,
+        }
+    }
+}
+
+/// Measures latency: see [`LatencyOptions`].
+///
+/// # Errors
+/// When a job fails or loses a row, or a log cannot be written.
+pub fn latency(options: &LatencyOptions) -> Result<Results, Error> {
+    latency_with(options, &mut |_| {})
+}
+
+/// As [`latency`]; `tell` hears what is being done.
+///
+/// # Errors
+/// As for [`latency`].
+pub fn latency_with(options: &LatencyOptions, tell: &mut dyn FnMut(&str)) -> Result<Results, Error> {
+    if let Some(rate) = options.rates.iter().find(|rate| !(1..=1_000_000_000).contains(*rate)) {
+        return Err(Error::Option { option: "rate", found: rate.to_string(), expected: "from 1 to 10^9" });
+    }
+    let mut machine = machine::record();
+    if !options.stall.is_zero() {
+        tell("stalls of the machine");
+        machine["stalls"] = stall::measure(options.stall).to_json();
+    }
+    if let Some(dir) = &options.hlog_dir {
+        std::fs::create_dir_all(dir)?;
+    }
+    let mut results = Vec::new();
+    for &workers in &options.workers {
+        for &rate in &options.rates {
+            let path = if workers == 1 { "push, map, sink" } else { "push, key_by, process, sink" };
+            let name = format!("{path}, {workers} worker{}, {rate}/s", if workers == 1 { "" } else { "s" });
+            tell(&name);
+            results.push(scenario(options, name, workers, rate)?);
+        }
+    }
+    Ok(Results { machine, results })
+}
+
+/// Passes each event on, marked by its key's count.
+#[derive(Debug, Clone, Copy)]
+struct Echo;
+
+impl ProcessFunction<u64> for Echo {
+    type In = Ping;
+    type State = u64;
+    type Out = Ping;
+
+    fn on_row(&self, _: &u64, _: Timestamp, row: &Ping, count: &mut u64, context: &mut ProcessContext<'_, Ping, Ping>) {
+        *count += 1;
+        context.emit(Ping { value: *count, ..*row });
+    }
+}
+
+/// Events between the generator and the job.
+const INPUT_EVENTS: usize = 1 << 16;
+
+fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -> Result<Entry, Error> {
+    let seconds = options.duration.as_secs().max(1);
+    let warm_up_events = (u128::from(rate) * options.warm_up.as_nanos() / 1_000_000_000) as u64;
+    let schedule = Schedule { rate, events: warm_up_events + rate * seconds, keys: options.keys };
+    let (mut input, source) = push::<Ping>(INPUT_EVENTS);
+    // The workers get a moment to start before the schedule does.
+    let start = Instant::now() + Duration::from_millis(50);
+    let (sink, recorded) = LatencySink::new(start, options.warm_up, seconds as usize);
+    let mut job = Job::new("latency");
+    let pings = job.source("pings", source);
+    if workers == 1 {
+        pings.map(|ping: &Ping| Ping { value: ping.number, ..*ping }).sink("out", sink);
+    } else {
+        pings.key_by(|ping| ping.key).process("echo", Echo).sink("out", sink);
+    }
+    let handle = job.start(work::options(workers))?;
+    std::thread::sleep(start.saturating_duration_since(Instant::now()));
+    let is_crowded = workers >= machine::cores();
+    let lags = drive(&schedule, start, is_crowded, |pings| input.try_send(pings));
+    drop(input);
+    let report = handle.join()?;
+    let elapsed = start.elapsed();
+    let lags = lags.map_err(|source| Error::Closed { name: name.clone(), source })?;
+    report.balance().map_err(|reason| Error::Balance { name: name.clone(), reason })?;
+    let latencies = recorded.take();
+    let rows = latencies.as_ref().map_or(0, |latencies| latencies.rows);
+    let Some(latencies) = latencies.filter(|_| rows == schedule.events) else {
+        return Err(Error::Result { name, expected: schedule.events, found: rows });
+    };
+    let total = latencies.total();
+    if let Some(dir) = &options.hlog_dir {
+        let file = format!("{workers}-workers-{rate}-per-s.hlog");
+        let mut out = BufWriter::new(File::create(dir.join(file))?);
+        latencies.write_hlog(&mut out, &name, options.warm_up)?;
+        std::io::Write::flush(&mut out)?;
+    }
+    let events_per_s = schedule.events as f64 / elapsed.as_secs_f64();
+    let mut entry = Entry { name, events_per_s, ..Entry::default() };
+    entry.more.insert("offered_per_s".into(), rate.into());
+    entry.more.insert("percentiles_ns".into(), percentiles(&total));
+    entry.more.insert("mean_ns".into(), total.mean().into());
+    entry.more.insert("longer_than_10_s".into(), latencies.too_long.into());
+    // How late the generator itself was: part of the latencies above.
+    entry.more.insert("sent_late_ns".into(), load::percentiles(&lags));
+    Ok(entry)
+}

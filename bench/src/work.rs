@@ -1,0 +1,152 @@
+//! The work that is measured, as jobs: what each row becomes is shared with the hand-written loops.
+
+use pelton::{
+    Aggregate, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Source, Symbol, Timestamp,
+    Tumbling, Window,
+};
+use pelton_io::sink::Seen;
+use pelton_io::{Trade, blackhole};
+use std::time::Duration;
+
+/// The trades of one symbol in one window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, pelton::Record)]
+#[repr(C)]
+pub struct WindowRow {
+    /// The window's first nanosecond.
+    pub start_ns: i64,
+    /// The first nanosecond behind the window.
+    pub end_ns: i64,
+    /// The sum of the sizes.
+    pub size: u64,
+    /// The number of trades.
+    pub trades: u32,
+    /// The symbol.
+    pub symbol: Symbol,
+}
+
+/// What is kept of a symbol while its window is open.
+#[derive(Debug, Clone, Copy, Default, pelton::Record)]
+#[repr(C)]
+pub struct CountAndSum {
+    /// The number of trades.
+    pub trades: u64,
+    /// The sum of the sizes.
+    pub size: u64,
+}
+
+/// Counts trades and sums their sizes.
+#[derive(Debug, Clone, Copy)]
+pub struct CountSizes;
+
+impl Aggregate<Symbol> for CountSizes {
+    type In = Trade;
+    type Acc = CountAndSum;
+    type Out = WindowRow;
+
+    #[inline]
+    fn add(&self, acc: &mut CountAndSum, _: Timestamp, trade: &Trade) {
+        acc.trades += 1;
+        acc.size += u64::from(trade.size);
+    }
+
+    fn merge(&self, acc: &mut CountAndSum, later: &CountAndSum) {
+        acc.trades += later.trades;
+        acc.size += later.size;
+    }
+
+    fn result(&self, window: Window, symbol: &Symbol, acc: &CountAndSum) -> WindowRow {
+        let (start_ns, end_ns) = (window.start.as_nanos(), window.end.as_nanos());
+        WindowRow { start_ns, end_ns, size: acc.size, trades: acc.trades as u32, symbol: *symbol }
+    }
+}
+
+/// What a trade was worth.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, pelton::Record)]
+#[repr(C)]
+pub struct Notional {
+    /// Price by size, in the price's unit.
+    pub notional: i64,
+    /// The number of shares.
+    pub size: u32,
+    /// The symbol.
+    pub symbol: Symbol,
+}
+
+/// Whether a trade is of at least 100 shares: 9 of 10 generated ones are.
+#[inline(always)]
+pub fn is_round_lot(trade: &Trade) -> bool {
+    trade.size >= 100
+}
+
+/// What a trade was worth.
+#[inline(always)]
+pub fn notional(trade: &Trade) -> Notional {
+    let notional = trade.price.wrapping_mul(i64::from(trade.size));
+    Notional { notional, size: trade.size, symbol: trade.symbol }
+}
+
+/// The workers' options: they spin where each has a core of its own.
+pub fn options(workers: usize) -> Options {
+    let idle = if workers <= crate::machine::cores() { IdleStrategy::BusySpin } else { IdleStrategy::Backoff };
+    Options::workers(workers).idle(idle)
+}
+
+/// Runs the keyed tumbling window over a source in which trades are not out of order. The rows go to
+/// a blackhole; what it saw is returned with the job's report.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn window_job(
+    source: impl Into<Source<Trade>>,
+    window: Duration,
+    workers: usize,
+) -> Result<(Seen, Report), pelton::Error> {
+    let mut job = Job::new("keyed window");
+    let sink = blackhole();
+    let seen = sink.seen();
+    job.source("trades", source)
+        .key_by(|trade| trade.symbol)
+        .window(Tumbling::of(window))
+        .aggregate("sizes", CountSizes)
+        .sink("out", sink);
+    Ok((seen, job.run(options(workers))?))
+}
+
+/// Runs a filter and a map, to a blackhole.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn stateless_job(source: impl Into<Source<Trade>>, workers: usize) -> Result<(Seen, Report), pelton::Error> {
+    let mut job = Job::new("filter and map");
+    let sink = blackhole();
+    let seen = sink.seen();
+    job.source("trades", source).filter(is_round_lot).map(notional).sink("out", sink);
+    Ok((seen, job.run(options(workers))?))
+}
+
+/// Emits each row as it is: what remains is the exchange by key.
+#[derive(Debug, Clone, Copy)]
+pub struct Forward;
+
+impl<K> ProcessFunction<K> for Forward {
+    type In = Trade;
+    type State = u64;
+    type Out = Trade;
+
+    fn on_row(&self, _: &K, _: Timestamp, row: &Trade, rows: &mut u64, context: &mut ProcessContext<'_, Trade, Trade>) {
+        *rows += 1;
+        context.emit(*row);
+    }
+}
+
+/// Runs a keyed step that passes each trade on: through the exchange by key, and in order to a blackhole.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn exchange_job(source: impl Into<Source<Trade>>, workers: usize) -> Result<(Seen, Report), pelton::Error> {
+    let mut job = Job::new("exchange");
+    let sink = blackhole();
+    let seen = sink.seen();
+    job.source("trades", source).key_by(|trade| trade.symbol).process("forward", Forward).sink("out", sink);
+    Ok((seen, job.run(options(workers))?))
+}
