@@ -3,3 +3,4 @@
 mod accounting;
 mod failure;
 mod order;
+mod real_data;
