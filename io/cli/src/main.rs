@@ -11,7 +11,6 @@ mod demo;
 mod error;
 mod generate;
 mod inspect;
-mod latency;
 mod progress;
 mod replay;
 mod units;

@@ -1,0 +1,235 @@
+//! The command line as it is typed.
+
+use crate::units::{self, Condition};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use pelton::{SYMBOLS_MAX, Timestamp, WORKERS_MAX};
+use pelton_io::capture::Speed;
+use pelton_io::codec::binance::Streams;
+use pelton_io::codec::schema::CsvSchema;
+use pelton_io::codec::time::UtcOffset;
+use pelton_io::import::{Day, Format};
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Parser)]
+#[command(
+    name = "pelton",
+    version,
+    about = "Stream processing in one process: captures in, windows out, the same bytes every time",
+    arg_required_else_help = true,
+    after_help = "Start here:
+  pelton demo                                             a whole job, with no file at hand
+  pelton generate trades --events 1000000 trades.pelton   a capture to try things on
+  pelton inspect trades.pelton --head 5                   what is in it
+  pelton replay trades.pelton --window 1s --out bars.csv  bars of one second
+
+Exit codes: 0 done, 1 failed, 2 wrong usage. `pelton help <command>` has more examples."
+)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Turn files of other formats into a capture
+    Convert(Box<Convert>),
+    /// Show what is in a capture
+    Inspect(Inspect),
+    /// Run a job over captures
+    Replay(Replay),
+    /// Make a capture of made-up events
+    Generate {
+        #[command(subcommand)]
+        what: Generate,
+    },
+    /// Run a complete job on made-up trades and measure throughput and latency
+    Demo(Demo),
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pelton convert --from lean-trade --date 2013-10-08 bac_20131008_trade.zip bac.pelton
+  pelton convert --from lean-trade --utc-offset=-04:00 aig_*_trade.zip aig.pelton
+  pelton convert --from binance --streams trade btcusdt.gz btcusdt.pelton
+  pelton convert --from csv --schema 'ts:time[ms],price:i64[1e4],size:u32,symbol:symbol' rows.csv rows.pelton
+
+Inputs may be zip, gzip, zstd or plain. Lines that cannot become events are written to
+<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up.")]
+pub(crate) struct Convert {
+    /// The inputs' format
+    #[arg(long, value_name = "FORMAT", help = format!("The inputs' format: {}", Format::NAMES.join(", ")))]
+    pub(crate) from: Format,
+    /// The day of LEAN rows, which hold a time of the day only; `file` takes it from each file's name
+    #[arg(long, value_name = "DATE", default_value = "file")]
+    pub(crate) date: Day,
+    /// How far the inputs' clock is ahead of UTC, where they do not say: --utc-offset=-04:00
+    #[arg(long, value_name = "OFFSET", default_value = "Z", allow_hyphen_values = true)]
+    pub(crate) utc_offset: UtcOffset,
+    /// The symbol of LEAN rows; otherwise it is in each file's name
+    #[arg(long)]
+    pub(crate) symbol: Option<String>,
+    /// The Binance streams to take, with commas between
+    #[arg(long, value_name = "STREAMS", default_value = "trade,bookTicker,depth")]
+    pub(crate) streams: Streams,
+    /// The columns of delimited text; otherwise the first line must say them in this form
+    #[arg(long, value_name = "NAME:TYPE,..")]
+    pub(crate) schema: Option<CsvSchema>,
+    /// The character between columns of delimited text
+    #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
+    pub(crate) delimiter: u8,
+    /// Events in a block, the unit that one worker reads
+    #[arg(long, value_name = "EVENTS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) block: u32,
+    /// Fail at the first line that cannot become an event
+    #[arg(long)]
+    pub(crate) strict: bool,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+    /// One or more inputs, then the output
+    #[arg(required = true, num_args = 2.., value_names = ["INPUT", "OUTPUT"])]
+    pub(crate) files: Vec<PathBuf>,
+}
+
+fn delimiter(text: &str) -> Result<u8, String> {
+    match text.as_bytes() {
+        b"\\t" => Ok(b'\t'),
+        [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\n' | b'\r') => Ok(*byte),
+        _ => Err("expected one ASCII character that is no quote and no line end, or \\t".into()),
+    }
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pelton inspect bac.pelton
+  pelton inspect bac.pelton --head 5 --verify")]
+pub(crate) struct Inspect {
+    /// The capture
+    pub(crate) capture: PathBuf,
+    /// Print the first events as CSV
+    #[arg(long, value_name = "EVENTS", default_value_t = 0)]
+    pub(crate) head: u64,
+    /// Read every block and check it for damage
+    #[arg(long)]
+    pub(crate) verify: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum JobKind {
+    /// Open, high, low, close, volume, count and average price of each symbol and window
+    Bars,
+}
+
+#[derive(Debug, Args)]
+#[command(after_help = "Examples:
+  pelton replay bac.pelton --job bars --window 1m --out bars.csv
+  pelton replay bac.pelton aig.pelton --window 1s --where suspicious=0 --out -
+  pelton replay live.pelton --out-of-orderness 5ms --late late.csv --out bars.csv
+  pelton replay bac.pelton --from 2013-10-08T13:30:00 --until 2013-10-08T14:00:00 --speed 10x
+
+Bars take any capture with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
+Times of the output are nanoseconds since the epoch; lines are in order of window end, then symbol.
+The output is the same, byte for byte, at any number of workers and at any speed.
+Durations: 250ns, 100us, 5ms, 1.5s, 1m, 1h, 1d. Times: 2013-10-08, 2013-10-08T13:30:00.5, or nanoseconds.")]
+pub(crate) struct Replay {
+    /// The captures; the events of several are merged by time
+    #[arg(required = true, value_name = "CAPTURE")]
+    pub(crate) captures: Vec<PathBuf>,
+    /// The job to run
+    #[arg(long, value_enum, default_value_t = JobKind::Bars)]
+    pub(crate) job: JobKind,
+    /// The size of a window
+    #[arg(long, value_name = "DURATION", default_value = "1m", value_parser = units::positive_duration)]
+    pub(crate) window: Duration,
+    /// Where the rows go, as CSV; `-` is standard output
+    #[arg(long, value_name = "FILE", default_value = "-")]
+    pub(crate) out: PathBuf,
+    /// Where events go that came after their window had closed, as CSV; without it they are only counted
+    #[arg(long, value_name = "FILE")]
+    pub(crate) late: Option<PathBuf>,
+    /// Threads that share the work [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    pub(crate) workers: Option<u16>,
+    /// How far an event may lie behind the largest time before it without being late
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = units::duration)]
+    pub(crate) out_of_orderness: Duration,
+    /// `max`, or times the recorded speed, such as 1x or 10x
+    #[arg(long, value_name = "SPEED", default_value = "max", value_parser = units::speed)]
+    pub(crate) speed: Speed,
+    /// Leave out events before this time
+    #[arg(long, value_name = "TIME", value_parser = units::time, allow_hyphen_values = true)]
+    pub(crate) from: Option<Timestamp>,
+    /// Leave out events at this time and after it
+    #[arg(long, value_name = "TIME", value_parser = units::time, allow_hyphen_values = true)]
+    pub(crate) until: Option<Timestamp>,
+    /// Take only events whose field has this integer as value, such as suspicious=0; all of several must hold
+    #[arg(long = "where", value_name = "FIELD=INT", value_parser = units::condition)]
+    pub(crate) conditions: Vec<Condition>,
+    /// Read blocks into memory instead of mapping the files: slower, but files may change meanwhile
+    #[arg(long)]
+    pub(crate) untrusted: bool,
+    /// Replay captures whose end is missing, up to their last whole block
+    #[arg(long)]
+    pub(crate) allow_incomplete: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Generate {
+    /// Trades whose prices walk at random; equal options give equal files
+    #[command(after_help = "Examples:
+  pelton generate trades --events 10000000 --keys 10000 --seed 7 trades.pelton
+  pelton generate trades --events 1000000 --disorder 5ms disordered.pelton")]
+    Trades(GenerateTrades),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct GenerateTrades {
+    /// The capture to make
+    pub(crate) output: PathBuf,
+    /// How many trades
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    pub(crate) events: u64,
+    /// How many symbols
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=SYMBOLS_MAX as i64))]
+    pub(crate) keys: u32,
+    /// Where the random numbers start
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
+    /// Trades in a second of event time
+    #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) rate: u64,
+    /// The most that a trade lies behind the ones before it
+    #[arg(long, value_name = "DURATION", default_value = "0", value_parser = units::duration)]
+    pub(crate) disorder: Duration,
+    /// The first trade's time
+    #[arg(long, value_name = "TIME", default_value = "2024-01-02T14:30:00", value_parser = units::time)]
+    pub(crate) start: Timestamp,
+    /// Events in a block, the unit that one worker reads
+    #[arg(long, value_name = "EVENTS", default_value_t = 4096, value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) block: u32,
+    /// Replace an output that exists
+    #[arg(long)]
+    pub(crate) overwrite: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// How many trades to make up
+    #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) events: u64,
+    /// Threads that share the work [default: one for each core]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    pub(crate) workers: Option<u16>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+}

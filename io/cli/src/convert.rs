@@ -1,0 +1,41 @@
+//! `pelton convert`: files of other formats become a capture.
+
+use crate::args::Convert;
+use crate::error::{Failure, say};
+use crate::progress::Progress;
+use crate::units::grouped;
+use pelton_io::import::{ImportOptions, ImportProgress, import, rejects_path};
+
+/// The bar's length for each input.
+const STEPS: u64 = 1_000;
+
+pub(crate) fn run(args: Convert) -> Result<(), Failure> {
+    let Some((output, inputs)) = args.files.split_last() else {
+        return Err(Failure::usage("expected one or more inputs and an output"));
+    };
+    let options = ImportOptions {
+        day: args.date,
+        utc_offset: args.utc_offset,
+        symbol: args.symbol,
+        streams: args.streams,
+        csv_schema: args.schema,
+        csv_delimiter: args.delimiter,
+        strict: args.strict,
+        block_events: args.block,
+        overwrite: args.overwrite,
+        ..ImportOptions::default()
+    };
+    let progress = Progress::new(inputs.len() as u64 * STEPS);
+    let mut show = |now: ImportProgress<'_>| {
+        let of_file = u128::from(now.file_bytes_read.min(now.file_bytes)) * u128::from(STEPS);
+        let of_file = of_file.checked_div(u128::from(now.file_bytes)).unwrap_or(0) as u64;
+        progress.show(now.file_index as u64 * STEPS + of_file, now.read, "");
+    };
+    let report = import(args.from, inputs, output, &options, &mut show)?;
+    drop(progress);
+    say(&format!("{}: {report}\n  {} bytes", output.display(), grouped(report.output_bytes)));
+    if report.rejected > 0 {
+        say(&format!("  the rejected lines and their reasons are in {}", rejects_path(output).display()));
+    }
+    Ok(())
+}

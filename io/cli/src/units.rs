@@ -1,0 +1,225 @@
+//! Values of the command line: durations, times, speeds, filters; and numbers as people read them.
+//!
+//! Durations and times are exact: none of them goes through a float.
+
+use pelton::Timestamp;
+use pelton_io::capture::Speed;
+use pelton_io::codec::time::{Date, UtcOffset, iso};
+use std::time::Duration;
+
+/// The units of durations, in nanoseconds. Where one unit's name ends another's, the longer is first.
+const UNITS: [(&str, u64); 9] = [
+    ("ns", 1),
+    ("us", 1_000),
+    ("µs", 1_000),
+    ("ms", 1_000_000),
+    ("s", 1_000_000_000),
+    ("min", 60_000_000_000),
+    ("m", 60_000_000_000),
+    ("h", 3_600_000_000_000),
+    ("d", 86_400_000_000_000),
+];
+
+/// A duration such as `250ns`, `100us`, `5ms`, `1.5s`, `1m`, `1h`, `1d`, or `0`.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let expected = || format!("expected a duration such as 250ns, 100us, 5ms, 1.5s, 1m or 1h, found {text:?}");
+    if text == "0" {
+        return Ok(Duration::ZERO);
+    }
+    let (number, unit) = UNITS
+        .iter()
+        .find_map(|(name, nanos)| Some((text.strip_suffix(name)?.trim_end(), *nanos)))
+        .ok_or_else(expected)?;
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
+    let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
+    if !is_number(whole) || !is_number(fraction) || fraction.len() > 18 {
+        return Err(expected());
+    }
+    let scale = 10u128.pow(fraction.len() as u32);
+    let nanos = whole
+        .parse::<u64>()
+        .ok()
+        .zip(fraction.parse::<u64>().ok())
+        .map(|(whole, fraction)| u128::from(whole) * scale + u128::from(fraction))
+        .and_then(|scaled| scaled.checked_mul(u128::from(unit)))
+        .ok_or_else(|| format!("{text:?} is longer than 292 years"))?;
+    if !nanos.is_multiple_of(scale) {
+        return Err(format!("{text:?} is no whole number of nanoseconds"));
+    }
+    match i64::try_from(nanos / scale) {
+        Ok(nanos) => Ok(Duration::from_nanos(nanos.unsigned_abs())),
+        Err(_) => Err(format!("{text:?} is longer than 292 years")),
+    }
+}
+
+/// A [`duration`] above zero.
+pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
+    match duration(text)? {
+        Duration::ZERO => Err(format!("{text:?} is no time at all")),
+        duration => Ok(duration),
+    }
+}
+
+/// A time as nanoseconds since the epoch, `2013-10-08T09:30:00`, with or without a fraction and an
+/// offset, or `2013-10-08`; in UTC unless it says otherwise.
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
+    let utc = UtcOffset::default();
+    let date = || text.contains('-').then(|| text.parse::<Date>().ok().map(Date::midnight_ns)).flatten();
+    let nanos = text.parse::<i64>().ok().or_else(|| iso(text.as_bytes(), utc).ok()).or_else(date);
+    nanos.map(Timestamp::from_nanos).ok_or_else(|| {
+        format!("expected nanoseconds since the epoch or a time such as 2013-10-08T09:30:00, found {text:?}")
+    })
+}
+
+/// `max`, or how many times the recorded speed: `1x`, `10x`, `0.5x`.
+pub(crate) fn speed(text: &str) -> Result<Speed, String> {
+    if text == "max" {
+        return Ok(Speed::Max);
+    }
+    let times = text.strip_suffix('x').and_then(|times| times.parse::<f64>().ok());
+    match times.filter(|times| times.is_finite() && *times > 0.0) {
+        Some(times) => Ok(Speed::Times(times)),
+        None => Err(format!("expected max or a positive number with an x, such as 1x or 10x, found {text:?}")),
+    }
+}
+
+/// A condition on a row: the field of this name has this value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Condition {
+    pub(crate) field: String,
+    pub(crate) value: i64,
+}
+
+/// `FIELD=INT`.
+pub(crate) fn condition(text: &str) -> Result<Condition, String> {
+    text.split_once('=')
+        .filter(|(field, _)| !field.is_empty())
+        .and_then(|(field, value)| Some(Condition { field: field.into(), value: value.parse().ok()? }))
+        .ok_or_else(|| format!("expected a field and an integer, such as suspicious=0, found {text:?}"))
+}
+
+/// A time as ISO 8601 in UTC, with as many digits of a second's fraction as it needs.
+pub(crate) fn iso_8601(time: Timestamp) -> String {
+    let nanos = time.as_nanos();
+    let (seconds, fraction) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    // Civil from days: years start in March, so that the leap day is the last one.
+    let shifted = days + 719_468;
+    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
+    let fraction = match fraction {
+        0 => String::new(),
+        _ => format!(".{fraction:09}").trim_end_matches('0').to_owned(),
+    };
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+}
+
+/// A number with commas: `12,345`.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// A duration with three digits or so: `1.25 ms`.
+pub(crate) fn short_duration(nanos: u64) -> String {
+    let value = nanos as f64;
+    match nanos {
+        0..1_000 => format!("{nanos} ns"),
+        1_000..1_000_000 => format!("{:.1} us", value / 1e3),
+        1_000_000..1_000_000_000 => format!("{:.2} ms", value / 1e6),
+        1_000_000_000..120_000_000_000 => format!("{:.2} s", value / 1e9),
+        _ => format!("{:.1} min", value / 60e9),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_read_exactly() {
+        for (text, nanos) in [
+            ("0", 0),
+            ("250ns", 250),
+            ("100us", 100_000),
+            ("100µs", 100_000),
+            ("5ms", 5_000_000),
+            ("1s", 1_000_000_000),
+            ("1.5s", 1_500_000_000),
+            ("0.000000001s", 1),
+            ("1m", 60_000_000_000),
+            ("2 min", 120_000_000_000),
+            ("1h", 3_600_000_000_000),
+            ("1d", 86_400_000_000_000),
+        ] {
+            assert_eq!(duration(text), Ok(Duration::from_nanos(nanos)), "{text}");
+        }
+        for text in ["", "5", "ms", "-5ms", "5 parsecs", "1.s", ".5s", "1e3s", "+1s", "1.5ns", "300000d", "٣s"] {
+            assert!(duration(text).is_err(), "{text}");
+        }
+        assert!(duration("99999999999999999999s").unwrap_err().contains("292 years"));
+        assert!(positive_duration("0ms").is_err());
+    }
+
+    #[test]
+    fn times_are_read_and_written() {
+        for (text, nanos) in [
+            ("7", 7),
+            ("-7", -7),
+            ("1970-01-02", 86_400_000_000_000),
+            ("2014-02-14 14:30:00", 1_392_388_200_000_000_000),
+            ("2014-02-14T14:30:00.000000001+00:00", 1_392_388_200_000_000_001),
+        ] {
+            assert_eq!(time(text), Ok(Timestamp::from_nanos(nanos)), "{text}");
+        }
+        assert!(time("noon").is_err() && time("2014-02-30").is_err());
+        for (nanos, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (1_392_388_200_120_000_000, "2014-02-14T14:30:00.12Z"),
+            (951_782_400_000_000_000, "2000-02-29T00:00:00Z"),
+            (i64::MAX, "2262-04-11T23:47:16.854775807Z"),
+            (i64::MIN, "1677-09-21T00:12:43.145224192Z"),
+        ] {
+            assert_eq!(iso_8601(Timestamp::from_nanos(nanos)), text);
+        }
+        // Every day that can be read back is written as it was read.
+        for day in (-36_000..80_000).step_by(13) {
+            let at = Timestamp::from_nanos(day * 86_400_000_000_000 + 1);
+            assert_eq!(time(&iso_8601(at)), Ok(at));
+        }
+    }
+
+    #[test]
+    fn speeds_and_conditions() {
+        assert_eq!(speed("max"), Ok(Speed::Max));
+        assert_eq!(speed("0.5x"), Ok(Speed::Times(0.5)));
+        for text in ["fast", "x", "0x", "-1x", "infx", "NaNx", "10"] {
+            assert!(speed(text).is_err(), "{text}");
+        }
+        assert_eq!(condition("kind=-1"), Ok(Condition { field: "kind".into(), value: -1 }));
+        for text in ["kind", "=1", "kind=", "kind=one", "kind==1"] {
+            assert!(condition(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!([0, 999, 1_000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        let durations = [5, 1_500, 2_500_000, 3_000_000_000, 600_000_000_000].map(short_duration);
+        assert_eq!(durations, ["5 ns", "1.5 us", "2.50 ms", "3.00 s", "10.0 min"]);
+    }
+}
