@@ -34,6 +34,20 @@ pub struct Batch<'a, T> {
     pub values: &'a [T],
     /// The watermark at the row's own place, for a row at or before it; then it is the only one.
     pub behind: Option<Timestamp>,
+    /// All times lie from the first to the second, where that is known without looking.
+    pub bounds: Option<(Timestamp, Timestamp)>,
+}
+
+impl<'a, T> Batch<'a, T> {
+    /// A batch of rows that are on time.
+    pub const fn new(times: &'a [Timestamp], values: &'a [T]) -> Self {
+        Self { times, values, behind: None, bounds: None }
+    }
+
+    /// A batch of one row, at or before the watermark at its own place.
+    pub const fn behind(times: &'a [Timestamp; 1], values: &'a [T; 1], watermark: Timestamp) -> Self {
+        Self { times, values, behind: Some(watermark), bounds: None }
+    }
 }
 
 /// Whether a watermark has fired all it had to.

@@ -89,6 +89,13 @@ enum TrackerKind {
     Custom { generator: Box<dyn WatermarkGenerator>, watermark: Timestamp },
 }
 
+/// What [`WatermarkTracker::scan`] found.
+pub(crate) struct Scan {
+    pub(crate) min: Timestamp,
+    pub(crate) max: Timestamp,
+    pub(crate) any_behind: bool,
+}
+
 impl WatermarkTracker {
     pub(crate) fn new(kind: &WatermarkKind) -> Self {
         let kind = match kind {
@@ -108,13 +115,36 @@ impl WatermarkTracker {
         }
     }
 
-    /// Whether none of the events in `min ..= max` can be behind, whatever their order.
+    /// Copies the next times and tells their extremes, and whether any lies behind the watermark at
+    /// its own place.
     #[inline]
-    pub(crate) fn is_on_time(&self, min: Timestamp, max: Timestamp) -> bool {
+    pub(crate) fn scan(&self, times: impl ExactSizeIterator<Item = Timestamp>, out: &mut Vec<Timestamp>) -> Scan {
+        let (mut min, mut max, mut any_behind) = (Timestamp::MAX, Timestamp::MIN, false);
+        out.clear();
         match &self.kind {
-            TrackerKind::Bounded(bound) => min >= self.largest.max(max).minus_nanos(*bound),
-            TrackerKind::Custom { watermark, .. } => min > *watermark,
+            TrackerKind::Bounded(bound) => {
+                let (bound, mut largest) = (*bound as u64, self.largest);
+                out.extend(times.inspect(|&time| {
+                    min = min.min(time);
+                    largest = largest.max(time);
+                    // The largest is not below the time, so the difference fits 64 bits without a sign.
+                    any_behind |= largest.as_nanos().wrapping_sub(time.as_nanos()) as u64 > bound;
+                }));
+                // Only a whole that is on time uses the largest of all.
+                max = if out.is_empty() { max } else { largest };
+                if any_behind || max == self.largest {
+                    max = out.iter().copied().max().unwrap_or(max);
+                }
+            }
+            TrackerKind::Custom { watermark, .. } => {
+                out.extend(times.inspect(|&time| {
+                    min = min.min(time);
+                    max = max.max(time);
+                }));
+                any_behind = *watermark > Timestamp::MIN && min <= *watermark;
+            }
         }
+        Scan { min, max, any_behind }
     }
 
     /// How many of the first times are on time and accepted; at least the first is.
@@ -151,14 +181,24 @@ impl WatermarkTracker {
 mod tests {
     use super::*;
 
+    /// The extremes of the times, and whether any is behind.
+    fn scan(tracker: &WatermarkTracker, times: &[i64]) -> (i64, i64, bool) {
+        let mut out = Vec::new();
+        let scan = tracker.scan(times.iter().copied().map(Timestamp::from_nanos), &mut out);
+        assert_eq!(out.len(), times.len());
+        (scan.min.as_nanos(), scan.max.as_nanos(), scan.any_behind)
+    }
+
     #[test]
     fn equal_times_are_never_late_to_each_other() {
         let mut tracker = WatermarkTracker::new(&Watermarks::ascending().kind);
         assert_eq!(tracker.watermark(), Timestamp::MIN);
+        assert_eq!(scan(&tracker, &[3, 3, 5, 9]), (3, 9, false));
         tracker.see(Timestamp::from_nanos(10));
         assert_eq!(tracker.watermark(), Timestamp::from_nanos(9));
-        assert!(tracker.is_on_time(Timestamp::from_nanos(10), Timestamp::from_nanos(10)));
-        assert!(!tracker.is_on_time(Timestamp::from_nanos(9), Timestamp::from_nanos(10)));
+        assert_eq!(scan(&tracker, &[10, 10]), (10, 10, false));
+        assert_eq!(scan(&tracker, &[9]), (9, 9, true));
+        assert_eq!(scan(&tracker, &[11, 12, 11]), (11, 12, true));
     }
 
     #[test]
@@ -177,6 +217,7 @@ mod tests {
         let mut tracker = WatermarkTracker::new(&Watermarks::bounded(Duration::MAX).kind);
         tracker.see(Timestamp::from_nanos(i64::MIN + 1));
         assert_eq!(tracker.watermark(), Timestamp::MIN);
-        assert!(tracker.is_on_time(Timestamp::from_nanos(0), Timestamp::MAX));
+        assert_eq!(scan(&tracker, &[0, i64::MAX, i64::MIN]), (i64::MIN, i64::MAX, true));
+        assert_eq!(scan(&tracker, &[i64::MIN, -1]), (i64::MIN, -1, false));
     }
 }

@@ -12,6 +12,7 @@ use std::any::TypeId;
 pub(crate) struct ChainBuffer<T> {
     times: Vec<Timestamp>,
     values: Vec<T>,
+    /// Of rows straight from a source; otherwise `places` has them.
     seqs: Vec<Seq>,
     places: Vec<Place>,
 }
@@ -19,6 +20,71 @@ pub(crate) struct ChainBuffer<T> {
 impl<T> ChainBuffer<T> {
     pub(crate) const fn new() -> Self {
         Self { times: Vec::new(), values: Vec::new(), seqs: Vec::new(), places: Vec::new() }
+    }
+}
+
+impl<T: bytemuck::Pod> ChainBuffer<T> {
+    /// Runs a chain that makes at most one row of each; says how many it made.
+    fn fill_at_most_one<C: Chain<Out = T>>(&mut self, chain: &C, rows: &Rows<'_, C::In>) -> usize {
+        let count = rows.values.len();
+        if self.values.len() < count {
+            self.times.resize(count, Timestamp::MIN);
+            self.values.resize(count, T::zeroed());
+        }
+        // Slices of one length, so that one comparison serves for all.
+        let (times, values) = (&mut self.times[..count], &mut self.values[..count]);
+        let rows_in = rows.times[..count].iter().zip(rows.values);
+        let mut made = 0;
+        if let Places::Full(places) = rows.places {
+            self.places.clear();
+            for (index, (time, value)) in rows_in.enumerate() {
+                blame::at_index(index, || {
+                    chain.each(value, &mut |row| {
+                        (times[made], values[made]) = (*time, row);
+                        self.places.push(places[index]);
+                        made += 1;
+                    });
+                });
+            }
+            return made;
+        }
+        if self.seqs.len() < count {
+            self.seqs.resize(count, Seq::event(0));
+        }
+        let seqs = &mut self.seqs[..count];
+        for (index, (time, value)) in rows_in.enumerate() {
+            blame::at_index(index, || {
+                chain.each(value, &mut |row| {
+                    if made < count {
+                        (times[made], values[made]) = (*time, row);
+                        seqs[made] = Seq::base(&rows.places, index);
+                        made += 1;
+                    }
+                });
+            });
+        }
+        made
+    }
+
+    /// Runs any chain; says how many rows it made.
+    fn fill_any<C: Chain<Out = T>>(&mut self, chain: &C, rows: &Rows<'_, C::In>) -> usize {
+        self.times.clear();
+        self.values.clear();
+        self.seqs.clear();
+        self.places.clear();
+        for (index, (time, value)) in rows.times.iter().zip(rows.values).enumerate() {
+            blame::at_index(index, || {
+                chain.each(value, &mut |row| {
+                    self.times.push(*time);
+                    self.values.push(row);
+                    match rows.places {
+                        Places::Full(places) => self.places.push(places[index]),
+                        _ => self.seqs.push(Seq::base(&rows.places, index)),
+                    }
+                });
+            });
+        }
+        self.values.len()
     }
 }
 
@@ -44,35 +110,24 @@ where
     if chain.is_identity() && TypeId::of::<C::In>() == TypeId::of::<C::Out>() {
         // The types are the same, so the cast changes nothing.
         let values = bytemuck::cast_slice(rows.values);
-        return Rows { times: rows.times, values, places: rows.places, behind: rows.behind };
+        return Rows { times: rows.times, values, places: rows.places, bounds: rows.bounds, behind: rows.behind };
     }
-    buffer.times.clear();
-    buffer.values.clear();
-    buffer.seqs.clear();
-    buffer.places.clear();
     let block = rows.places.block();
-    blame::at_position(
+    let made = blame::at_position(
         |index| position_of(&rows.places, index),
-        || {
-            for (index, (time, value)) in rows.times.iter().zip(rows.values).enumerate() {
-                blame::at_index(index, || {
-                    chain.each(value, &mut |row| {
-                        buffer.times.push(*time);
-                        buffer.values.push(row);
-                        match rows.places {
-                            Places::Full(places) => buffer.places.push(places[index]),
-                            _ => buffer.seqs.push(Seq::base(&rows.places, index)),
-                        }
-                    });
-                });
-            }
-        },
+        || if chain.fans_out() { buffer.fill_any(chain, &rows) } else { buffer.fill_at_most_one(chain, &rows) },
     );
     let places = match rows.places {
-        Places::Full(_) => Places::Full(&buffer.places),
-        _ => Places::Seqs { block, seqs: &buffer.seqs },
+        Places::Full(_) => Places::Full(&buffer.places[..made]),
+        _ => Places::Seqs { block, seqs: &buffer.seqs[..made] },
     };
-    Rows { times: &buffer.times, values: &buffer.values, places, behind: rows.behind }
+    Rows {
+        times: &buffer.times[..made],
+        values: &buffer.values[..made],
+        places,
+        bounds: rows.bounds,
+        behind: rows.behind,
+    }
 }
 
 /// An outlet behind a chain that is not fused with what follows: an input of a union.

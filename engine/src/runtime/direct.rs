@@ -64,6 +64,7 @@ where
                 times: &left.times,
                 values: &left.values,
                 places: Places::Full(&left.places),
+                bounds: None,
                 behind: left.behind,
             };
             left.taken += give(&mut self.stage, rows.skip(left.taken));

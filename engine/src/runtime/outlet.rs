@@ -9,6 +9,8 @@ pub(crate) struct Rows<'a, T> {
     pub(crate) times: &'a [Timestamp],
     pub(crate) values: &'a [T],
     pub(crate) places: Places<'a>,
+    /// All times lie from the first to the second, where that is known without looking.
+    pub(crate) bounds: Option<(Timestamp, Timestamp)>,
     /// The watermark at the place of the row that caused these, where that row lay behind it.
     pub(crate) behind: Option<Timestamp>,
 }
@@ -28,6 +30,7 @@ impl<T> Rows<'_, T> {
             times: &self.times[start..],
             values: &self.values[start..],
             places: self.places.skip(start),
+            bounds: self.bounds,
             behind: self.behind,
         }
     }

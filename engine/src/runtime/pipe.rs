@@ -107,6 +107,8 @@ pub(crate) struct Pipe<T: Event> {
     batch_start: usize,
     /// Whether the batch is in range and on time as a whole.
     clean: bool,
+    /// The smallest and the largest time of the batch.
+    bounds: (Timestamp, Timestamp),
     /// In-range events of the current block.
     seen: Option<BlockSummary>,
     expected: Option<BlockSummary>,
@@ -128,6 +130,7 @@ impl<T: Event> Pipe<T> {
             times: Vec::with_capacity(BATCH),
             batch_start: 0,
             clean: false,
+            bounds: (Timestamp::MAX, Timestamp::MIN),
             seen: None,
             expected: None,
             block: 0,
@@ -226,10 +229,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
         if self.position == self.batch_start + self.times.len() {
             self.batch_start = self.position;
             let batch = &block[self.position..block.len().min(self.position + BATCH)];
-            self.times.clear();
-            self.times.extend(batch.iter().map(Event::time));
-            let (min, max) = extremes(&self.times);
-            self.clean = range.contains(&min) && range.contains(&max) && self.tracker.is_on_time(min, max);
+            let scan = self.tracker.scan(batch.iter().map(Event::time), &mut self.times);
+            self.bounds = (scan.min, scan.max);
+            self.clean = !scan.any_behind && range.contains(&scan.min) && range.contains(&scan.max);
         }
         let times = &self.times[self.position - self.batch_start..];
         let released = match &mut self.parts.pace {
@@ -259,10 +261,11 @@ impl<T: Event> SourcePipe for Pipe<T> {
             self.tracker.on_time_prefix(times, |time| range.contains(&time))
         };
         let times = &times[..count];
-        let (min, max) = extremes(times);
+        let (min, max) = if count == self.times.len() { self.bounds } else { extremes(times) };
+        let bounds = Some((min, max));
         let values = &block[self.position..self.position + count];
         let places = Places::Run { block: ordinal, first: self.position as u64 };
-        self.parts.outlet.rows(Rows { times, values, places, behind });
+        self.parts.outlet.rows(Rows { times, values, places, bounds, behind });
         add(&counters.rows_in, count as u64);
         add(&counters.rows_out, count as u64);
         self.position += count;

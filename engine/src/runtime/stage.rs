@@ -101,14 +101,14 @@ impl<Op: Operator> KeyedStage<Op> {
                 self.fired = *last;
             }
             let places = Places::Full(&self.places);
-            self.main.rows(Rows { times: &main.times, values: &main.values, places, behind });
+            self.main.rows(Rows { times: &main.times, values: &main.values, places, bounds: None, behind });
         }
         let late = &mut self.outbox.late;
         if !late.values.is_empty() {
             add(&counters.late, late.values.len() as u64);
             place_all(&mut self.places, late, places, block, depth);
             let places = Places::Full(&self.places);
-            self.late.rows(Rows { times: &late.times, values: &late.values, places, behind });
+            self.late.rows(Rows { times: &late.times, values: &late.values, places, bounds: None, behind });
         }
         self.outbox.clear();
     }
@@ -171,7 +171,7 @@ impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
     }
 
     fn rows(&mut self, rows: Rows<'_, Op::In>) -> usize {
-        let batch = Batch { times: rows.times, values: rows.values, behind: rows.behind };
+        let batch = Batch { times: rows.times, values: rows.values, behind: rows.behind, bounds: rows.bounds };
         let outbox = &mut self.outbox;
         let operator = &mut self.operator;
         let result = blame::at_position(|index| position_of(&rows.places, index), || operator.on_batch(batch, outbox));

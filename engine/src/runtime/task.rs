@@ -52,7 +52,7 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
             let stage = &mut self.stage;
             let next = self.merge.next(|rows| {
                 let places = rows.places;
-                stage.rows(Rows { times: rows.times, values: rows.values, places, behind: rows.behind })
+                stage.rows(Rows { times: rows.times, values: rows.values, places, bounds: None, behind: rows.behind })
             });
             match next {
                 Next::Rows { given, taken } => {

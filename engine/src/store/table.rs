@@ -1,17 +1,19 @@
 //! The keyed table: an index over fixed-size segments of dense entries.
 //!
 //! ```text
-//! index: [tag, entry + 1] ... linear probing, at most half full    segments: [K, V] x 1,024 each
+//! index: [tag, entry + 1] ... linear probing, at most half full    segments: [K, V] x 256 each
 //! ```
 //! The index is probed a batch at a time: first all index words are read, which the processor does
 //! side by side, then the entries. Segments are never moved, so growth copies index words only.
 
 use crate::{Key, hash_key};
 
-const SEGMENT_BITS: u32 = 10;
+const SEGMENT_BITS: u32 = 8;
 const SEGMENT: usize = 1 << SEGMENT_BITS;
-/// Rows that are looked up together.
+/// Rows that are looked up together in a large table.
 pub(crate) const LOOKUP_BATCH: usize = 64;
+/// The most index words of a small table: they stay in the second-level cache with their entries.
+const SMALL: usize = 1 << 15;
 
 /// One index word: 32 bits of hash over the number of the entry plus 1; 0 is empty.
 type Word = u64;
@@ -26,8 +28,30 @@ pub(crate) struct Entry<K, V> {
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     index: Vec<Word>,
-    segments: Vec<Vec<Entry<K, V>>>,
+    segments: Vec<Box<[Entry<K, V>; SEGMENT]>>,
     len: usize,
+}
+
+/// The keys of a batch, with what the index said of each when all were looked up together.
+pub(crate) struct Lookups<K> {
+    keys: [K; LOOKUP_BATCH],
+    hashes: [u64; LOOKUP_BATCH],
+    words: [Word; LOOKUP_BATCH],
+    numbers: [usize; LOOKUP_BATCH],
+}
+
+impl<K: Key> Lookups<K> {
+    pub(crate) fn new() -> Self {
+        let (hashes, words, numbers) = ([0; LOOKUP_BATCH], [0; LOOKUP_BATCH], [0; LOOKUP_BATCH]);
+        Self { keys: [K::zeroed(); LOOKUP_BATCH], hashes, words, numbers }
+    }
+
+    /// Sets the key of row `index` of the batch.
+    #[inline(always)]
+    pub(crate) fn set(&mut self, index: usize, key: K) {
+        self.keys[index] = key;
+        self.hashes[index] = hash_key(&key);
+    }
 }
 
 impl<K: Key, V: bytemuck::Pod> Table<K, V> {
@@ -77,7 +101,7 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
             if word == 0 {
                 return self.insert(at, key, hash);
             }
-            if word & Self::tag(u64::MAX) == Self::tag(hash) {
+            if Self::tag(word) == Self::tag(hash) {
                 let number = (word as u32 - 1) as usize;
                 if self.entry(number).key == key {
                     return number;
@@ -87,14 +111,31 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         }
     }
 
-    /// Reads the index words of a batch, so that the lookups that follow find them in the cache.
-    #[inline(always)]
-    pub(crate) fn touch(&self, hashes: &[u64]) {
-        let mut seen = 0;
-        for &hash in hashes {
-            seen ^= self.index[self.home(hash)];
+    /// Whether the table stays in the cache, so that looking up one key after the other is fastest.
+    pub(crate) const fn is_small(&self) -> bool {
+        self.index.len() <= SMALL
+    }
+
+    /// Looks up the first `count` keys of a batch: first their index words, which the processor
+    /// fetches side by side, then their entries. New keys are added.
+    #[inline]
+    pub(crate) fn find_all(&mut self, lookups: &mut Lookups<K>, count: usize) {
+        for i in 0..count {
+            lookups.words[i] = self.index[self.home(lookups.hashes[i])];
         }
-        std::hint::black_box(seen);
+        for i in 0..count {
+            let (key, hash, word) = (lookups.keys[i], lookups.hashes[i], lookups.words[i]);
+            // An entry keeps its number, so a word that was right when it was read still is.
+            let number = (word as u32).wrapping_sub(1) as usize;
+            let is_hit = word != 0 && Self::tag(word) == Self::tag(hash) && self.entry(number).key == key;
+            lookups.numbers[i] = if is_hit { number } else { self.find_or_insert(key, hash) };
+        }
+    }
+
+    /// The value of the key of row `index`, after [`Table::find_all`].
+    #[inline(always)]
+    pub(crate) fn found(&mut self, lookups: &Lookups<K>, index: usize) -> &mut V {
+        &mut self.entry_mut(lookups.numbers[index]).value
     }
 
     #[cold]
@@ -110,9 +151,9 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         let number = self.len;
         self.index[at] = Self::tag(hash) | (number as u64 + 1);
         if number >> SEGMENT_BITS == self.segments.len() {
-            self.segments.push(Vec::with_capacity(SEGMENT));
+            self.segments.push(empty_segment());
         }
-        self.segments[number >> SEGMENT_BITS].push(Entry { key, value: V::zeroed() });
+        *self.entry_mut(number) = Entry { key, value: V::zeroed() };
         self.len += 1;
         number
     }
@@ -134,13 +175,21 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
     /// Forgets all entries and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.index.fill(0);
-        self.segments.iter_mut().for_each(Vec::clear);
         self.len = 0;
     }
 
     /// All entries, in the order they came.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<K, V>> {
-        self.segments.iter().flatten()
+        self.segments.iter().flat_map(|segment| segment.iter()).take(self.len)
+    }
+}
+
+/// A segment without entries, made where it will stay.
+fn empty_segment<K: Key, V: bytemuck::Pod>() -> Box<[Entry<K, V>; SEGMENT]> {
+    let entries = vec![Entry { key: K::zeroed(), value: V::zeroed() }; SEGMENT];
+    match entries.into_boxed_slice().try_into() {
+        Ok(segment) => segment,
+        Err(_) => unreachable!("it was made with that many entries"),
     }
 }
 

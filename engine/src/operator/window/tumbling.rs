@@ -8,7 +8,7 @@ use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
-use crate::store::table::{LOOKUP_BATCH, Table};
+use crate::store::table::{LOOKUP_BATCH, Lookups, Table};
 use crate::{CanonicalKey, Key, Slot, Timestamp, hash_key, slot_of};
 use std::sync::Arc;
 
@@ -90,30 +90,40 @@ where
     #[inline]
     fn add_run(&mut self, slice: usize, times: &[Timestamp], values: &[A::In]) -> Result<(), OperatorError> {
         let table = &mut self.slices[slice].table;
-        let mut hashes = [0; LOOKUP_BATCH];
-        let mut keys = [K::zeroed(); LOOKUP_BATCH];
-        for (chunk, (times, values)) in times.chunks(LOOKUP_BATCH).zip(values.chunks(LOOKUP_BATCH)).enumerate() {
-            for (i, value) in values.iter().enumerate() {
-                keys[i] = blame::at_index(chunk * LOOKUP_BATCH + i, || (self.key_of)(value));
-                hashes[i] = hash_key(&keys[i]);
-            }
-            table.touch(&hashes[..values.len()]);
-            for (i, (time, value)) in times.iter().zip(values).enumerate() {
-                blame::at_index(chunk * LOOKUP_BATCH + i, || {
-                    let acc = table.value_mut(keys[i], hashes[i]);
-                    self.aggregate.add(acc, *time, value);
+        let mut row = 0;
+        if table.is_small() {
+            for (time, value) in times.iter().zip(values) {
+                blame::at_index(row, || {
+                    let key = (self.key_of)(value);
+                    self.aggregate.add(table.value_mut(key, hash_key(&key)), *time, value);
                 });
+                row += 1;
+            }
+        } else {
+            let mut lookups = Lookups::new();
+            for (times, values) in times.chunks(LOOKUP_BATCH).zip(values.chunks(LOOKUP_BATCH)) {
+                for (i, value) in values.iter().enumerate() {
+                    lookups.set(i, blame::at_index(row + i, || (self.key_of)(value)));
+                }
+                table.find_all(&mut lookups, values.len());
+                for (i, (time, value)) in times.iter().zip(values).enumerate() {
+                    blame::at_index(row + i, || self.aggregate.add(table.found(&lookups, i), *time, value));
+                }
+                row += values.len();
             }
         }
         if table.len() > self.limits.keys_max { Err(OperatorError::TooManyKeys(self.limits.keys_max)) } else { Ok(()) }
     }
 
     /// Adds rows, all of them on time.
-    fn add_rows(&mut self, times: &[Timestamp], values: &[A::In]) -> Result<(), OperatorError> {
+    fn add_rows(&mut self, batch: Batch<'_, A::In>) -> Result<(), OperatorError> {
+        let Batch { times, values, .. } = batch;
         let Some(&first) = times.first() else { return Ok(()) };
-        let (min, max) = times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
-        let slice = self.slice_of(min)?;
-        if self.slices[slice].window.contains(max) {
+        let slice = self.slice_of(first)?;
+        let window = self.slices[slice].window;
+        let is_inside = |(min, max)| window.contains(min) && window.contains(max);
+        let extremes = || times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
+        if batch.bounds.is_some_and(is_inside) || is_inside(extremes()) {
             return self.add_run(slice, times, values);
         }
         let mut start = 0;
@@ -161,11 +171,11 @@ where
                     if self.windows.assign(time).max_timestamp() <= watermark {
                         out.emit_late(index, time, *value);
                     } else {
-                        self.add_rows(&[time], std::slice::from_ref(value))?;
+                        self.add_rows(Batch::new(&[time], std::slice::from_ref(value)))?;
                     }
                 }
             } else {
-                self.add_rows(batch.times, batch.values)?;
+                self.add_rows(batch)?;
             }
             Ok(batch.values.len())
         })
