@@ -45,6 +45,11 @@ pub(crate) enum Command {
     },
     /// Run a complete job on made-up trades and measure throughput and latency
     Demo(Demo),
+    /// Measure this machine: throughput next to hand-written loops, or latency under load
+    Bench {
+        #[command(subcommand)]
+        what: Bench,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -221,6 +226,67 @@ pub(crate) struct Demo {
     /// Threads that share the work [default: one for each core]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
     pub(crate) workers: Option<u16>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Bench {
+    /// Jobs over a capture, in turns with the loop written by hand for the same work
+    #[command(after_help = "Examples:
+  pelton bench throughput --events 10000000 --runs 3
+  pelton bench throughput --capture trades.pelton --workers 1,2,4 --json throughput.json")]
+    Throughput(BenchThroughput),
+    /// From the time an event was meant to be pushed to its row, under a load that does not wait
+    #[command(after_help = "Examples:
+  pelton bench latency --rates 100000 --workers 1 --duration 2s
+  pelton bench latency --rates 100000,1000000 --workers 1,2 --json latency.json --hlog logs")]
+    Latency(BenchLatency),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchThroughput {
+    /// Trades of the generated capture, 32 bytes each; it should be several times as large as the last cache
+    #[arg(long, value_name = "N", default_value_t = 1 << 26, value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) events: u64,
+    /// Symbols of the generated capture
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=SYMBOLS_MAX as i64))]
+    pub(crate) keys: u32,
+    /// The size of a window
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::positive_duration)]
+    pub(crate) window: Duration,
+    /// Numbers of workers, with commas between
+    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    pub(crate) workers: Vec<u16>,
+    /// Runs of each; the figures are medians
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) runs: u16,
+    /// A capture of trades to measure with, instead of a generated one
+    #[arg(long, value_name = "CAPTURE")]
+    pub(crate) capture: Option<PathBuf>,
+    /// Also write the results to this file, as JSON with a record of the machine
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct BenchLatency {
+    /// Events per second, with commas between
+    #[arg(long, value_name = "N,..", default_value = "100000,1000000", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
+    pub(crate) rates: Vec<u64>,
+    /// Numbers of workers, with commas between
+    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    pub(crate) workers: Vec<u16>,
+    /// How long each is measured, in whole seconds
+    #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::whole_seconds)]
+    pub(crate) duration: Duration,
+    /// How long load is sent before
+    #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::duration)]
+    pub(crate) warm_up: Duration,
+    /// Write interval logs (.hlog) to this directory
+    #[arg(long, value_name = "DIRECTORY")]
+    pub(crate) hlog: Option<PathBuf>,
+    /// Also write the results to this file, as JSON with a record of the machine
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod bench;
 mod convert;
 mod demo;
 mod error;
@@ -15,7 +16,7 @@ mod progress;
 mod replay;
 mod units;
 
-use args::{Cli, Command, Generate};
+use args::{Bench, Cli, Command, Generate};
 use clap::Parser;
 use std::process::ExitCode;
 
@@ -29,6 +30,8 @@ fn main() -> ExitCode {
         Command::Replay(args) => replay::run(&args),
         Command::Generate { what: Generate::Trades(args) } => generate::run(&args),
         Command::Demo(args) => demo::run(&args),
+        Command::Bench { what: Bench::Throughput(args) } => bench::throughput(args),
+        Command::Bench { what: Bench::Latency(args) } => bench::latency(args),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

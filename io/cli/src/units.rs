@@ -60,6 +60,15 @@ pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// A [`positive_duration`] of whole seconds, at most a day.
+pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
+    let duration = positive_duration(text)?;
+    if duration.subsec_nanos() > 0 || duration > Duration::from_secs(86_400) {
+        return Err(format!("expected whole seconds, at most a day, found {text:?}"));
+    }
+    Ok(duration)
+}
+
 /// A time as nanoseconds since the epoch, `2013-10-08T09:30:00`, with or without a fraction and an
 /// offset, or `2013-10-08`; in UTC unless it says otherwise.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
@@ -172,6 +181,8 @@ mod tests {
         }
         assert!(duration("99999999999999999999s").unwrap_err().contains("292 years"));
         assert!(positive_duration("0ms").is_err());
+        assert_eq!(whole_seconds("2m"), Ok(Duration::from_secs(120)));
+        assert!(whole_seconds("1500ms").is_err() && whole_seconds("2d").is_err());
     }
 
     #[test]

@@ -1,0 +1,111 @@
+//! Runs the command in a directory of its own, never for longer than a deadline.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::thread::{JoinHandle, sleep, spawn};
+use std::time::{Duration, Instant};
+use tempfile::TempDir;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A directory with the files of one test.
+pub(crate) struct Place(TempDir);
+
+/// What a run of the command gave.
+#[derive(Debug)]
+pub(crate) struct Ran {
+    pub(crate) code: i32,
+    pub(crate) stdout: String,
+    pub(crate) stderr: String,
+}
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        Self(TempDir::new().unwrap())
+    }
+
+    pub(crate) fn path(&self, name: impl AsRef<Path>) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    pub(crate) fn read(&self, name: &str) -> String {
+        String::from_utf8(self.bytes(name)).unwrap()
+    }
+
+    pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
+
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_pelton"));
+        command.current_dir(self.0.path()).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    }
+
+    /// Runs the command with the words of `line` as arguments.
+    pub(crate) fn run(&self, line: &str) -> Ran {
+        let mut child = self.command().args(line.split_whitespace()).spawn().unwrap();
+        let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+        let code = wait(&mut child, line);
+        Ran { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    }
+
+    /// Runs the command, which has to succeed.
+    pub(crate) fn done(&self, line: &str) -> Ran {
+        let ran = self.run(line);
+        assert_eq!(ran.code, 0, "{line}: {ran:?}");
+        ran
+    }
+
+    /// Runs the command, which has to end with `code`, and with one message that holds all of `parts`.
+    pub(crate) fn refused(&self, code: i32, line: &str, parts: &[&str]) {
+        let ran = self.run(line);
+        assert_eq!(ran.code, code, "{line}: {ran:?}");
+        for part in parts {
+            assert!(ran.stderr.contains(part), "{line}: no {part:?} in {}", ran.stderr);
+        }
+        assert!(!ran.stderr.contains("panicked"), "{line}: {}", ran.stderr);
+        // What the command says itself starts with its name; the parser of arguments says "error".
+        let starts = ["pelton: ", "error: "].map(|start| ran.stderr.matches(start).count());
+        assert!(starts.iter().sum::<usize>() >= 1, "{line}: {}", ran.stderr);
+    }
+}
+
+fn drain(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    spawn(move || {
+        let mut text = Vec::new();
+        from.unwrap().read_to_end(&mut text).unwrap();
+        String::from_utf8(text).unwrap()
+    })
+}
+
+/// The exit code; a child that does not end is killed and fails the test.
+pub(crate) fn wait(child: &mut Child, what: &str) -> i32 {
+    let start = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status.code().unwrap_or_else(|| panic!("{what}: {status}"));
+        }
+        if start.elapsed() > DEADLINE {
+            child.kill().unwrap();
+            panic!("{what}: did not end within {DEADLINE:?}");
+        }
+        sleep(Duration::from_millis(5));
+    }
+}
+
+/// The captured data, or a printed line that says why the test is skipped.
+pub(crate) fn data(test: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
+    let data = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from);
+    if !data.is_dir() {
+        println!("skipped {test}: no data at {}", data.display());
+        return None;
+    }
+    Some(data.canonicalize().unwrap())
+}
