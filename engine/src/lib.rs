@@ -13,6 +13,7 @@ mod progress;
 pub mod ring;
 mod runtime;
 mod store;
+pub mod testing;
 
 pub use api::channel::{
     Callback, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback, channel, collect, push,

@@ -48,6 +48,11 @@ impl CanonicalKey {
         self.len += take;
     }
 
+    /// The text that [`CanonicalKey::value`] gave.
+    pub(crate) fn from_value(value: u128) -> Self {
+        Self { bytes: value.to_be_bytes(), len: 16 }
+    }
+
     /// The text as a number, most significant byte first.
     pub fn value(&self) -> u128 {
         u128::from_be_bytes(self.bytes)
@@ -72,30 +77,43 @@ impl CanonicalKey {
 pub trait Key: Record + Eq {
     /// Appends the key's text to `out`, such that texts order as keys should.
     fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey);
+
+    /// A number that differs for different keys, where there is one: tables find keys with small
+    /// numbers without hashing.
+    #[inline(always)]
+    fn number(&self) -> Option<u64> {
+        None
+    }
 }
 
 macro_rules! integer_keys {
-    ($($type:ty: $unsigned:ty, $flip:expr;)*) => {$(
+    ($($type:ty: $unsigned:ty, $flip:expr, $number:expr;)*) => {$(
         impl Key for $type {
             #[inline]
             fn canonical(&self, _: &Dictionary, out: &mut CanonicalKey) {
                 out.push(&((*self as $unsigned) ^ $flip).to_be_bytes());
+            }
+
+            #[inline(always)]
+            fn number(&self) -> Option<u64> {
+                let number: fn($unsigned) -> Option<u64> = $number;
+                number(*self as $unsigned)
             }
         }
     )*};
 }
 
 integer_keys! {
-    u8: u8, 0;
-    u16: u16, 0;
-    u32: u32, 0;
-    u64: u64, 0;
-    u128: u128, 0;
-    i8: u8, 1 << 7;
-    i16: u16, 1 << 15;
-    i32: u32, 1 << 31;
-    i64: u64, 1 << 63;
-    i128: u128, 1 << 127;
+    u8: u8, 0, |key| Some(u64::from(key));
+    u16: u16, 0, |key| Some(u64::from(key));
+    u32: u32, 0, |key| Some(u64::from(key));
+    u64: u64, 0, |key| Some(u64::from(key));
+    u128: u128, 0, |_| None;
+    i8: u8, 1 << 7, |key| Some(u64::from(key));
+    i16: u16, 1 << 15, |key| Some(u64::from(key));
+    i32: u32, 1 << 31, |key| Some(u64::from(key));
+    i64: u64, 1 << 63, |key| Some(u64::from(key));
+    i128: u128, 1 << 127, |_| None;
 }
 
 impl Key for Timestamp {
@@ -112,7 +130,7 @@ impl<const N: usize> Key for [u8; N] {
 
 impl Key for Symbol {
     fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey) {
-        match symbols.text(*self) {
+        symbols.with_text(*self, |text| match text {
             Some(text) => {
                 out.push(text.as_bytes());
                 // Ends the text, so that a following field of the key starts after it.
@@ -122,7 +140,12 @@ impl Key for Symbol {
                 out.push(&[0xff]);
                 out.push(&self.id().to_be_bytes());
             }
-        }
+        });
+    }
+
+    #[inline(always)]
+    fn number(&self) -> Option<u64> {
+        Some(u64::from(self.id()))
     }
 }
 

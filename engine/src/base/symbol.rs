@@ -96,6 +96,12 @@ impl Dictionary {
         texts.by_id.get(symbol.0 as usize).cloned()
     }
 
+    /// Lends the text of `symbol`, where it is known.
+    pub(crate) fn with_text<R>(&self, symbol: Symbol, body: impl FnOnce(Option<&str>) -> R) -> R {
+        let texts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        body(texts.by_id.get(symbol.0 as usize).map(|text| &**text))
+    }
+
     /// All texts, in the order of their ids.
     pub fn texts(&self) -> Vec<Arc<str>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.clone()

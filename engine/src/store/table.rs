@@ -1,8 +1,11 @@
 //! The keyed table: an index over fixed-size segments of dense entries.
 //!
 //! ```text
-//! index: [tag, entry + 1] ... linear probing, at most half full    segments: [K, V] x 256 each
+//! direct: entry + 1 by the key's number, where that is small ─┐
+//! index: [tag, entry + 1] ... linear probing, half full ──────┴─► segments: [K, V] x 256 each
 //! ```
+//! All keys are in the index. Those whose number is small against the number of keys are found
+//! without it: no hash, no probing, no comparison.
 //! The index is probed a batch at a time: first all index words are read, which the processor does
 //! side by side, then the entries. Segments are never moved, so growth copies index words only.
 
@@ -12,6 +15,9 @@ const SEGMENT_BITS: u32 = 8;
 const SEGMENT: usize = 1 << SEGMENT_BITS;
 /// Rows that are looked up together in a large table.
 pub(crate) const LOOKUP_BATCH: usize = 64;
+/// A key's number is small below this, and below so many times the number of keys.
+const DIRECT_MIN: usize = 1 << 10;
+const DIRECT_SPARSITY: usize = 8;
 /// The most index words of a small table: they stay in the second-level cache with their entries.
 const SMALL: usize = 1 << 15;
 
@@ -28,6 +34,8 @@ pub(crate) struct Entry<K, V> {
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     index: Vec<Word>,
+    /// Entry + 1 by the key's number, 0 where there is none.
+    direct: Vec<u32>,
     segments: Vec<Box<[Entry<K, V>; SEGMENT]>>,
     len: usize,
 }
@@ -56,7 +64,7 @@ impl<K: Key> Lookups<K> {
 
 impl<K: Key, V: bytemuck::Pod> Table<K, V> {
     pub(crate) fn new() -> Self {
-        Self { index: vec![0; 64], segments: Vec::new(), len: 0 }
+        Self { index: vec![0; 64], direct: Vec::new(), segments: Vec::new(), len: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -86,9 +94,19 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
 
     /// The value of `key`, zeros where it is new.
     #[inline(always)]
-    pub(crate) fn value_mut(&mut self, key: K, hash: u64) -> &mut V {
-        let number = self.find_or_insert(key, hash);
-        &mut self.entry_mut(number).value
+    pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
+        let entry = match self.find_direct(&key) {
+            Some(entry) => entry,
+            None => self.find_or_insert(key, hash_key(&key)),
+        };
+        &mut self.entry_mut(entry).value
+    }
+
+    /// The entry of `key`, where its number is small and it is not new.
+    #[inline(always)]
+    fn find_direct(&self, key: &K) -> Option<usize> {
+        let number = usize::try_from(key.number()?).ok()?;
+        (*self.direct.get(number)? as usize).checked_sub(1)
     }
 
     /// The number of the entry of `key`, which is added where it is new.
@@ -155,6 +173,14 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         }
         *self.entry_mut(number) = Entry { key, value: V::zeroed() };
         self.len += 1;
+        if let Some(small) = key.number().and_then(|small| usize::try_from(small).ok())
+            && small < (self.len * DIRECT_SPARSITY).max(DIRECT_MIN)
+        {
+            if small >= self.direct.len() {
+                self.direct.resize((small + 1).next_power_of_two(), 0);
+            }
+            self.direct[small] = number as u32 + 1;
+        }
         number
     }
 
@@ -175,6 +201,7 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
     /// Forgets all entries and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.index.fill(0);
+        self.direct.fill(0);
         self.len = 0;
     }
 
@@ -204,7 +231,8 @@ mod tests {
         let mut table = Table::<u64, u64>::new();
         for key in 0..3000u64 {
             // One hash for all: each lookup walks past every other key.
-            *table.value_mut(key % 30, 42) += 1;
+            let entry = table.find_or_insert(key % 30, 42);
+            table.entry_mut(entry).value += 1;
         }
         assert_eq!(table.len(), 30);
         assert!(table.entries().all(|entry| entry.value == 100));
@@ -212,7 +240,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_counts_as_a_hash_map_does(keys in prop::collection::vec(0u64..3000, 0..6000), cut in 0usize..6000) {
+        fn a_table_counts_as_a_hash_map_does(keys in prop::collection::vec(prop_oneof![0u64..3000, 0..u64::MAX], 0..6000), cut in 0usize..6000) {
             let mut table = Table::<u64, u64>::new();
             let mut model = HashMap::<u64, u64>::new();
             for (i, key) in keys.into_iter().enumerate() {
@@ -220,7 +248,7 @@ mod tests {
                     table.clear();
                     model.clear();
                 }
-                *table.value_mut(key, hash_key(&key)) += 1;
+                *table.value_mut(key) += 1;
                 *model.entry(key).or_default() += 1;
             }
             prop_assert_eq!(table.len(), model.len());

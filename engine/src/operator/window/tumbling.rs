@@ -94,8 +94,7 @@ where
         if table.is_small() {
             for (time, value) in times.iter().zip(values) {
                 blame::at_index(row, || {
-                    let key = (self.key_of)(value);
-                    self.aggregate.add(table.value_mut(key, hash_key(&key)), *time, value);
+                    self.aggregate.add(table.value_mut((self.key_of)(value)), *time, value);
                 });
                 row += 1;
             }
@@ -191,14 +190,13 @@ where
                     self.start_firing(out);
                 }
                 let Slice { window, table } = &self.slices[0];
-                while let Some(&(_, hash, number)) = self.firing.get(self.fired) {
+                while let Some(&(canonical, hash, number)) = self.firing.get(self.fired) {
                     if out.is_full() {
                         return Ok(Firing::More);
                     }
                     let entry = table.entry(number as usize);
                     let row = self.aggregate.result(*window, &entry.key, &entry.value);
-                    let canonical = CanonicalKey::of(&entry.key, out.symbols());
-                    out.emit_fired(window.max_timestamp(), canonical, hash, row);
+                    out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
                     self.fired += 1;
                 }
                 self.firing.clear();
@@ -237,7 +235,7 @@ where
             return Err(misfit("a key of another slot"));
         }
         let at = self.slice_of(Timestamp::from_nanos(i64::from_le_bytes(*start)))?;
-        *self.slices[at].table.value_mut(key, hash) = bytemuck::pod_read_unaligned(value);
+        *self.slices[at].table.value_mut(key) = bytemuck::pod_read_unaligned(value);
         Ok(())
     }
 }

@@ -1,0 +1,156 @@
+//! A hostile harness for operators, and slow models to hold them against.
+//!
+//! [`Verify`] runs any [`Operator`] over one script of rows and watermarks in many ways that a job
+//! may run it in: rows one at a time, all at once and in random pieces; an outbox that is full after
+//! one row, after two, and before every other call; state saved and restored into a fresh operator
+//! after every call; state spread over several operators, as at another number of workers. Each must
+//! give the rows of a model, and none may break the contract at the head of [`Operator`]'s file.
+//!
+//! ```
+//! use pelton::testing::{self, Verify, model, windowed};
+//! use pelton::{Timestamp, Tumbling, Window, count};
+//! use std::time::Duration;
+//!
+//! let windows = Tumbling::of(Duration::from_nanos(10));
+//! let verify = Verify::new(|| testing::tumbling(windows, |user: &u32| *user, count()))
+//!     .keyed_by(|user: &u32| *user)
+//!     .row(3, 7)
+//!     .row(4, 7)
+//!     .behind(2, 8, 3)
+//!     .watermark(9)
+//!     .behind(1, 7, 9)
+//!     .end();
+//!
+//! // Against rows written down:
+//! let window = Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(10) };
+//! verify.expect([(9, windowed(window, 7, 2)), (9, windowed(window, 8, 1))], [(1, 7)]).check();
+//!
+//! // Against a model:
+//! verify
+//!     .against(|script| {
+//!         let assign = |time| windows.assign(time);
+//!         model::tumbling(script, assign, |user| *user, |window, user, rows| {
+//!             windowed(window, *user, rows.len() as u64)
+//!         })
+//!     })
+//!     .check();
+//! ```
+
+mod drive;
+mod failure;
+mod mode;
+pub mod model;
+mod rows;
+#[cfg(test)]
+mod tests;
+mod verify;
+
+pub use failure::{Failure, Verdict};
+pub use verify::{Expected, Script, Step, Verify};
+
+use crate::operator::process::{ProcessLimits, ProcessOperator};
+use crate::operator::window::tumbling::{TumblingOperator, WindowLimits};
+use crate::{Aggregate, Key, Operator, ProcessFunction, Record, Tumbling, Window, Windowed};
+use std::sync::Arc;
+
+/// The limits of a job where nothing else is said.
+const KEYS_MAX: usize = 1 << 28;
+const OPEN_WINDOWS_MAX: usize = 1 << 16;
+const TIMERS_MAX: usize = 1 << 28;
+
+/// The operator behind [`WindowedStream::aggregate`](crate::WindowedStream::aggregate), with the
+/// limits of a job by default.
+///
+/// ```
+/// use pelton::testing::{self, Verify, windowed};
+/// use pelton::{Timestamp, Tumbling, Window, sum};
+/// use std::time::Duration;
+///
+/// let second = Tumbling::of(Duration::from_secs(1));
+/// let window = Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(1_000_000_000) };
+/// Verify::new(|| testing::tumbling(second, |_: &i64| 0u32, sum(|value: &i64| *value)))
+///     .row(5, 40)
+///     .row(6, 2)
+///     .end()
+///     .expect([(999_999_999, windowed(window, 0, 42))], [])
+///     .check();
+/// ```
+///
+/// # Panics
+/// When the windows have size 0, which a job refuses.
+pub fn tumbling<K, F, A>(windows: Tumbling, key_of: F, aggregate: A) -> impl Operator<In = A::In, Out = A::Out>
+where
+    K: Key,
+    F: Fn(&A::In) -> K + 'static,
+    A: Aggregate<K>,
+{
+    assert!(windows.is_valid(), "windows of size 0");
+    let limits = WindowLimits { open_windows_max: OPEN_WINDOWS_MAX, keys_max: KEYS_MAX };
+    TumblingOperator::new(Arc::from("tumbling"), windows, key_of, aggregate, limits)
+}
+
+/// The operator behind [`KeyedStream::process`](crate::KeyedStream::process), with the limits of a
+/// job by default.
+///
+/// ```
+/// use pelton::testing::{self, Verify};
+/// use pelton::{ProcessContext, ProcessFunction, Timestamp};
+///
+/// /// Numbers the rows of a key.
+/// #[derive(Clone)]
+/// struct Numbered;
+///
+/// impl ProcessFunction<u32> for Numbered {
+///     type In = u32;
+///     type State = u64;
+///     type Out = u64;
+///     fn on_row(&self, _: &u32, _: Timestamp, _: &u32, seen: &mut u64, context: &mut ProcessContext<'_, u64, u32>) {
+///         *seen += 1;
+///         context.emit(*seen);
+///     }
+/// }
+///
+/// Verify::new(|| testing::process(|key: &u32| *key, Numbered))
+///     .keyed_by(|key: &u32| *key)
+///     .row(1, 7)
+///     .row(2, 8)
+///     .row(3, 7)
+///     .expect([(1, 1), (2, 1), (3, 2)], [])
+///     .check();
+/// ```
+pub fn process<K, F, P>(key_of: F, function: P) -> impl Operator<In = P::In, Out = P::Out>
+where
+    K: Key,
+    F: Fn(&P::In) -> K + 'static,
+    P: ProcessFunction<K>,
+{
+    let limits = ProcessLimits { keys_max: KEYS_MAX, timers_max: TIMERS_MAX };
+    ProcessOperator::new(Arc::from("process"), key_of, function, limits)
+}
+
+/// The row that a built-in aggregate gives for a window and key, to expect it.
+///
+/// ```
+/// use pelton::testing::windowed;
+/// use pelton::{Timestamp, Window};
+///
+/// let window = Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(10) };
+/// let row = windowed(window, 7u32, 1.5f64);
+/// assert_eq!((row.window(), row.key(), row.value()), (window, 7, 1.5));
+/// ```
+pub fn windowed<K: Record, V: Record>(window: Window, key: K, value: V) -> Windowed<K, V> {
+    let mut row: Windowed<K, V> = bytemuck::Zeroable::zeroed();
+    let mut rest = bytemuck::bytes_of_mut(&mut row);
+    // The columns in their order; the row is packed, so they fill it.
+    for column in [
+        bytemuck::bytes_of(&window.start),
+        bytemuck::bytes_of(&window.end),
+        bytemuck::bytes_of(&key),
+        bytemuck::bytes_of(&value),
+    ] {
+        let (head, tail) = rest.split_at_mut(column.len());
+        head.copy_from_slice(column);
+        rest = tail;
+    }
+    row
+}

@@ -1,0 +1,1 @@
+//! The harness on itself and on the built-in operators.
