@@ -1,7 +1,8 @@
 //! Measures throughput: `cargo run --release -p pelton-bench --example throughput -- --events 50000000`
 //!
 //! Options: `--events`, `--keys`, `--runs` and `--dir`; `--latency SECONDS` measures latency instead;
-//! `--only loop|job|stateless-loop|stateless-job` does the work once, untimed, for a profiler.
+//! `--only loop|job|stateless-loop|stateless-job` does the work once, untimed, for a profiler, with
+//! `--workers`.
 
 use pelton_bench::{LatencyOptions, ThroughputOptions, latency_with, throughput_with, work, yardstick};
 use pelton_io::{Trade, blackhole, capture};
@@ -19,6 +20,7 @@ fn main() -> Outcome {
         match name.as_str() {
             "--events" => options.events = value.parse()?,
             "--keys" => options.keys = value.parse()?,
+            "--workers" => options.workers = value.split(',').map(str::parse).collect::<Result<_, _>>()?,
             "--runs" => options.runs = value.parse()?,
             "--dir" => options.dir = value.into(),
             "--latency" => latency_seconds = Some(value.parse()?),
@@ -50,6 +52,7 @@ fn once(rival: &str, options: &ThroughputOptions) -> Outcome {
         pelton_bench::generate(&path, options.events, options.keys)?;
     }
     let source = capture::replay::<Trade>(&path)?;
+    let workers = options.workers.first().copied().unwrap_or(1);
     let mut sink = blackhole();
     let fail = |error: pelton::BoxError| -> Box<dyn std::error::Error> { error };
     match rival {
@@ -63,11 +66,11 @@ fn once(rival: &str, options: &ThroughputOptions) -> Outcome {
             println!("{} rows, hash {:x}", sink.seen().count(), sink.seen().hash());
         }
         "job" => {
-            let (seen, report) = work::window_job(source, options.window, 1)?;
+            let (seen, report) = work::window_job(source, options.window, workers)?;
             println!("{report}\n{} rows, hash {:x}", seen.count(), seen.hash());
         }
         "stateless-job" => {
-            let (seen, report) = work::stateless_job(source, 1)?;
+            let (seen, report) = work::stateless_job(source, workers)?;
             println!("{report}\n{} rows, hash {:x}", seen.count(), seen.hash());
         }
         other => return Err(format!("unknown work {other}").into()),

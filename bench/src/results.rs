@@ -1,5 +1,6 @@
 //! Results as they are printed and as they are kept: `{"machine": {..}, "results": [{..}, ..]}`.
 
+use crate::load::PERCENTILES;
 use serde_json::{Map, Value, json};
 use std::fmt;
 use std::time::Duration;
@@ -103,9 +104,9 @@ impl fmt::Display for Results {
             let (rate, ns) = (entry.events_per_s / 1e6, entry.ns_per_event());
             let (bandwidth, ratio) = (optional(entry.gb_per_s), optional(entry.ratio()));
             writeln!(f, "{:width$}  {rate:>12.2} {ns:>9.2} {bandwidth:>7} {ratio:>7}", entry.name)?;
-            if let Some(Value::Object(percentiles)) = entry.more.get("percentiles_ns") {
-                let text: Vec<_> =
-                    percentiles.iter().map(|(name, ns)| format!("{name} {}", microseconds(ns))).collect();
+            if let Some(percentiles) = entry.more.get("percentiles_ns") {
+                let names = PERCENTILES.iter().map(|(name, _)| *name).chain(["max"]);
+                let text: Vec<_> = names.map(|name| format!("{name} {}", microseconds(&percentiles[name]))).collect();
                 writeln!(f, "{:width$}  {}", "", text.join(", "))?;
             }
         }
@@ -167,5 +168,19 @@ mod tests {
             ])
         );
         assert_eq!(results.to_string().lines().count(), 3);
+    }
+
+    #[test]
+    fn percentiles_are_printed_in_their_order_in_microseconds() {
+        let mut histogram = crate::load::histogram();
+        (1..=1000).for_each(|us| histogram.saturating_record(us * 1000));
+        let mut entry = Entry { name: "a".into(), events_per_s: 1.0, ..Entry::default() };
+        entry.more.insert("percentiles_ns".into(), crate::load::percentiles(&histogram));
+        let text = Results { machine: Value::Null, results: vec![entry] }.to_string();
+        let line = text.lines().nth(2).unwrap();
+        assert!(
+            line.contains(" p50 500.") && line.find("p99.99 ").unwrap() < line.find("max 1000.").unwrap(),
+            "{line}"
+        );
     }
 }
