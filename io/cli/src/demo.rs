@@ -24,27 +24,45 @@ const SHOWN: usize = 3;
 const RATE: u64 = 100_000;
 const KEYS: u32 = 1_000;
 
-/// A file that is removed in the end.
+/// A directory of this process alone, which is removed in the end.
 struct Temporary(PathBuf);
+
+impl Temporary {
+    fn new() -> Result<Self, Failure> {
+        for number in 0..100 {
+            let path = std::env::temp_dir().join(format!("pelton-demo-{}-{number}", std::process::id()));
+            match std::fs::create_dir(&path) {
+                Ok(()) => return Ok(Self(path)),
+                // Another's: it is left alone.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(Failure::failed(format!("{}: cannot create the directory: {error}", path.display())));
+                }
+            }
+        }
+        Err(Failure::failed(format!("{}: there is no free name for a directory", std::env::temp_dir().display())))
+    }
+}
 
 impl Drop for Temporary {
     fn drop(&mut self) {
         // A file that stays behind in the system's directory for such files is no failure of the demo.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_dir_all(&self.0);
     }
 }
 
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let mut out = io::stdout();
     let options = TradeOptions { events: args.events, keys: KEYS, ..TradeOptions::default() };
-    let file = Temporary(std::env::temp_dir().join(format!("pelton-demo-{}.pelton", std::process::id())));
+    let directory = Temporary::new()?;
+    let file = directory.0.join("trades.pelton");
     let start = Instant::now();
-    let summary = generate::write(&options, &file.0, 4096, false)?;
+    let summary = generate::write(&options, &file, 4096, false)?;
     let (events, mib) = (grouped(summary.events), summary.bytes >> 20);
     let seconds = start.elapsed().as_secs_f64();
     writeln!(out, "made       {events} trades of {} symbols, {mib} MiB, in {seconds:.2} s", grouped(KEYS.into()))?;
 
-    let capture = Capture::open(&file.0)?;
+    let capture = Capture::open(&file)?;
     let mut job = Job::new("bars");
     let (sink, rows) = collect();
     let symbols = Arc::clone(job.symbols());
@@ -78,7 +96,7 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     report.balance().map_err(Failure::failed)?;
     writeln!(out, "balance    every event is accounted for")?;
     out.flush()?;
-    drop(file);
+    drop(directory);
     show_latency(&mut out)
 }
 

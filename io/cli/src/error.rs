@@ -51,7 +51,7 @@ pub(crate) fn say(text: &str) {
 }
 
 /// The message with those of its causes that it does not say itself.
-fn chain(error: &(dyn StdError + 'static)) -> String {
+pub(crate) fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -64,7 +64,8 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
     text
 }
 
-fn is_broken_pipe(error: &(dyn StdError + 'static)) -> bool {
+/// Whether the reader of a pipe, such as `head`, has gone.
+pub(crate) fn is_broken_pipe(error: &(dyn StdError + 'static)) -> bool {
     if let Some(Error::Sink { error, .. }) = error.downcast_ref::<Error>() {
         return is_broken_pipe(&**error);
     }

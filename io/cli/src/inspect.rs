@@ -32,12 +32,18 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
 fn describe(capture: &Capture, out: &mut impl Write) -> io::Result<()> {
     let layout = capture.layout();
     writeln!(out, "file       {}, {} bytes", capture.path().display(), grouped(capture.file_bytes()))?;
-    writeln!(out, "events     {} of {}, {} bytes each", grouped(capture.event_count()), layout.name(), layout.size())?;
+    writeln!(
+        out,
+        "events     {} of {}, {} bytes each",
+        grouped(capture.event_count()),
+        layout.name().escape_debug(),
+        layout.size()
+    )?;
     writeln!(out, "blocks     {} of up to {} events", grouped(capture.blocks().len() as u64), capture.block_events())?;
     match capture.time_range() {
         Some((first, last)) => {
-            writeln!(out, "first      {}  {}", first.as_nanos(), iso_8601(first))?;
-            writeln!(out, "last       {}  {}", last.as_nanos(), iso_8601(last))?;
+            writeln!(out, "earliest   {}  {}", first.as_nanos(), iso_8601(first))?;
+            writeln!(out, "latest     {}  {}", last.as_nanos(), iso_8601(last))?;
         }
         None => writeln!(out, "times      none: there are no events")?,
     }

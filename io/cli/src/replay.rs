@@ -4,7 +4,7 @@
 //! outputs are created, so that a mistake does not empty a file.
 
 use crate::args::{JobKind, Replay};
-use crate::error::{Failure, say};
+use crate::error::{Failure, chain, is_broken_pipe, say};
 use crate::progress::ReplayView;
 use crate::units::Condition;
 use pelton::{
@@ -38,10 +38,13 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     // The captures' headers are checked before the outputs are created.
     let declared = job.declare()?;
     let workers = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
-    let report = run_job(declared, workers, &view(&inputs, args)).inspect_err(|_| {
-        if !is_stdout(&args.out) {
-            say(&format!("pelton: {} is not complete", args.out.display()));
-        }
+    let report = run_job(declared, workers, &view(&inputs, args)).map_err(|error| {
+        let files: Vec<_> =
+            [Some(&args.out), args.late.as_ref()].into_iter().flatten().filter(|out| !is_stdout(out)).collect();
+        files.iter().for_each(|file| say(&format!("pelton: {} is not complete", file.display())));
+        // A reader of standard output that has gone is no failure, but a file with half of the rows is.
+        let is_failure = !files.is_empty() && is_broken_pipe(&error);
+        if is_failure { Failure::failed(chain(&error)) } else { error.into() }
     })?;
     say(&report.to_string());
     say_late(&report, args);

@@ -124,8 +124,8 @@ fn inspect_tells_what_generate_made() {
     for part in [
         "events     10,000 of Trade, 32 bytes each",
         "blocks     10 of up to 1000 events",
-        "first      1381224600000000000  2013-10-08T09:30:00Z",
-        "last       1381224600009999000  2013-10-08T09:30:00.009999Z",
+        "earliest   1381224600000000000  2013-10-08T09:30:00Z",
+        "latest     1381224600009999000  2013-10-08T09:30:00.009999Z",
         "complete   yes",
         "symbols    12: S00000, S00001,",
         "i64      time_ns  (event time)",

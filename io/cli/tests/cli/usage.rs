@@ -134,20 +134,25 @@ fn a_capture_without_prices_is_refused_with_its_fields() {
 }
 
 #[test]
-fn a_reader_that_has_enough_is_no_failure() {
+fn a_reader_that_has_enough_is_no_failure_unless_a_file_is_cut_short() {
     let place = Place::new();
-    place.done("generate trades --events 300000 --keys 7 t.pelton");
-    for args in [&["inspect", "t.pelton", "--head", "300000"][..], &["replay", "t.pelton", "--window", "100us"]] {
-        let mut child = place.command().args(args).spawn().unwrap();
+    place.done("generate trades --events 300000 --keys 7 --disorder 1ms t.pelton");
+    for (line, code) in [
+        ("inspect t.pelton --head 300000", 0),
+        ("replay t.pelton --window 100us", 0),
+        ("replay t.pelton --window 100us --out bars.csv --late -", 1),
+    ] {
+        let mut child = place.command().args(line.split_whitespace()).spawn().unwrap();
         drop(child.stdout.take());
         let mut stderr = child.stderr.take().unwrap();
         let said = std::thread::spawn(move || {
             let mut text = String::new();
             stderr.read_to_string(&mut text).map(|_| text)
         });
-        assert_eq!(wait(&mut child, args[0]), 0);
+        assert_eq!(wait(&mut child, line), code, "{line}");
         let said = said.join().unwrap().unwrap();
-        assert!(!said.contains("pelton:") && !said.contains("panicked"), "{said}");
+        assert!(!said.contains("panicked"), "{said}");
+        assert_eq!(said.contains("bars.csv is not complete") && said.contains("Broken pipe"), code == 1, "{said}");
     }
 }
 
