@@ -159,10 +159,7 @@ fn no_events_are_a_header_and_no_failure() {
 #[test]
 fn the_demo_leaves_nothing_behind() {
     let place = Place::new();
-    let mut command = place.command();
-    let output = command.args(["demo", "--events", "200000"]).env("TMPDIR", place.path("")).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text} {}", String::from_utf8_lossy(&output.stderr));
+    let text = place.done("demo --events 200000").stdout;
     for part in ["made       200,000 trades", "window_start,", "throughput ", "latency    p50 ", "accounted for"] {
         assert!(text.contains(part), "no {part:?} in {text}");
     }
