@@ -19,7 +19,7 @@ struct Payment {
     cents: i64,
 }
 
-/// The last payments of a card, in a circle: a record has plain fields, so each has its own.
+/// The last payments of a card, in a circle.
 #[derive(Clone, Copy, pelton::Record)]
 #[repr(C)]
 struct Recent {
@@ -28,7 +28,7 @@ struct Recent {
     told: Timestamp,
 }
 
-/// [`PAYMENTS_MAX`] times as bytes.
+/// [`PAYMENTS_MAX`] times as bytes: a field of a record is a number, a symbol or bytes.
 type Times = [u8; PAYMENTS_MAX * 8];
 
 #[derive(Debug, Clone, Copy, pelton::Record)]
@@ -70,7 +70,7 @@ impl ProcessFunction<u64> for Velocity {
     }
 }
 
-/// An hour of payments: a thousand cards, a payment every 10 ms, and card 777 in a hurry for one minute.
+/// An hour of payments: 20,000 cards, a payment every 10 ms, and card 777 in a hurry for one minute.
 fn payments() -> Vec<Payment> {
     let start = 1_704_205_800 * SECOND;
     let ordinary = (0..360_000u64).map(|i| {

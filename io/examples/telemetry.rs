@@ -15,6 +15,7 @@ const ALERT: f64 = 75.0;
 /// The columns of the file; `value` is kept exactly, in thousandths.
 const COLUMNS: &str = "timestamp:time[iso],machine:symbol,value:i64[1e3]";
 
+/// A row of the capture that [`COLUMNS`] make; `pelton inspect` shows its layout.
 #[derive(Clone, Copy, pelton::Event)]
 #[repr(C)]
 struct Sample {
@@ -22,7 +23,7 @@ struct Sample {
     timestamp: Timestamp,
     value: i64,
     machine: Symbol,
-    _filler: u32,
+    _filler: [u8; 4],
 }
 
 /// A window of one machine: all that its rows left.
@@ -99,11 +100,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     write_samples(&input)?;
     let options = ImportOptions { csv_schema: Some(COLUMNS.parse()?), ..ImportOptions::default() };
     let imported = import(Format::Csv, &[input], &output, &options, &mut |_| {})?;
-    println!("read {}, written {}, rejected {}", imported.read, imported.written, imported.rejected);
+    println!("{} rows, {} rejected, {} skipped", imported.written, imported.rejected, imported.skipped);
 
     let mut job = Job::new("telemetry");
     let loads = job
-        .source("samples", Capture::open(&output)?.replay_projected::<Sample>(&[])?)
+        .source("samples", Capture::open(&output)?.replay::<Sample>()?)
         .watermarks(Watermarks::bounded(Duration::from_secs(10)))
         .key_by(|sample| sample.machine)
         .window(Tumbling::of(Duration::from_secs(300)))
