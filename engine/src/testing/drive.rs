@@ -25,12 +25,15 @@ pub(super) struct Output<Out, In> {
     pub(super) late: Vec<Emitted<In>>,
 }
 
+/// The hash of a row's key.
+pub(super) type HashOf<In> = dyn Fn(&In) -> u64;
+
 /// What orders fired rows: time, canonical key, hash.
 type FiredAt = (Timestamp, u128, u64);
 
 pub(super) struct Drive<'a, Op: Operator> {
     make: &'a dyn Fn() -> Op,
-    hash_of: Option<&'a dyn Fn(&Op::In) -> u64>,
+    hash_of: Option<&'a HashOf<Op::In>>,
     mode: Mode,
     random: Random,
     /// The operators, more than one only when rescaled; each owns the slots of one worker.
@@ -39,7 +42,9 @@ pub(super) struct Drive<'a, Op: Operator> {
     /// Rows that were put into the outbox before the call, so that it was full.
     filled: usize,
     calls: usize,
-    calls_max: usize,
+    /// Calls and emitted rows so far: what ends an operator that does not end.
+    work: usize,
+    work_max: usize,
     step: usize,
     output: Output<Op::Out, Op::In>,
 }
@@ -47,10 +52,10 @@ pub(super) struct Drive<'a, Op: Operator> {
 impl<'a, Op: Operator> Drive<'a, Op> {
     pub(super) fn new(
         make: &'a dyn Fn() -> Op,
-        hash_of: Option<&'a dyn Fn(&Op::In) -> u64>,
+        hash_of: Option<&'a HashOf<Op::In>>,
         symbols: &Arc<Dictionary>,
         mode: Mode,
-        calls_max: usize,
+        work_max: usize,
     ) -> Self {
         Self {
             make,
@@ -61,7 +66,8 @@ impl<'a, Op: Operator> Drive<'a, Op> {
             outbox: Outbox::new(mode.outbox, symbols.clone()),
             filled: 0,
             calls: 0,
-            calls_max,
+            work: 0,
+            work_max,
             step: 0,
             output: Output { main: Vec::new(), late: Vec::new() },
         }
@@ -216,8 +222,9 @@ impl<'a, Op: Operator> Drive<'a, Op> {
     /// Empties the outbox, or fills it up where the mode says so.
     fn next_call(&mut self) -> Result<(), String> {
         self.calls += 1;
-        if self.calls > self.calls_max {
-            return Err(format!("no end: it is still going on after {} calls", self.calls_max));
+        self.work += 1 + self.outbox.main.values.len().saturating_sub(self.filled) + self.outbox.late.values.len();
+        if self.work > self.work_max {
+            return Err(format!("no end: it is still going on after {} calls and rows", self.work_max));
         }
         self.outbox.clear();
         self.filled = 0;

@@ -84,8 +84,22 @@ where
     F: Fn(&A::In) -> K + 'static,
     A: Aggregate<K>,
 {
-    assert!(windows.is_valid(), "windows of size 0");
     let limits = WindowLimits { open_windows_max: OPEN_WINDOWS_MAX, keys_max: KEYS_MAX };
+    limited_tumbling(windows, key_of, aggregate, limits)
+}
+
+fn limited_tumbling<K, F, A>(
+    windows: Tumbling,
+    key_of: F,
+    aggregate: A,
+    limits: WindowLimits,
+) -> impl Operator<In = A::In, Out = A::Out>
+where
+    K: Key,
+    F: Fn(&A::In) -> K + 'static,
+    A: Aggregate<K>,
+{
+    assert!(windows.is_valid(), "windows of size 0");
     TumblingOperator::new(Arc::from("tumbling"), windows, key_of, aggregate, limits)
 }
 

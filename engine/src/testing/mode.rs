@@ -74,7 +74,8 @@ impl fmt::Display for Mode {
             Split::One => "rows one at a time",
             Split::Random => "rows in random pieces",
         })?;
-        write!(f, ", an outbox of {} rows", self.outbox)?;
+        let rows = if self.outbox == 1 { "row" } else { "rows" };
+        write!(f, ", an outbox of {} {rows}", self.outbox)?;
         if self.filled {
             f.write_str(" that is full at every other call")?;
         }

@@ -4,8 +4,11 @@
 use super::verify::{Expected, Script, Step};
 use crate::{Aggregate, CanonicalKey, Dictionary, Key, Record, Timestamp, Window, hash_key};
 
+/// A row with its time.
+pub type Timed<In> = (Timestamp, In);
+
 /// The rows of one window and key, in order.
-type Group<K, In> = (Window, K, Vec<(Timestamp, In)>);
+type Group<K, In> = (Window, K, Vec<Timed<In>>);
 
 /// What the windows of a script give.
 ///
@@ -16,7 +19,7 @@ pub fn tumbling<K: Key, In: Record, Out: Record>(
     script: &Script<In>,
     assign: impl Fn(Timestamp) -> Window,
     key_of: impl Fn(&In) -> K,
-    result: impl Fn(Window, &K, &[(Timestamp, In)]) -> Out,
+    result: impl Fn(Window, &K, &[Timed<In>]) -> Out,
 ) -> Expected<Out, In> {
     let mut main = Vec::new();
     let mut late = Vec::new();
@@ -57,7 +60,7 @@ fn order_of<K: Key>(key: &K, symbols: &Dictionary) -> (u128, u64, Vec<u8>) {
 /// The result for [`tumbling`] that an aggregate gives, each row added to one state.
 ///
 /// It holds the operator against its aggregate, and the aggregate against nothing.
-pub fn added<K: Key, A: Aggregate<K>>(aggregate: A) -> impl Fn(Window, &K, &[(Timestamp, A::In)]) -> A::Out {
+pub fn added<K: Key, A: Aggregate<K>>(aggregate: A) -> impl Fn(Window, &K, &[Timed<A::In>]) -> A::Out {
     move |window, key, rows| {
         let mut acc = bytemuck::Zeroable::zeroed();
         rows.iter().for_each(|(time, row)| aggregate.add(&mut acc, *time, row));

@@ -1,6 +1,6 @@
 //! The harness as a test sees it: a script, an expectation, a verdict.
 
-use super::drive::{Drive, Emitted, Output};
+use super::drive::{Drive, Emitted, HashOf, Output};
 use super::failure::{Failure, Verdict};
 use super::mode::{Mode, modes};
 use super::rows::{same_row, show_row};
@@ -95,12 +95,18 @@ impl<T: Record> Script<T> {
 }
 
 /// The rows that an operator must give over a whole script, each output in its order.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected<Out, In> {
     /// Rows of the main output with their times.
     pub main: Vec<(Timestamp, Out)>,
     /// Rows of the late output with their times.
     pub late: Vec<(Timestamp, In)>,
+}
+
+impl<Out, In> Default for Expected<Out, In> {
+    fn default() -> Self {
+        Self { main: Vec::new(), late: Vec::new() }
+    }
 }
 
 /// Runs an operator over a script in hostile ways. How is told at the head of [`testing`](super).
@@ -109,11 +115,9 @@ pub struct Expected<Out, In> {
 pub struct Verify<Op: Operator, M> {
     make: M,
     script: Script<Op::In>,
-    hash_of: Option<HashOf<Op::In>>,
+    hash_of: Option<Box<HashOf<Op::In>>>,
     seed: u64,
 }
-
-type HashOf<In> = Box<dyn Fn(&In) -> u64>;
 
 impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
     /// A harness for the operators that `make` makes, each of them fresh and all of them alike.
@@ -190,7 +194,7 @@ impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
     /// Expects of all other ways the rows that the plainest gives: rows all at once, a large outbox.
     pub fn consistent(&self) -> Verdict {
         Verdict(self.mistake().and_then(|()| {
-            let plain = self.run(modes(false, self.seed)[0], CALLS_MAX)?;
+            let plain = self.run(modes(false, self.seed)[0], WORK_MAX)?;
             let expected = Expected {
                 main: plain.main.iter().map(|row| (row.time, row.value)).collect(),
                 late: plain.late.iter().map(|row| (row.time, row.value)).collect(),
@@ -216,9 +220,9 @@ impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
         })
     }
 
-    fn run(&self, mode: Mode, calls_max: usize) -> Result<Output<Op::Out, Op::In>, Failure> {
+    fn run(&self, mode: Mode, work_max: usize) -> Result<Output<Op::Out, Op::In>, Failure> {
         let hash_of = self.hash_of.as_deref();
-        let mut drive = Drive::new(&self.make, hash_of, &self.script.symbols, mode, calls_max);
+        let mut drive = Drive::new(&self.make, hash_of, &self.script.symbols, mode, work_max);
         drive.run(&self.script.steps).map_err(|what| Failure {
             mode: mode.to_string(),
             step: Some(self.script.describe(drive.step())),
@@ -254,5 +258,5 @@ impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
     }
 }
 
-/// Calls of a run whose output nothing is known of.
-const CALLS_MAX: usize = 1 << 20;
+/// Calls and rows of a run whose output nothing is known of.
+const WORK_MAX: usize = 1 << 20;
