@@ -4,3 +4,4 @@ mod accounting;
 mod failure;
 mod order;
 mod real_data;
+mod style;
