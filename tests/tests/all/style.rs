@@ -272,11 +272,12 @@ fn the_readme_shows_the_example_as_it_is() {
 /// Each rule finds what it is there for.
 #[test]
 fn planted_violations_are_found() {
+    const NONE: [usize; 0] = [];
     let lines = |rule: fn(&SourceFile) -> Vec<(usize, String)>, path: &str, text: &str| -> Vec<usize> {
         rule(&SourceFile::new(path, text)).into_iter().map(|(line, _)| line).collect()
     };
     let ring = "engine/src/ring/a.rs";
-    assert_eq!(lines(wrong_layers, ring, "use crate::base::sync::Arc;\nuse crate::Timestamp;\n"), []);
+    assert_eq!(lines(wrong_layers, ring, "use crate::base::sync::Arc;\nuse crate::Timestamp;\n"), NONE);
     assert_eq!(lines(wrong_layers, ring, "use crate::base;\nlet x = crate::api::job::Job::new();\n"), [2]);
     assert_eq!(
         lines(wrong_layers, ring, "use crate::{\n    Record,\n    base::key::graph,\n    store::table,\n};\n"),
@@ -290,15 +291,15 @@ fn planted_violations_are_found() {
     assert_eq!(lines(wrong_layers, ring, "#[cfg(test)]\nmod tests;\nuse crate::graph::node;\n"), [3]);
 
     let long = "// a comment\n\nlet a = 1;\n".repeat(CODE_LINES_MAX);
-    assert_eq!(lines(too_long, "io/src/a.rs", &long), []);
+    assert_eq!(lines(too_long, "io/src/a.rs", &long), NONE);
     assert_eq!(lines(too_long, "io/src/a.rs", &(long.clone() + "let b = 2;\n")), [3 * CODE_LINES_MAX + 1]);
-    assert_eq!(lines(too_long, "io/src/a/tests.rs", &(long + "let b = 2;\n")), []);
+    assert_eq!(lines(too_long, "io/src/a/tests.rs", &(long + "let b = 2;\n")), NONE);
 
     let planted = [WORDS[0], "x", MACROS[2], "#[ignore]", "fn f() {}"].join("\n");
     assert_eq!(lines(left_over, "io/tests/a.rs", &planted), [1, 3, 4]);
     let planted = format!("#![deny({UNSAFE_WORD}_code)]\n// {UNSAFE_WORD} {{\nlet a = {UNSAFE_WORD} {{ b() }};\n");
     assert_eq!(lines(misplaced_unsafe, "io/src/a.rs", &planted), [3]);
-    assert_eq!(lines(misplaced_unsafe, ring, &planted), []);
+    assert_eq!(lines(misplaced_unsafe, ring, &planted), NONE);
     assert_eq!(lines(without_subject, "io/src/a.rs", "use std::fs;\n"), [1]);
-    assert_eq!(lines(without_subject, "io/src/a.rs", "//! Files.\n"), []);
+    assert_eq!(lines(without_subject, "io/src/a.rs", "//! Files.\n"), NONE);
 }
