@@ -41,6 +41,33 @@ impl Aggregate<u64> for OrderHash {
     }
 }
 
+/// A sum and a largest value, which may be combined in any order.
+#[derive(Clone)]
+pub struct Exact;
+
+impl Aggregate<u64> for Exact {
+    type In = Row;
+    type Acc = Row;
+    type Out = Row;
+    const EXACT: bool = true;
+
+    fn add(&self, acc: &mut Row, _: Timestamp, row: &Row) {
+        acc.key += 1;
+        acc.a += row.a;
+        acc.b = acc.b.max(row.b);
+    }
+
+    fn merge(&self, acc: &mut Row, later: &Row) {
+        acc.key += later.key;
+        acc.a += later.a;
+        acc.b = acc.b.max(later.b);
+    }
+
+    fn result(&self, window: Window, key: &u64, acc: &Row) -> Row {
+        Row { key: *key << 32 | acc.key, a: acc.a, b: acc.b ^ window.end.as_nanos() }
+    }
+}
+
 /// Emits a running hash for each row, one more row for odd ones, and a row when a timer fires.
 #[derive(Clone)]
 pub struct Running {
@@ -97,6 +124,8 @@ pub struct TestJob {
 pub enum Kind {
     /// One window behind one exchange.
     Window,
+    /// One window whose rows are combined before the exchange, where that may be.
+    Combined,
     /// A process function without timers, then a window by another key.
     TwoExchanges,
     /// A process function with timers, then another.
@@ -110,8 +139,8 @@ pub enum Kind {
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 6] =
-    [Kind::Window, Kind::TwoExchanges, Kind::Timers, Kind::Diamond, Kind::SelfUnion, Kind::Stateless];
+pub const KINDS: [Kind; 7] =
+    [Kind::Window, Kind::Combined, Kind::TwoExchanges, Kind::Timers, Kind::Diamond, Kind::SelfUnion, Kind::Stateless];
 
 /// The bound of out-of-orderness of test jobs.
 pub const BOUND_NS: u64 = 40_000;
@@ -135,6 +164,12 @@ pub fn job(kind: Kind, source: impl Into<Source<Sample>>) -> TestJob {
     match kind {
         Kind::Window => {
             let output = input.key_by(|row| row.key).window(windows).aggregate("window", OrderHash);
+            output.sink("out", sink);
+            late_rows(&output, late_sink);
+        }
+        Kind::Combined => {
+            let kept = input.filter(|row| row.a % 7 != 0);
+            let output = kept.key_by(|row| row.key).window(windows).aggregate("window", Exact);
             output.sink("out", sink);
             late_rows(&output, late_sink);
         }

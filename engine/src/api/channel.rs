@@ -86,6 +86,10 @@ struct PushFeed<T> {
 }
 
 impl<T: Event> Feed<T> for PushFeed<T> {
+    fn backlog(&self) -> usize {
+        self.consumer.len()
+    }
+
     fn poll(&mut self, room: usize, out: &mut Vec<T>) -> Result<Polled, BoxError> {
         let run = self.consumer.peek();
         let count = run.values.len().min(room);

@@ -8,7 +8,7 @@ use crate::graph::origin::Origin;
 use crate::graph::plan::Plan;
 use crate::graph::source_node::{SourceNode, TypedSource};
 use crate::operator::chain::Identity;
-use crate::progress::place::DEPTH_MAX;
+use crate::progress::place::{LEVELS, WAYS_MAX};
 use crate::progress::watermark::Watermarks;
 use crate::{Dictionary, Error, Event, Report, ShapeError, Source};
 use std::cell::RefCell;
@@ -74,8 +74,14 @@ impl Graph {
 
     pub(crate) fn check_depth(&mut self, name: &str, depth: usize) {
         // The last level of a path belongs to the sink behind the last keyed step.
-        if depth >= DEPTH_MAX {
-            self.mistakes.push(ShapeError::TooDeep(name.to_owned(), depth, DEPTH_MAX - 1));
+        if depth >= LEVELS {
+            self.mistakes.push(ShapeError::TooDeep(name.to_owned(), depth, LEVELS - 1));
+        }
+    }
+
+    pub(crate) fn check_ways(&mut self, name: &str, ways: usize) {
+        if ways > WAYS_MAX {
+            self.mistakes.push(ShapeError::TooManyInputs(name.to_owned(), ways, WAYS_MAX));
         }
     }
 }

@@ -4,13 +4,11 @@ use crate::api::job::Graph;
 use crate::api::stream::Stream;
 use crate::graph::node::{Placement, StepNode};
 use crate::graph::origin::Origin;
-use crate::graph::plan::BuildContext;
-use crate::operator::Operator;
+use crate::graph::window_node::{self, WindowStep};
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::process::{ProcessFunction, ProcessLimits, ProcessOperator};
 use crate::operator::window::Tumbling;
-use crate::operator::window::tumbling::{TumblingOperator, WindowLimits};
 use crate::runtime::metrics::StepKind;
 use crate::runtime::send::KeyRoute;
 use crate::runtime::stage::KeyedStage;
@@ -45,55 +43,47 @@ where
     where
         P: ProcessFunction<K, In = T>,
     {
-        let key_of = self.key_of.clone();
-        self.step(name, move |context, step| {
-            let limits = &context.limits;
-            let limits = ProcessLimits { keys_max: limits.keys_max, timers_max: limits.timers_max };
-            ProcessOperator::new(step, key_of.clone(), function.clone(), limits)
-        })
+        let Self { graph, origin, chain, key_of, .. } = self;
+        let (name, main, late) = outputs(&mut graph.borrow_mut(), name, &origin);
+        let depth = origin.depth + 1;
+        let (step, route_key) = (name.clone(), key_of.clone());
+        let outlets = (main.clone(), late.clone());
+        let node = StepNode::attach(
+            (name, StepKind::Keyed, Placement::All),
+            &origin,
+            chain,
+            move |workers| KeyRoute { key_of: route_key.clone(), workers },
+            move |context, counters| {
+                let limits = &context.limits;
+                let limits = ProcessLimits { keys_max: limits.keys_max, timers_max: limits.timers_max };
+                let operator = ProcessOperator::new(step.clone(), key_of.clone(), function.clone(), limits);
+                let outlets = (outlets.0.outlet(context, 0), outlets.1.outlet(context, 0));
+                KeyedStage::new(operator, outlets, depth, counters.clone(), context.worker, context.shared.clone())
+            },
+        );
+        graph.borrow_mut().add_node(node);
+        StepOutput::new(graph, main, late)
     }
 
     /// Groups each key's rows by windows of event time.
     pub fn window(self, windows: Tumbling) -> WindowedStream<K, T, C, F> {
         WindowedStream { keyed: self, windows }
     }
+}
 
-    fn step<Op>(
-        self,
-        name: &str,
-        make: impl Fn(&BuildContext, Arc<str>) -> Op + Send + Sync + 'static,
-    ) -> StepOutput<Op::Out, T>
-    where
-        Op: Operator<In = T>,
-    {
-        let mut graph = self.graph.borrow_mut();
-        let name = graph.name("step", name);
-        let depth = self.origin.depth + 1;
-        graph.check_depth(&name, depth);
-        let ways = vec![self.origin.roots()];
-        let main = Origin::new(name.clone(), ways.clone(), depth);
-        let late = Origin::new(format!("{name}, late").into(), ways, depth);
-        graph.add_output(&main);
-        let outputs = (main.clone(), late.clone());
-        let key_of = self.key_of.clone();
-        let node = StepNode::attach(
-            (name.clone(), StepKind::Keyed, Placement::All),
-            &self.origin,
-            self.chain,
-            move |workers| KeyRoute { key_of: key_of.clone(), workers },
-            move |context, counters| {
-                let operator = make(context, name.clone());
-                let outlets = (outputs.0.outlet(context, 0), outputs.1.outlet(context, 0));
-                KeyedStage::new(operator, outlets, depth, counters.clone(), context.worker, context.shared.clone())
-            },
-        );
-        graph.add_node(node);
-        drop(graph);
-        StepOutput {
-            main: Stream::new(self.graph.clone(), main, Identity::new(), None),
-            late: Stream::new(self.graph, late, Identity::new(), None),
-        }
-    }
+/// The name of a step behind `origin`, and the origins of its main and late output.
+type Outputs<Out, In> = (Arc<str>, Arc<Origin<Out>>, Arc<Origin<In>>);
+
+/// Takes a name for a keyed step behind `origin` and makes the origins of its outputs.
+fn outputs<T, Out: 'static, In>(graph: &mut Graph, name: &str, origin: &Origin<T>) -> Outputs<Out, In> {
+    let name = graph.name("step", name);
+    let depth = origin.depth + 1;
+    graph.check_depth(&name, depth);
+    let ways = vec![origin.roots()];
+    let main = Origin::new(name.clone(), ways.clone(), depth);
+    let late = Origin::new(format!("{name}, late").into(), ways, depth);
+    graph.add_output(&main);
+    (name, main, late)
 }
 
 /// A keyed stream whose rows are grouped by windows.
@@ -121,12 +111,12 @@ where
         if !windows.is_valid() {
             self.keyed.graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
         }
-        let key_of = self.keyed.key_of.clone();
-        self.keyed.step(name, move |context, step| {
-            let limits = &context.limits;
-            let limits = WindowLimits { open_windows_max: limits.open_windows_max, keys_max: limits.keys_max };
-            TumblingOperator::new(step, windows, key_of.clone(), aggregate.clone(), limits)
-        })
+        let KeyedStream { graph, origin, chain, key_of, key } = self.keyed;
+        let (name, main, late) = outputs(&mut graph.borrow_mut(), name, &origin);
+        let step = WindowStep { name, windows, key_of, aggregate, main: main.clone(), late: late.clone(), key };
+        let node = window_node::attach(step, &origin, chain);
+        graph.borrow_mut().add_node(node);
+        StepOutput::new(graph, main, late)
     }
 }
 
@@ -140,6 +130,13 @@ pub struct StepOutput<Out: Record, In: Record> {
 }
 
 impl<Out: Record, In: Record> StepOutput<Out, In> {
+    fn new(graph: Rc<RefCell<Graph>>, main: Arc<Origin<Out>>, late: Arc<Origin<In>>) -> Self {
+        Self {
+            main: Stream::new(graph.clone(), main, Identity::new(), None),
+            late: Stream::new(graph, late, Identity::new(), None),
+        }
+    }
+
     /// Gives the main output to a sink: [`Stream::sink`].
     pub fn sink(&self, name: &str, sink: impl Sink<Out>) {
         self.main.clone().sink(name, sink);

@@ -139,6 +139,7 @@ impl Options {
             pin: self.pin,
             limits: self.limits,
             shared: Arc::new(JobShared::new(symbols, self.clock)),
+            all_bounded: false,
         }
     }
 }

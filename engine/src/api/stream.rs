@@ -94,9 +94,12 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         let ways = [&self.origin.ways[..], &other.origin.ways[..]].concat();
         let union = Origin::new(name, ways, self.origin.depth.max(other.origin.depth));
         self.graph.borrow_mut().add_output(&union);
+        self.graph.borrow_mut().check_ways(&union.name, union.ways.len());
         if !Rc::ptr_eq(&self.graph, &other.graph) {
             self.graph.borrow_mut().mistakes.push(ShapeError::OtherJob(other.origin.name.to_string()));
         }
+        self.origin.feed_step();
+        other.origin.feed_step();
         let offset = self.origin.ways.len();
         let (chain, into) = (self.chain, union.clone());
         self.origin.subscribe(move |context, way| {

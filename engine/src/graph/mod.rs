@@ -5,3 +5,4 @@ pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod plan;
 pub(crate) mod source_node;
+pub(crate) mod window_node;

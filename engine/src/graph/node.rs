@@ -59,6 +59,24 @@ where
     S: Stage<T> + 'static,
     M: Fn(&BuildContext, &Arc<StepCounters>) -> S + Send + Sync + 'static,
 {
+    /// A step that takes the rows of `origin`; nothing feeds it yet.
+    pub(crate) fn new<U>(
+        (name, kind, placement): (Arc<str>, StepKind, Placement),
+        origin: &Origin<U>,
+        make_stage: M,
+    ) -> Self {
+        Self {
+            name,
+            kind,
+            placement,
+            ways: origin.ways.clone(),
+            depth: origin.depth,
+            make_stage,
+            edges: OnceLock::new(),
+            counters: OnceLock::new(),
+        }
+    }
+
     /// A step that takes the rows of `origin`, changed by `chain`.
     pub(crate) fn attach<C, R>(
         (name, kind, placement): (Arc<str>, StepKind, Placement),
@@ -71,40 +89,35 @@ where
         C: Chain<Out = T>,
         R: Route<T>,
     {
-        let node = Arc::new(Self {
-            name,
-            kind,
-            placement,
-            ways: origin.ways.clone(),
-            depth: origin.depth,
-            make_stage,
-            edges: OnceLock::new(),
-            counters: OnceLock::new(),
-        });
+        if placement == Placement::All {
+            origin.feed_step();
+        }
+        let node = Arc::new(Self::new((name, kind, placement), origin, make_stage));
         let feeding = node.clone();
         origin.subscribe(move |context, way| feeding.outlet(context, way, chain.clone(), route(context.workers)));
         node
     }
 
-    fn outlet<C, R>(&self, context: &BuildContext, way: usize, chain: C, route: R) -> Box<dyn Outlet<C::In>>
+    pub(crate) fn outlet<C, R>(&self, context: &BuildContext, way: usize, chain: C, route: R) -> Box<dyn Outlet<C::In>>
     where
         C: Chain<Out = T>,
         R: Route<T>,
     {
         let (edges, counters) = self.prepared();
         let (worker, shared) = (context.worker, context.shared.clone());
+        let at = (self.depth, way);
         match edges {
             Edges::Direct => {
                 let stage = (self.make_stage)(context, counters);
-                Box::new(DirectOutlet::new(chain, stage, counters.clone(), worker))
+                Box::new(DirectOutlet::new(chain, stage, self.depth, counters.clone(), shared))
             }
             Edges::Short(exchange) => {
                 let senders = exchange.senders(context, way);
-                Box::new(SendOutlet::new(chain, route, self.depth, senders, counters.clone(), worker, shared))
+                Box::new(SendOutlet::new(chain, route, at, senders, counters.clone(), worker, shared))
             }
             Edges::Full(exchange) => {
                 let senders = exchange.senders(context, way);
-                Box::new(SendOutlet::new(chain, route, self.depth, senders, counters.clone(), worker, shared))
+                Box::new(SendOutlet::new(chain, route, at, senders, counters.clone(), worker, shared))
             }
         }
     }
@@ -154,11 +167,11 @@ where
         match edges {
             Edges::Direct => None,
             Edges::Short(exchange) => {
-                let merge = Merge::new(&self.ways, exchange.receivers(context));
+                let merge = Merge::new(self.depth, &self.ways, exchange.receivers(context));
                 Some(Box::new(MergeTask::new(merge, (self.make_stage)(context, counters))))
             }
             Edges::Full(exchange) => {
-                let merge = Merge::new(&self.ways, exchange.receivers(context));
+                let merge = Merge::new(self.depth, &self.ways, exchange.receivers(context));
                 Some(Box::new(MergeTask::new(merge, (self.make_stage)(context, counters))))
             }
         }

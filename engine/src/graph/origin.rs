@@ -4,6 +4,7 @@ use crate::graph::plan::BuildContext;
 use crate::progress::merge::Roots;
 use crate::runtime::outlet::{FanOut, Outlet};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Makes the outlet to one taker of rows, for one worker and one way.
@@ -19,17 +20,29 @@ pub(crate) struct Origin<T> {
     /// Keyed steps between the sources and here.
     pub(crate) depth: usize,
     subscribers: Mutex<Vec<Subscriber<T>>>,
+    /// Whether a keyed step or a union takes the rows.
+    feeds_step: AtomicBool,
 }
 
 impl<T> Origin<T> {
     pub(crate) fn new(name: Arc<str>, ways: Vec<Roots>, depth: usize) -> Arc<Self> {
-        Arc::new(Self { name, ways, depth, subscribers: Mutex::new(Vec::new()) })
+        Arc::new(Self { name, ways, depth, subscribers: Mutex::default(), feeds_step: AtomicBool::new(false) })
     }
 
     /// The sources of all ways together.
     pub(crate) fn roots(&self) -> Roots {
         let roots: BTreeSet<usize> = self.ways.iter().flat_map(|way| way.iter().copied()).collect();
         roots.into_iter().collect()
+    }
+
+    /// Notes that a keyed step or a union takes the rows.
+    pub(crate) fn feed_step(&self) {
+        self.feeds_step.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether only sinks take the rows.
+    pub(crate) fn feeds_sinks_only(&self) -> bool {
+        !self.feeds_step.load(Ordering::Relaxed)
     }
 
     pub(crate) fn subscribe(

@@ -28,6 +28,8 @@ pub(crate) struct Deployment {
     pub(crate) pin: bool,
     pub(crate) limits: Limits,
     pub(crate) shared: Arc<JobShared>,
+    /// Whether all sources are bounded; known when they are prepared.
+    pub(crate) all_bounded: bool,
 }
 
 /// The limits of keyed steps, for each worker.
@@ -47,6 +49,8 @@ pub(crate) struct BuildContext {
     pub(crate) limits: Limits,
     /// The job's start, by its clock.
     pub(crate) started: Duration,
+    /// The least time in the first blocks of bounded sources: what recorded speed counts from.
+    pub(crate) first_time: Option<Timestamp>,
     pub(crate) shared: Arc<JobShared>,
     /// Local edges of which one end is built, by step and way.
     locals: RefCell<HashMap<(usize, usize), Box<dyn Any>>>,
@@ -71,6 +75,7 @@ pub(crate) struct Plan {
     order: Option<Arc<Vec<Entry>>>,
     counters: Vec<Arc<StepCounters>>,
     started: Duration,
+    first_time: Option<Timestamp>,
     warnings: Mutex<Vec<String>>,
 }
 
@@ -80,20 +85,24 @@ impl Plan {
         name: String,
         sources: Vec<Arc<dyn SourceNode>>,
         nodes: Vec<Arc<dyn Node>>,
-        deployment: Deployment,
+        mut deployment: Deployment,
     ) -> Result<Self, Error> {
         for source in &sources {
             source.prepare(&deployment)?;
         }
+        deployment.all_bounded = sources.iter().all(|source| source.blocks().is_some());
         for (id, node) in nodes.iter().enumerate() {
             node.prepare(id, &deployment);
         }
+        let first_blocks =
+            sources.iter().filter_map(|source| source.blocks()?.into_iter().find(|block| block.count > 0));
+        let first_time = first_blocks.map(|block| block.min).min();
         let blocks: Option<Vec<_>> = sources.iter().map(|source| source.blocks()).collect();
         let order = blocks.map(|blocks| Arc::new(merge_blocks(&blocks)));
         let counters = sources.iter().filter_map(|source| source.counters());
         let counters = counters.chain(nodes.iter().filter_map(|node| node.counters())).collect();
         let started = deployment.shared.clock.now();
-        Ok(Self { name, sources, nodes, deployment, order, counters, started, warnings: Mutex::default() })
+        Ok(Self { name, sources, nodes, deployment, order, counters, started, first_time, warnings: Mutex::default() })
     }
 
     pub(crate) const fn workers(&self) -> usize {
@@ -114,6 +123,7 @@ impl Plan {
             times: deployment.times.clone(),
             limits: deployment.limits,
             started: self.started,
+            first_time: self.first_time,
             shared: deployment.shared.clone(),
             locals: RefCell::default(),
         };
@@ -137,12 +147,13 @@ impl Plan {
     /// Builds one worker on this thread and runs it to its end.
     pub(crate) fn run_worker(&self, worker: usize) {
         let deployment = &self.deployment;
+        // Asked before this thread is pinned: afterwards it may use one core only.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         if deployment.pin
             && let Err(warning) = crate::runtime::pin::pin(worker)
         {
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
         }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let idler = Idler::new(deployment.idle, deployment.workers > cores);
         match crate::runtime::worker::caught(&deployment.shared, || self.build(worker)) {
             Some(Ok(mut worker)) => worker.run(idler),

@@ -134,11 +134,7 @@ impl<T: Event> SourceNode for TypedSource<T> {
                 }
             }
         };
-        let pace = self.speed.map(|speed| Pace {
-            speed,
-            base: prepared.summaries.iter().flatten().map(|summary| summary.min).next(),
-            start: context.started,
-        });
+        let pace = self.speed.map(|speed| Pace { speed, base: context.first_time, start: context.started });
         let parts = PipeParts {
             input,
             outlet: self.origin.outlet(context, 0),

@@ -51,7 +51,15 @@ pub trait Aggregate<K>: Clone + Send + Sync + 'static {
     /// Adds a row.
     fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Self::In);
 
-    /// Adds all that `later` holds, which is not empty and came after what `acc` holds.
+    /// Whether [`Aggregate::merge`] gives the same bits in any order and grouping. Then each worker
+    /// may combine the rows it reads before they are exchanged; order among them is lost.
+    ///
+    /// True for integers, counts and extremes; false for sums of floats, and for all that keeps an
+    /// order among rows of equal time.
+    const EXACT: bool = false;
+
+    /// Adds all that `later` holds, which is not empty. What `acc` holds came before, unless the
+    /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
     fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
 
     /// The row for a window and key.
@@ -95,26 +103,29 @@ impl<K: Copy + std::fmt::Debug, V: Copy + std::fmt::Debug> std::fmt::Debug for W
 
 impl<K: Record, V: Record> Record for Windowed<K, V> {
     fn layout() -> Layout {
-        let mut fields = Vec::new();
-        let mut offset = 0;
-        for (name, layout) in [
-            ("window_start", Timestamp::layout()),
-            ("window_end", Timestamp::layout()),
-            ("key", K::layout()),
-            ("value", V::layout()),
-        ] {
-            for field in layout.fields() {
-                let name = if field.name == SCALAR_FIELD { Cow::Borrowed(name) } else { field.name.clone() };
-                fields.push(Field { name, offset: offset + field.offset, time: false, ..field.clone() });
-            }
-            offset += layout.size();
-        }
-        Layout::new("Windowed", offset, 1, fields)
+        let time = Timestamp::layout;
+        let parts = [("window_start", time()), ("window_end", time()), ("key", K::layout()), ("value", V::layout())];
+        packed_layout("Windowed", &parts)
     }
 }
 
+/// The layout of parts that follow one another without padding. A part that is a single number,
+/// symbol or text gets the part's name; the fields of others keep theirs.
+pub(crate) fn packed_layout(name: &'static str, parts: &[(&'static str, Layout)]) -> Layout {
+    let mut fields = Vec::new();
+    let mut offset = 0;
+    for (part, layout) in parts {
+        fields.extend(layout.fields().iter().map(|field| {
+            let name = if field.name == SCALAR_FIELD { Cow::Borrowed(*part) } else { field.name.clone() };
+            Field { name, offset: offset + field.offset, time: false, ..field.clone() }
+        }));
+        offset += layout.size();
+    }
+    Layout::new(name, offset, 1, fields)
+}
+
 macro_rules! extracting {
-    ($(#[$doc:meta])* $maker:ident, $name:ident<$input:ident: $extracted:ty>, acc $acc:ty, out $out:ty,
+    ($(#[$doc:meta])* $maker:ident, $name:ident<$input:ident: $extracted:ty>, exact $exact:expr, acc $acc:ty, out $out:ty,
      add |$a:ident, $time:ident, $value:ident| $add:block,
      merge |$into:ident, $later:ident| $merge:block,
      result |$state:ident| $result:expr) => {
@@ -145,6 +156,7 @@ macro_rules! extracting {
             type In = $input;
             type Acc = $acc;
             type Out = Windowed<K, $out>;
+            const EXACT: bool = $exact;
 
             #[inline(always)]
             fn add(&self, $a: &mut $acc, $time: Timestamp, row: &$input) {
@@ -210,7 +222,7 @@ fn add_to(sum: &mut [u8; 16], value: i128) {
 
 extracting! {
     /// The sum of integers, exact: it has 128 bits.
-    sum, Sum<T: i64>, acc [u8; 16], out i128,
+    sum, Sum<T: i64>, exact true, acc [u8; 16], out i128,
     add |acc, _time, value| { add_to(acc, i128::from(value)) },
     merge |acc, later| { add_to(acc, i128::from_le_bytes(*later)) },
     result |acc| i128::from_le_bytes(*acc)
@@ -218,7 +230,7 @@ extracting! {
 
 extracting! {
     /// The sum of floats, in the job's order, so that it is the same at any number of workers. A NaN makes it NaN.
-    sum_f64, SumF64<T: f64>, acc f64, out f64,
+    sum_f64, SumF64<T: f64>, exact false, acc f64, out f64,
     add |acc, _time, value| { *acc += value },
     merge |acc, later| { *acc += *later },
     result |acc| *acc
@@ -226,7 +238,7 @@ extracting! {
 
 extracting! {
     /// The smallest integer.
-    min, Min<T: i64>, acc CountedI64, out i64,
+    min, Min<T: i64>, exact true, acc CountedI64, out i64,
     add |acc, _time, value| {
         acc.value = if acc.rows == 0 { value } else { acc.value.min(value) };
         acc.rows += 1;
@@ -240,7 +252,7 @@ extracting! {
 
 extracting! {
     /// The largest integer.
-    max, Max<T: i64>, acc CountedI64, out i64,
+    max, Max<T: i64>, exact true, acc CountedI64, out i64,
     add |acc, _time, value| {
         acc.value = if acc.rows == 0 { value } else { acc.value.max(value) };
         acc.rows += 1;
@@ -254,7 +266,7 @@ extracting! {
 
 extracting! {
     /// The smallest float by IEEE total order: -0.0 before 0.0, NaN after infinity.
-    min_f64, MinF64<T: f64>, acc CountedF64, out f64,
+    min_f64, MinF64<T: f64>, exact true, acc CountedF64, out f64,
     add |acc, _time, value| {
         if acc.rows == 0 || value.total_cmp(&acc.value).is_lt() { acc.value = value; }
         acc.rows += 1;
@@ -268,7 +280,7 @@ extracting! {
 
 extracting! {
     /// The largest float by IEEE total order: 0.0 after -0.0, NaN after infinity.
-    max_f64, MaxF64<T: f64>, acc CountedF64, out f64,
+    max_f64, MaxF64<T: f64>, exact true, acc CountedF64, out f64,
     add |acc, _time, value| {
         if acc.rows == 0 || value.total_cmp(&acc.value).is_gt() { acc.value = value; }
         acc.rows += 1;
@@ -282,7 +294,7 @@ extracting! {
 
 extracting! {
     /// The mean of integers: an exact sum, divided once.
-    mean, Mean<T: i64>, acc CountedSum, out f64,
+    mean, Mean<T: i64>, exact true, acc CountedSum, out f64,
     add |acc, _time, value| { add_to(&mut acc.sum, i128::from(value)); acc.rows += 1; },
     merge |acc, later| { add_to(&mut acc.sum, i128::from_le_bytes(later.sum)); acc.rows += later.rows; },
     result |acc| i128::from_le_bytes(acc.sum) as f64 / acc.rows as f64
@@ -290,7 +302,7 @@ extracting! {
 
 extracting! {
     /// The mean of (value, weight): exact sums, divided once; NaN where all weights are 0.
-    weighted_mean, WeightedMean<T: (i64, i64)>, acc WeightedSum, out f64,
+    weighted_mean, WeightedMean<T: (i64, i64)>, exact true, acc WeightedSum, out f64,
     add |acc, _time, value| {
         add_to(&mut acc.sum, i128::from(value.0) * i128::from(value.1));
         add_to(&mut acc.weight, i128::from(value.1));
@@ -304,7 +316,7 @@ extracting! {
 
 extracting! {
     /// The value of the earliest row; of rows with the same time, the first in the job's order.
-    first, First<T: i64>, acc TimedI64, out i64,
+    first, First<T: i64>, exact false, acc TimedI64, out i64,
     add |acc, time, value| {
         if acc.rows == 0 || time < acc.time { acc.time = time; acc.value = value; }
         acc.rows += 1;
@@ -318,7 +330,7 @@ extracting! {
 
 extracting! {
     /// The value of the latest row; of rows with the same time, the last in the job's order.
-    last, Last<T: i64>, acc TimedI64, out i64,
+    last, Last<T: i64>, exact false, acc TimedI64, out i64,
     add |acc, time, value| {
         if acc.rows == 0 || time >= acc.time { acc.time = time; acc.value = value; }
         acc.rows += 1;
@@ -370,6 +382,7 @@ impl<K: Key, T: Record> Aggregate<K> for Count<T> {
     type In = T;
     type Acc = u64;
     type Out = Windowed<K, u64>;
+    const EXACT: bool = true;
 
     #[inline(always)]
     fn add(&self, acc: &mut u64, _: Timestamp, _: &T) {

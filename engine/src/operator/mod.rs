@@ -7,9 +7,9 @@
 //!   it took, from the front. It takes fewer only when [`Outbox::is_full`]; the rest comes again.
 //! - [`Batch::behind`] is set for a row that lies behind the watermark at its own place; such a
 //!   row comes alone. Whether a row is late is judged by it and by nothing else.
-//! - [`Operator::on_watermark`] gets growing values. While it has more to emit than fits, it stops
-//!   at a full outbox and returns [`Firing::More`]; it is called again with the same value before
-//!   anything else.
+//! - [`Operator::on_watermark`] gets growing values. It does a bounded amount of work: with more to
+//!   fire, at the latest when the outbox is full, it returns [`Firing::More`] and is called again with
+//!   the same value before anything else. Rows of one key and time are not parted by that.
 //! - Rows leave in the order they are emitted. Rows that a watermark fires must be emitted in
 //!   growing order of (time, [`CanonicalKey`], hash), so that all workers' rows merge into one order.
 //! - [`Operator::save`] and [`Operator::restore`] write and read state by slot; they are called
@@ -55,7 +55,7 @@ impl<'a, T> Batch<'a, T> {
 pub enum Firing {
     /// All has been emitted.
     Done,
-    /// The outbox is full and there is more.
+    /// There is more.
     More,
 }
 

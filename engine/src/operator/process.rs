@@ -116,6 +116,9 @@ pub(crate) struct ProcessLimits {
 /// that one fires 1 ns later, so that rows leave in growing order whatever keys share the worker.
 type Due = (Timestamp, u128, u64, u32, Timestamp);
 
+/// Timers that fire in one call, where the outbox does not fill up before.
+const TIMERS_AT_ONCE: usize = 1024;
+
 pub(crate) struct ProcessOperator<K, F, P: ProcessFunction<K>> {
     step: Arc<str>,
     key_of: F,
@@ -219,12 +222,17 @@ where
         blame::in_step(&step, || {
             self.watermark = watermark;
             self.collect_due(watermark, out);
+            let mut last = None;
+            let mut fired = 0;
             while let Some(&due) = self.due.first() {
-                if out.is_full() {
+                let (at, canonical, hash, number, time) = due;
+                // Timers with one place are not parted.
+                if (out.is_full() || fired >= TIMERS_AT_ONCE) && last != Some((at, canonical, hash)) {
                     return Ok(Firing::More);
                 }
+                last = Some((at, canonical, hash));
+                fired += 1;
                 self.due.pop_first();
-                let (at, _, hash, number, time) = due;
                 let entry = self.table.entry_mut(number as usize);
                 let key = entry.key;
                 let mut context = ProcessContext {

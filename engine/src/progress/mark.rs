@@ -27,6 +27,9 @@ pub(crate) struct BlockMark {
 }
 
 impl BlockMark {
+    /// Behind all blocks: what senders held back to the end leaves here.
+    pub(crate) const LAST: Self = Self { block: u64::MAX - 1, watermark: Timestamp::MAX, idle: false };
+
     pub(crate) const fn place(&self) -> Place {
         Place::block_end(self.block)
     }

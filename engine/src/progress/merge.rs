@@ -84,6 +84,8 @@ struct InEdge<O, T> {
     ended: bool,
     /// As of the last look.
     head: Head,
+    /// As of the sender's last block end.
+    watermark: Timestamp,
 }
 
 impl<O: Order, T: bytemuck::Pod + Send> InEdge<O, T> {
@@ -161,14 +163,19 @@ struct WayState {
 pub(crate) struct Merge<O, T> {
     edges: Vec<InEdge<O, T>>,
     ways: Vec<WayState>,
+    /// Exchanges that the rows passed before this one.
+    level: usize,
     /// The combined watermark; it never goes back.
     watermark: Timestamp,
+    /// Whether each sender holds rows back until its own watermark has passed them: then the combined
+    /// watermark is the least of all senders', not that of the block that has ended.
+    senders_hold_back: bool,
 }
 
 impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
     /// A merge of edges, each with the input of the union that it belongs to, in range
     /// `0 .. ways.len()`.
-    pub(crate) fn new(ways: &[Roots], receivers: Vec<(usize, EdgeReceiver<O, T>)>) -> Self {
+    pub(crate) fn new(level: usize, ways: &[Roots], receivers: Vec<(usize, EdgeReceiver<O, T>)>) -> Self {
         let way = |roots: &Roots| WayState { roots: roots.clone(), watermark: Timestamp::MIN, idle: false };
         let edge = |(way, receiver)| InEdge {
             receiver,
@@ -178,12 +185,20 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
             behind: None,
             ended: false,
             head: Head::Empty,
+            watermark: Timestamp::MIN,
         };
         Self {
             edges: receivers.into_iter().map(edge).collect(),
             ways: ways.iter().map(way).collect(),
+            level,
             watermark: Timestamp::MIN,
+            senders_hold_back: false,
         }
+    }
+
+    /// A merge of the edges of one input, whose senders hold rows back.
+    pub(crate) fn of_combiners(level: usize, way: Roots, receivers: Vec<(usize, EdgeReceiver<O, T>)>) -> Self {
+        Self { senders_hold_back: true, ..Self::new(level, &[way], receivers) }
     }
 
     /// Nothing below this place will come, by what the senders have told up to now.
@@ -258,7 +273,8 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
             (taken, (given, taken, last))
         });
         if let Some(last) = last {
-            edge.bound = last.successor();
+            // All that the row becomes here has left when it was taken.
+            edge.bound = last.behind_all_it_becomes(self.level + 1);
             edge.behind = None;
         }
         Next::Rows { given, taken }
@@ -272,11 +288,18 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
                 let way = &mut self.ways[edge.way];
                 way.watermark = way.watermark.max(own.watermark);
                 way.idle = own.idle;
+                edge.watermark = own.watermark;
                 edge.bound = after;
             }
         }
         let active = self.ways.iter().filter(|way| !way.idle).map(|way| way.watermark).min();
-        let combined = active.unwrap_or(self.watermark);
+        let combined = if self.senders_hold_back {
+            // Of one that has ended too, as it was: all receivers see the same, whenever they look.
+            self.edges.iter().map(|edge| edge.watermark).min()
+        } else {
+            active
+        };
+        let combined = combined.unwrap_or(self.watermark);
         self.watermark = self.watermark.max(combined);
         BlockMark { block: mark.block, watermark: self.watermark, idle: active.is_none() }
     }

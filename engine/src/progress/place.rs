@@ -7,18 +7,23 @@
 //!   b   │ END | depth of the firing step    │ of the firing        │ rows of windows and timers
 //!   b   │ u64::MAX                          │ 0                    │ the block's end mark
 //! ```
-//! `path` numbers the rows that one row became at each exchange on its way, 16 bits an exchange.
-//! Each sender's rows leave in growing order of place, so a merge by place is a total order; ties
-//! between the two inputs of a union go to the first input.
+//! `path` numbers the rows that one row became at each exchange on its way, 32 bits an exchange: 8 for
+//! the input of a union that the row took, 24 for its number. No two rows of a step have one place, and
+//! each sender's rows leave in growing order of place, so a merge by place is a total order.
 
 use bytemuck::{Pod, Zeroable};
 
-/// Bits of a path that one exchange takes.
-const PATH_BITS: u32 = 16;
-/// The most keyed steps that can follow one another: levels in a path.
-pub(crate) const DEPTH_MAX: usize = 128 / PATH_BITS as usize;
-/// The most rows that one row may become before an exchange.
+/// Words of a path; each has two levels.
+const PATH_WORDS: usize = 3;
+/// Exchanges that a row can pass: levels in a path.
+pub(crate) const LEVELS: usize = 2 * PATH_WORDS;
+/// Bits of a level that number the rows that one row became; the rest is the way.
+const SUB_BITS: u32 = 24;
+/// The most rows that one row may become before an exchange: a batch of such rows is held in memory.
 pub(crate) const FAN_OUT_MAX: u32 = u16::MAX as u32;
+const _: () = assert!(FAN_OUT_MAX < 1 << SUB_BITS);
+/// The most inputs of a union.
+pub(crate) const WAYS_MAX: usize = 1 << (32 - SUB_BITS);
 
 /// The step of the first row that a block's end fires.
 const END: u64 = 0xffff_ffff << 32;
@@ -32,12 +37,12 @@ pub(crate) struct Place {
     time: i64,
     key: [u64; 2],
     hash: u64,
-    path: [u64; 2],
+    path: [u64; PATH_WORDS],
 }
 
 impl Place {
     /// Before everything.
-    pub(crate) const MIN: Self = Self { block: 0, step: 0, time: 0, key: [0; 2], hash: 0, path: [0; 2] };
+    pub(crate) const MIN: Self = Self { block: 0, step: 0, time: 0, key: [0; 2], hash: 0, path: [0; PATH_WORDS] };
     /// After everything.
     pub(crate) const MAX: Self = Self {
         block: u64::MAX,
@@ -45,7 +50,7 @@ impl Place {
         time: i64::MAX,
         key: [u64::MAX; 2],
         hash: u64::MAX,
-        path: [u64::MAX; 2],
+        path: [u64::MAX; PATH_WORDS],
     };
 
     /// Before the first event of a block.
@@ -66,7 +71,7 @@ impl Place {
     /// A row fired at a block's end by a step `depth` exchanges away from the sources.
     pub(crate) fn fired(block: u64, depth: usize, time: i64, key: u128, hash: u64) -> Self {
         let step = END | depth as u64;
-        Self { block, step, time, key: [(key >> 64) as u64, key as u64], hash, path: [0; 2] }
+        Self { block, step, time, key: [(key >> 64) as u64, key as u64], hash, path: [0; PATH_WORDS] }
     }
 
     /// The block of the place.
@@ -81,18 +86,33 @@ impl Place {
 
     /// The next place there can be.
     pub(crate) fn successor(mut self) -> Self {
-        let path = ((u128::from(self.path[0]) << 64) | u128::from(self.path[1])).saturating_add(1);
-        self.path = [(path >> 64) as u64, path as u64];
+        for word in self.path.iter_mut().rev() {
+            *word = word.wrapping_add(1);
+            if *word != 0 {
+                break;
+            }
+        }
         self
     }
 
-    /// This place for the `sub`-th row that it became at the exchange of `level`.
-    fn with_path(mut self, level: usize, sub: u32) -> Self {
-        let shift = 128 - PATH_BITS * (level as u32 + 1);
-        let path = ((u128::from(self.path[0]) << 64) | u128::from(self.path[1])) | (u128::from(sub) << shift);
-        self.path = [(path >> 64) as u64, path as u64];
+    /// Behind all rows that this one becomes at the exchange of `level` and later.
+    pub(crate) fn behind_all_it_becomes(mut self, level: usize) -> Self {
+        for deeper in level..LEVELS {
+            self.path[deeper / 2] |= 0xffff_ffff << shift(deeper);
+        }
         self
     }
+
+    /// This place for the row with this number among those that it became at the exchange of `level`.
+    fn with_path(mut self, level: usize, number: u32) -> Self {
+        self.path[level / 2] |= u64::from(number) << shift(level);
+        self
+    }
+}
+
+/// The lowest bit of a level in its word of a path.
+const fn shift(level: usize) -> u32 {
+    if level % 2 == 0 { 32 } else { 0 }
 }
 
 /// The place of a row that came straight from a source, within its block: position and path.
@@ -108,8 +128,8 @@ impl Seq {
 
     const fn place(self, block: u64) -> Place {
         let step = self.0 & (0xffff_ffff << 32);
-        let path = (self.0 & 0xffff) << 48;
-        Place { block, step, path: [path, 0], ..Place::MIN }
+        let path = (self.0 & 0xffff_ffff) << shift(0);
+        Place { block, step, path: [path, 0, 0], ..Place::MIN }
     }
 }
 
@@ -156,8 +176,8 @@ impl<'a> Places<'a> {
 pub(crate) trait Order: Pod + Ord + Send + Sync + std::fmt::Debug {
     /// The order of row `index` of `places`, before its path is stamped.
     fn base(places: &Places<'_>, index: usize) -> Self;
-    /// The order of the `sub`-th row made of one row at the exchange of `level`.
-    fn stamped(self, level: usize, sub: u32) -> Self;
+    /// The order of the row with this number among those made of one row at the exchange of `level`.
+    fn stamped(self, level: usize, number: u32) -> Self;
     /// The place of a row of `block`.
     fn place(self, block: u64) -> Place;
     /// A column of orders as places.
@@ -176,8 +196,8 @@ impl Order for Seq {
     }
 
     #[inline(always)]
-    fn stamped(self, _: usize, sub: u32) -> Self {
-        Self(self.0 | u64::from(sub))
+    fn stamped(self, _: usize, number: u32) -> Self {
+        Self(self.0 | u64::from(number))
     }
 
     fn place(self, block: u64) -> Place {
@@ -194,8 +214,8 @@ impl Order for Place {
         places.place(index)
     }
 
-    fn stamped(self, level: usize, sub: u32) -> Self {
-        self.with_path(level, sub)
+    fn stamped(self, level: usize, number: u32) -> Self {
+        self.with_path(level, number)
     }
 
     fn place(self, _: u64) -> Place {
@@ -211,14 +231,16 @@ impl Order for Place {
 #[derive(Debug)]
 pub(crate) struct Stamp<O> {
     level: usize,
+    /// The input of a union that the rows take, in range `0 .. WAYS_MAX`.
+    way: u32,
     last: Option<O>,
     sub: u32,
 }
 
 impl<O: Order> Stamp<O> {
-    /// A stamp for a step that stands `level` exchanges behind the sources.
-    pub(crate) const fn new(level: usize) -> Self {
-        Self { level, last: None, sub: 0 }
+    /// A stamp for rows that leave `level` exchanges behind the sources, for input `way` of a union.
+    pub(crate) const fn new(level: usize, way: usize) -> Self {
+        Self { level, way: way as u32, last: None, sub: 0 }
     }
 
     /// The order of the next row, made of row `index` of `places`; `None` past [`FAN_OUT_MAX`].
@@ -234,7 +256,7 @@ impl<O: Order> Stamp<O> {
             self.last = Some(base);
             self.sub = 0;
         }
-        Some(base.stamped(self.level, self.sub))
+        Some(base.stamped(self.level, self.way << SUB_BITS | self.sub))
     }
 
     /// Forgets the last row: positions start anew with each block.
@@ -273,8 +295,8 @@ mod tests {
     #[test]
     fn short_and_full_orders_mean_the_same_place() {
         let places = Places::Run { block: 3, first: 10 };
-        let mut short = Stamp::<Seq>::new(0);
-        let mut full = Stamp::<Place>::new(0);
+        let mut short = Stamp::<Seq>::new(0, 0);
+        let mut full = Stamp::<Place>::new(0, 0);
         for index in [0, 1, 1, 1, 4] {
             let seq = short.next(&places, index).unwrap();
             assert_eq!(Order::place(seq, 3), full.next(&places, index).unwrap());
@@ -283,7 +305,7 @@ mod tests {
 
     #[test]
     fn one_row_becomes_at_most_so_many() {
-        let mut stamp = Stamp::<Seq>::new(0);
+        let mut stamp = Stamp::<Seq>::new(0, 0);
         let places = Places::Run { block: 0, first: 0 };
         for _ in 0..=FAN_OUT_MAX {
             assert!(stamp.next(&places, 0).is_some());

@@ -89,6 +89,13 @@ enum TrackerKind {
     Custom { generator: Box<dyn WatermarkGenerator>, watermark: Timestamp },
 }
 
+/// Whether `time` lies behind `largest`, which is not below it, by more than `bound` nanoseconds.
+#[inline(always)]
+fn is_behind(largest: Timestamp, time: Timestamp, bound: i64) -> bool {
+    // The difference fits 64 bits without a sign.
+    largest.as_nanos().wrapping_sub(time.as_nanos()) as u64 > bound as u64
+}
+
 /// What [`WatermarkTracker::scan`] found.
 pub(crate) struct Scan {
     pub(crate) min: Timestamp,
@@ -119,31 +126,26 @@ impl WatermarkTracker {
     /// its own place.
     #[inline]
     pub(crate) fn scan(&self, times: impl ExactSizeIterator<Item = Timestamp>, out: &mut Vec<Timestamp>) -> Scan {
-        let (mut min, mut max, mut any_behind) = (Timestamp::MAX, Timestamp::MIN, false);
         out.clear();
-        match &self.kind {
+        out.extend(times);
+        let (Some(&first), Some(&last)) = (out.first(), out.last()) else {
+            return Scan { min: Timestamp::MAX, max: Timestamp::MIN, any_behind: false };
+        };
+        // Most input is in order; then two times say all.
+        let in_order = out.is_sorted();
+        let extremes = |(min, max): (Timestamp, Timestamp), &time: &Timestamp| (min.min(time), max.max(time));
+        let (min, max) = if in_order { (first, last) } else { out.iter().fold((first, first), extremes) };
+        let any_behind = match &self.kind {
+            TrackerKind::Bounded(bound) if in_order => self.largest > first && is_behind(self.largest, first, *bound),
             TrackerKind::Bounded(bound) => {
-                let (bound, mut largest) = (*bound as u64, self.largest);
-                out.extend(times.inspect(|&time| {
-                    min = min.min(time);
+                let mut largest = self.largest;
+                out.iter().fold(false, |any, &time| {
                     largest = largest.max(time);
-                    // The largest is not below the time, so the difference fits 64 bits without a sign.
-                    any_behind |= largest.as_nanos().wrapping_sub(time.as_nanos()) as u64 > bound;
-                }));
-                // Only a whole that is on time uses the largest of all.
-                max = if out.is_empty() { max } else { largest };
-                if any_behind || max == self.largest {
-                    max = out.iter().copied().max().unwrap_or(max);
-                }
+                    any | is_behind(largest, time, *bound)
+                })
             }
-            TrackerKind::Custom { watermark, .. } => {
-                out.extend(times.inspect(|&time| {
-                    min = min.min(time);
-                    max = max.max(time);
-                }));
-                any_behind = *watermark > Timestamp::MIN && min <= *watermark;
-            }
-        }
+            TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && min <= *watermark,
+        };
         Scan { min, max, any_behind }
     }
 

@@ -1,14 +1,15 @@
 //! The direct way from one step to the next, where both are on one worker and nothing has to be
 //! merged: a call, without a queue. Rows of an empty chain are not even copied.
 
-use crate::Timestamp;
 use crate::operator::chain::Chain;
 use crate::progress::mark::BlockMark;
-use crate::progress::place::{Place, Places};
+use crate::progress::place::{FAN_OUT_MAX, Place, Places, Seq, Stamp};
 use crate::runtime::chained::{ChainBuffer, apply};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{Outlet, Rows};
+use crate::runtime::shared::JobShared;
 use crate::runtime::stage::Stage;
+use crate::{Error, Timestamp};
 use std::sync::Arc;
 
 /// Rows that the stage did not take.
@@ -26,14 +27,50 @@ pub(crate) struct DirectOutlet<C: Chain, S> {
     buffer: ChainBuffer<C::Out>,
     stage: S,
     left: Left<C::Out>,
+    stamps: Stamps,
     counters: Arc<StepCounters>,
-    worker: usize,
+    shared: Arc<JobShared>,
+}
+
+/// Numbers the rows made of one row, as an exchange would.
+struct Stamps {
+    seq: Stamp<Seq>,
+    place: Stamp<Place>,
+    seqs: Vec<Seq>,
+    places: Vec<Place>,
+}
+
+impl Stamps {
+    /// The places of `rows`, each its own; `None` where one row became too many.
+    fn stamp<'a, T>(&'a mut self, rows: &Rows<'a, T>, fans_out: bool) -> Option<Places<'a>> {
+        let count = rows.values.len();
+        match rows.places {
+            Places::Full(_) => {
+                self.places.clear();
+                for index in 0..count {
+                    self.places.push(self.place.next(&rows.places, index)?);
+                }
+                Some(Places::Full(&self.places))
+            }
+            Places::Seqs { block, .. } if fans_out => {
+                self.seqs.clear();
+                for index in 0..count {
+                    self.seqs.push(self.seq.next(&rows.places, index)?);
+                }
+                Some(Places::Seqs { block, seqs: &self.seqs })
+            }
+            places => Some(places),
+        }
+    }
 }
 
 impl<C: Chain, S: Stage<C::Out>> DirectOutlet<C, S> {
-    pub(crate) fn new(chain: C, stage: S, counters: Arc<StepCounters>, worker: usize) -> Self {
+    /// A way to a stage that stands behind the exchange of `level`, on the only worker.
+    pub(crate) fn new(chain: C, stage: S, level: usize, counters: Arc<StepCounters>, shared: Arc<JobShared>) -> Self {
+        let stamps =
+            Stamps { seq: Stamp::new(level, 0), place: Stamp::new(level, 0), seqs: Vec::new(), places: Vec::new() };
         let left = Left { times: Vec::new(), values: Vec::new(), places: Vec::new(), behind: None, taken: 0 };
-        Self { chain, buffer: ChainBuffer::new(), stage, left, counters, worker }
+        Self { chain, buffer: ChainBuffer::new(), stage, left, stamps, counters, shared }
     }
 }
 
@@ -78,7 +115,12 @@ where
         if rows.values.is_empty() {
             return;
         }
-        add(&self.counters.of(self.worker).sent, rows.values.len() as u64);
+        let Some(places) = self.stamps.stamp(&rows, self.chain.fans_out()) else {
+            let error = Error::FanOut { step: self.counters.name.to_string(), max: FAN_OUT_MAX };
+            return self.shared.fail(error);
+        };
+        let rows = Rows { places, ..rows };
+        add(&self.counters.of(0).sent, rows.values.len() as u64);
         let taken = give(&mut self.stage, rows);
         if taken < rows.values.len() {
             let left = &mut self.left;
@@ -94,6 +136,8 @@ where
     }
 
     fn mark(&mut self, mark: BlockMark) {
+        self.stamps.seq.block_end();
+        self.stamps.place.block_end();
         self.stage.mark(mark);
     }
 

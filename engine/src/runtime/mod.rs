@@ -1,6 +1,7 @@
 //! What runs: sources, tasks, workers, sinks.
 
 pub(crate) mod chained;
+pub(crate) mod combine;
 pub(crate) mod direct;
 pub(crate) mod error;
 pub(crate) mod idle;

@@ -35,8 +35,12 @@ pub(crate) trait SourcePipe {
     fn is_ready(&mut self) -> bool;
     /// Makes a block of a bounded source the current one.
     fn load(&mut self, block: usize) -> Result<(), BoxError>;
-    /// Polls a feed; what came is the current block.
-    fn poll(&mut self) -> Result<Polled, BoxError>;
+    /// Polls a feed for at most `room` events; what came is the current block.
+    fn poll(&mut self, room: usize) -> Result<Polled, BoxError>;
+    /// Events that a feed has accepted and that were not polled.
+    fn backlog(&self) -> usize;
+    /// The number of events in the current block.
+    fn block_events(&self) -> usize;
     /// Gives on some of the current block, which is `ordinal` in the job's order.
     fn step(&mut self, ordinal: u64, now: Duration) -> Result<BlockStep, BoxError>;
     /// The place of the next event of the current block.
@@ -202,21 +206,36 @@ impl<T: Event> SourcePipe for Pipe<T> {
         Ok(())
     }
 
-    fn poll(&mut self) -> Result<Polled, BoxError> {
+    fn backlog(&self) -> usize {
+        match &self.parts.input {
+            PipeInput::Feed { feed, .. } => feed.backlog(),
+            PipeInput::Blocks { .. } | PipeInput::Elsewhere => 0,
+        }
+    }
+
+    fn block_events(&self) -> usize {
+        events(&self.parts.input, &self.copy, self.copied).len()
+    }
+
+    fn poll(&mut self, room: usize) -> Result<Polled, BoxError> {
         self.begin_block();
         self.copied = true;
         self.copy.clear();
         let PipeInput::Feed { feed, block_events, rejected } = &mut self.parts.input else {
             return Ok(Polled::End);
         };
-        let polled = feed.poll(*block_events, &mut self.copy)?;
+        let polled = feed.poll(room.min(*block_events), &mut self.copy)?;
         let counters = self.parts.counters.of(self.parts.worker);
         let now_rejected = feed.rejected();
         add(&counters.rejected, now_rejected - *rejected);
         add(&counters.rows_in, now_rejected - *rejected);
         *rejected = now_rejected;
         self.translate_symbols();
-        Ok(if self.copy.is_empty() && polled == Polled::Ready { Polled::Pending } else { polled })
+        Ok(match polled {
+            Polled::Ready if self.copy.is_empty() => Polled::Pending,
+            Polled::Pending if !self.copy.is_empty() => Polled::Ready,
+            polled => polled,
+        })
     }
 
     fn step(&mut self, ordinal: u64, now: Duration) -> Result<BlockStep, BoxError> {
@@ -235,7 +254,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         }
         let times = &self.times[self.position - self.batch_start..];
         let released = match &mut self.parts.pace {
-            Some(pace) => released(pace, times, now),
+            Some(pace) => released(pace, times, range, now),
             None => times.len(),
         };
         let times = &times[..released];
@@ -344,13 +363,18 @@ fn extremes(times: &[Timestamp]) -> (Timestamp, Timestamp) {
     times.iter().fold((Timestamp::MAX, Timestamp::MIN), |(min, max), &time| (min.min(time), max.max(time)))
 }
 
-/// How many of the next events are due.
-fn released(pace: &mut Pace, times: &[Timestamp], now: Duration) -> usize {
-    let base = *pace.base.get_or_insert(times[0]);
+/// How many of the next events are due. Times out of range are due at once: they are rejected.
+fn released(pace: &mut Pace, times: &[Timestamp], range: &RangeInclusive<Timestamp>, now: Duration) -> usize {
+    let first = times.iter().find(|time| range.contains(time));
+    let base = match (pace.base, first) {
+        (Some(base), _) => base,
+        (None, Some(first)) => *pace.base.insert(*first),
+        (None, None) => return times.len(),
+    };
     let elapsed = now.saturating_sub(pace.start).as_secs_f64() * pace.speed;
     // Converting saturates, so that a high speed releases all there is.
     let due = base.plus_nanos((elapsed * 1e9) as i64);
-    times.iter().position(|&time| time > due).unwrap_or(times.len())
+    times.iter().position(|time| *time > due && range.contains(time)).unwrap_or(times.len())
 }
 
 /// The summaries of a bounded source over the events in range, `None` for a block that has none.

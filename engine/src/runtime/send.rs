@@ -123,18 +123,18 @@ impl<C: Chain, R: Route<C::Out>, O: Order> SendOutlet<C, R, O>
 where
     C::Out: bytemuck::Pod,
 {
-    /// An outlet of a step that stands `level` exchanges behind the sources.
+    /// An outlet of rows that leave `level` exchanges behind the sources, for input `way` of a union.
     pub(crate) fn new(
         chain: C,
         route: R,
-        level: usize,
+        (level, way): (usize, usize),
         senders: Vec<EdgeSender<O, C::Out>>,
         counters: Arc<StepCounters>,
         worker: usize,
         shared: Arc<JobShared>,
     ) -> Self {
         let edges = senders.into_iter().map(Staged::new).collect();
-        Self { chain, route, stamp: Stamp::new(level), edges, counters, worker, shared }
+        Self { chain, route, stamp: Stamp::new(level, way), edges, counters, worker, shared }
     }
 
     fn flush(&mut self) -> bool {
@@ -163,6 +163,9 @@ where
                 for (index, (time, value)) in rows.times.iter().zip(rows.values).enumerate() {
                     blame::at_index(index, || {
                         chain.each(value, &mut |row| {
+                            if too_many {
+                                return;
+                            }
                             let worker = blame::in_step(step, || route.worker(&row));
                             let Some(order) = stamp.next(&rows.places, index) else {
                                 too_many = true;

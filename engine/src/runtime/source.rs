@@ -98,6 +98,12 @@ pub trait Feed<T: Event>: Send + 'static {
         Vec::new()
     }
 
+    /// Events that were accepted from outside and not polled yet: a job that drains takes them and no
+    /// more.
+    fn backlog(&self) -> usize {
+        0
+    }
+
     /// Input that could not become an event so far; part of the report.
     fn rejected(&self) -> u64 {
         0
@@ -154,9 +160,9 @@ pub struct VecSource<T> {
 }
 
 impl<T: Event> VecSource<T> {
-    /// A source of `events` in blocks of `block_events`, at least 1.
+    /// A source of `events` in blocks of `block_events`, brought into the range from 1 to 2^24.
     pub fn new(events: Vec<T>, block_events: usize) -> Self {
-        let block_events = block_events.max(1);
+        let block_events = block_events.clamp(1, 1 << 24);
         let blocks = events.chunks(block_events).filter_map(BlockSummary::of).collect();
         Self { events: Arc::new(events), block_events, blocks, symbols: Vec::new() }
     }

@@ -45,6 +45,8 @@ struct Arrival {
     block: usize,
     ended: bool,
     last_event: Duration,
+    /// Once the job drains: events that are still taken from a feed.
+    backlog: Option<usize>,
 }
 
 pub(crate) struct SourceTask {
@@ -58,6 +60,8 @@ pub(crate) struct SourceTask {
     ordinal: u64,
     /// Blocks of a known order before this one are accounted for in all watermarks.
     passed: u64,
+    /// In a known order: the last block of each source, `None` for one that is empty.
+    lasts: Vec<Option<u64>>,
     arrivals: Vec<Arrival>,
     /// The source that is asked next, in the order of arrival.
     turn: usize,
@@ -71,18 +75,37 @@ impl SourceTask {
         workers: usize,
         shared: Arc<JobShared>,
     ) -> Self {
-        let arrival = Arrival { block: 0, ended: false, last_event: shared.clock.now() };
+        let arrival = Arrival { block: 0, ended: false, last_event: shared.clock.now(), backlog: None };
         let (state, ordinal) = match order {
             BlockOrder::Known(_) => (State::Next, worker as u64),
             BlockOrder::AsTheyCome(_) => (State::Next, 0),
             BlockOrder::Elsewhere => (State::Ending, 0),
         };
         let arrivals = vec![arrival; pipes.len()];
-        Self { pipes, order, worker, workers, shared, state, ordinal, passed: 0, arrivals, turn: 0 }
+        let mut lasts = vec![None; pipes.len()];
+        if let BlockOrder::Known(order) = &order {
+            for (ordinal, entry) in order.iter().enumerate() {
+                lasts[entry.source as usize] = Some(ordinal as u64);
+            }
+        }
+        Self { pipes, order, worker, workers, shared, state, ordinal, passed: 0, lasts, arrivals, turn: 0 }
     }
 
     fn fail(&self, source: usize, error: BoxError) {
         self.shared.fail(Error::Source { name: self.pipes[source].name().to_string(), error });
+    }
+
+    /// The time for pacing; what a job that drains has begun is not held back.
+    fn now(&self) -> Duration {
+        if self.shared.is_draining() { Duration::MAX } else { self.shared.clock.now() }
+    }
+
+    /// Whether nothing of this source comes behind the current block.
+    fn is_over(&self, source: usize) -> bool {
+        match &self.order {
+            BlockOrder::Known(_) => self.lasts[source].is_none_or(|last| last <= self.ordinal),
+            BlockOrder::AsTheyCome(_) | BlockOrder::Elsewhere => self.arrivals[source].ended,
+        }
     }
 
     fn is_ready(&mut self) -> bool {
@@ -101,27 +124,30 @@ impl SourceTask {
         self.pipes.iter_mut().for_each(|pipe| pipe.frontier(place));
     }
 
-    /// Begins the next block of a known order.
-    fn next_known(&mut self, order: &[Entry]) -> State {
+    /// Begins the next block of a known order; `None` where it cannot be read.
+    fn next_known(&mut self, order: &[Entry]) -> Option<State> {
         let end = match self.shared.cut.begin(self.ordinal) {
             Ok(()) => order.len() as u64,
             Err(end) => end.min(order.len() as u64),
         };
         // The order ends with one more block, which is empty and carries the last watermark.
         if self.ordinal >= end {
-            return if self.ordinal == end { State::Marking { last: true } } else { State::Ending };
+            return Some(if self.ordinal == end { State::Marking { last: true } } else { State::Ending });
         }
         for entry in &order[self.passed as usize..self.ordinal as usize] {
             self.pipes[entry.source as usize].skip(entry.block as usize);
         }
-        self.passed = self.ordinal + 1;
+        self.passed = self.ordinal;
         let entry = order[self.ordinal as usize];
         self.pipes.iter_mut().for_each(|pipe| pipe.frontier(Place::block_start(self.ordinal)));
         match self.pipes[entry.source as usize].load(entry.block as usize) {
-            Ok(()) => State::Reading(entry.source as usize),
+            Ok(()) => {
+                self.passed = self.ordinal + 1;
+                Some(State::Reading(entry.source as usize))
+            }
             Err(error) => {
                 self.fail(entry.source as usize, error);
-                State::Next
+                None
             }
         }
     }
@@ -136,13 +162,22 @@ impl SourceTask {
             if arrival.ended {
                 continue;
             }
+            let draining = self.shared.is_draining();
             let polled = match blocks[source] {
-                Some(count) if arrival.block == count || self.shared.is_draining() => Ok(Polled::End),
+                Some(count) if arrival.block == count || draining => Ok(Polled::End),
                 Some(_) => {
                     arrival.block += 1;
                     self.pipes[source].load(arrival.block - 1).map(|()| Polled::Ready)
                 }
-                None => self.pipes[source].poll(),
+                // What was accepted before the job was told to stop is taken, and no more.
+                None if draining => {
+                    let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
+                    let polled = if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog) };
+                    let taken = if backlog == 0 { 0 } else { self.pipes[source].block_events() };
+                    arrival.backlog = Some(backlog - taken.min(backlog));
+                    polled
+                }
+                None => self.pipes[source].poll(usize::MAX),
             };
             let arrival = &mut self.arrivals[source];
             match polled {
@@ -151,8 +186,7 @@ impl SourceTask {
                     self.pipes[source].set_idle(false);
                     return Some(State::Reading(source));
                 }
-                // What had come before the job was told to stop is taken; nothing is waited for.
-                Ok(Polled::Pending) if !self.shared.is_draining() => {
+                Ok(Polled::Pending) if !draining => {
                     let idle_after = self.pipes[source].idle_after();
                     let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
                     if is_idle && !self.pipes[source].is_idle() {
@@ -160,11 +194,12 @@ impl SourceTask {
                         return Some(State::Marking { last: false });
                     }
                 }
-                Ok(Polled::End) if blocks[source].is_some() => arrival.ended = true,
                 Ok(Polled::End | Polled::Pending) => {
                     arrival.ended = true;
-                    // A feed may give its last events with its end.
-                    return Some(State::Reading(source));
+                    // A feed may give its last events with its end; the others have none, and the
+                    // block's end says that nobody waits for this source any more.
+                    let has_events = blocks[source].is_none() && arrival.backlog != Some(0);
+                    return Some(if has_events { State::Reading(source) } else { State::Marking { last: false } });
                 }
                 Err(error) => self.fail(source, error),
             }
@@ -178,7 +213,7 @@ impl SourceTask {
             State::Next => match &self.order {
                 BlockOrder::Known(order) => {
                     let order = order.clone();
-                    Some(self.next_known(&order))
+                    self.next_known(&order)
                 }
                 BlockOrder::AsTheyCome(blocks) => {
                     let blocks = blocks.clone();
@@ -186,17 +221,23 @@ impl SourceTask {
                 }
                 BlockOrder::Elsewhere => Some(State::Ending),
             },
-            State::Reading(source) => match self.pipes[source].step(self.ordinal, self.shared.clock.now()) {
-                Ok(BlockStep::Made) => Some(State::Reading(source)),
-                Ok(BlockStep::Waiting) => None,
-                Ok(BlockStep::Done) => Some(State::Marking { last: false }),
-                Err(error) => {
-                    self.fail(source, error);
-                    None
+            State::Reading(source) => {
+                let now = self.now();
+                match self.pipes[source].step(self.ordinal, now) {
+                    Ok(BlockStep::Made) => Some(State::Reading(source)),
+                    Ok(BlockStep::Waiting) => None,
+                    Ok(BlockStep::Done) => Some(State::Marking { last: false }),
+                    Err(error) => {
+                        self.fail(source, error);
+                        None
+                    }
                 }
-            },
+            }
             State::Marking { last } => {
-                self.pipes.iter_mut().for_each(|pipe| pipe.mark(self.ordinal, last));
+                for source in 0..self.pipes.len() {
+                    let over = last || self.is_over(source);
+                    self.pipes[source].mark(self.ordinal, over);
+                }
                 self.ordinal += match self.order {
                     BlockOrder::Known(_) => self.workers as u64,
                     BlockOrder::AsTheyCome(_) | BlockOrder::Elsewhere => 1,

@@ -53,11 +53,19 @@ pub(crate) struct KeyedStage<Op: Operator> {
     fired: Place,
     places: Vec<Place>,
     counters: Arc<StepCounters>,
+    /// Whether the rows it takes are the step's input; partial results are not.
+    counts_input: bool,
     worker: usize,
     shared: Arc<JobShared>,
 }
 
 impl<Op: Operator> KeyedStage<Op> {
+    /// A stage that takes partial results of rows that are counted elsewhere.
+    pub(crate) fn of_partials(mut self) -> Self {
+        self.counts_input = false;
+        self
+    }
+
     pub(crate) fn new(
         operator: Op,
         outputs: (FanOut<Op::Out>, FanOut<Op::In>),
@@ -79,6 +87,7 @@ impl<Op: Operator> KeyedStage<Op> {
             fired: Place::MIN,
             places,
             counters,
+            counts_input: true,
             worker,
             shared,
         }
@@ -98,7 +107,8 @@ impl<Op: Operator> KeyedStage<Op> {
             add(&counters.rows_out, main.values.len() as u64);
             place_all(&mut self.places, main, places, block, depth);
             if let Some(last) = self.places.last() {
-                self.fired = *last;
+                // Rows with one place are given on together.
+                self.fired = last.behind_all_it_becomes(0);
             }
             let places = Places::Full(&self.places);
             self.main.rows(Rows { times: &main.times, values: &main.values, places, bounds: None, behind });
@@ -118,6 +128,7 @@ impl<Op: Operator> KeyedStage<Op> {
         loop {
             match self.pending {
                 Pending::Nothing => return true,
+                _ if self.shared.is_halted() => return false,
                 Pending::Firing(mark) => {
                     let (operator, outbox) = (&mut self.operator, &mut self.outbox);
                     let fired = blame::at_position(
@@ -177,7 +188,9 @@ impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
         let result = blame::at_position(|index| position_of(&rows.places, index), || operator.on_batch(batch, outbox));
         match result {
             Ok(taken) => {
-                add(&self.counters.of(self.worker).rows_in, taken as u64);
+                if self.counts_input {
+                    add(&self.counters.of(self.worker).rows_in, taken as u64);
+                }
                 self.give_on(rows.places, rows.places.block(), rows.behind);
                 taken
             }

@@ -1,5 +1,6 @@
 //! The one trait the worker knows, and the task behind an exchange.
 
+use crate::progress::mark::BlockMark;
 use crate::progress::merge::{Merge, Next};
 use crate::progress::place::Order;
 use crate::runtime::outlet::Rows;
@@ -29,12 +30,19 @@ const STEPS_MAX: usize = 64;
 pub(crate) struct MergeTask<O, T, S> {
     merge: Merge<O, T>,
     stage: S,
+    /// Whether the end of all edges fires what is left: no block's end did.
+    fires_at_end: bool,
     ended: bool,
 }
 
 impl<O, T, S> MergeTask<O, T, S> {
     pub(crate) const fn new(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, ended: false }
+        Self { merge, stage, fires_at_end: false, ended: false }
+    }
+
+    /// A task behind combiners: their last rows come behind the last block.
+    pub(crate) const fn behind_combiners(merge: Merge<O, T>, stage: S) -> Self {
+        Self { merge, stage, fires_at_end: true, ended: false }
     }
 }
 
@@ -70,6 +78,11 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
                 Next::Starved(place) => {
                     self.stage.frontier(place);
                     return progress;
+                }
+                Next::Ended if self.fires_at_end => {
+                    self.fires_at_end = false;
+                    self.stage.mark(BlockMark::LAST);
+                    progress = Progress::Made;
                 }
                 Next::Ended => {
                     self.stage.end();

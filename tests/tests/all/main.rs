@@ -4,4 +4,6 @@ mod accounting;
 mod failure;
 mod order;
 mod real_data;
+mod sources;
 mod style;
+mod unions;

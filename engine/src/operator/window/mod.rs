@@ -1,5 +1,7 @@
 //! Windows: which span of event time a row belongs to.
 
+pub(crate) mod combine;
+pub(crate) mod slices;
 pub(crate) mod tumbling;
 
 use crate::Timestamp;

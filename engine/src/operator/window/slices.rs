@@ -1,0 +1,159 @@
+//! Slices of event time, each with a table of accumulators: the state of tumbling windows.
+//!
+//! Slices are kept in order of time. Most batches fall into one slice, which one comparison of the
+//! batch's smallest and largest time finds out.
+
+use crate::base::blame;
+use crate::operator::aggregate::Aggregate;
+use crate::operator::window::{Tumbling, Window};
+use crate::operator::{Batch, OperatorError};
+use crate::store::table::{LOOKUP_BATCH, Lookups, Table};
+use crate::{Key, Timestamp};
+
+/// The limits of a window operator on one worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WindowLimits {
+    pub(crate) open_windows_max: usize,
+    pub(crate) keys_max: usize,
+}
+
+/// The accumulators of one window.
+pub(crate) struct Slice<K, A> {
+    pub(crate) window: Window,
+    pub(crate) table: Table<K, A>,
+}
+
+/// The open slices of one step on one worker.
+pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
+    windows: Tumbling,
+    key_of: F,
+    pub(crate) aggregate: A,
+    limits: WindowLimits,
+    /// In growing order of time.
+    open: Vec<Slice<K, A::Acc>>,
+    /// Empty tables for slices to come.
+    spare: Vec<Table<K, A::Acc>>,
+}
+
+impl<K: Key, F, A: Aggregate<K>> Slices<K, F, A>
+where
+    F: Fn(&A::In) -> K,
+{
+    pub(crate) const fn new(windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
+        Self { windows, key_of, aggregate, limits, open: Vec::new(), spare: Vec::new() }
+    }
+
+    /// The open slices, in growing order of time.
+    pub(crate) fn open(&self) -> &[Slice<K, A::Acc>] {
+        &self.open
+    }
+
+    /// The first open slice, where the watermark has reached its last nanosecond.
+    pub(crate) fn first_due(&self, watermark: Timestamp) -> Option<&Slice<K, A::Acc>> {
+        self.open.first().filter(|slice| slice.window.max_timestamp() <= watermark)
+    }
+
+    /// Closes the first open slice and keeps its memory.
+    pub(crate) fn close_first(&mut self) {
+        let mut table = self.open.remove(0).table;
+        table.clear();
+        self.spare.push(table);
+    }
+
+    /// Whether a row is late for its window: the watermark at the row's own place has reached it.
+    pub(crate) fn is_late(&self, time: Timestamp, watermark: Timestamp) -> bool {
+        self.windows.assign(time).max_timestamp() <= watermark
+    }
+
+    /// The accumulator of a key in the slice that `time` is in, zeros where it is new.
+    pub(crate) fn accumulator(&mut self, time: Timestamp, key: K) -> Result<&mut A::Acc, OperatorError> {
+        let slice = self.slice_of(time)?;
+        let table = &mut self.open[slice].table;
+        if table.len() > self.limits.keys_max {
+            return Err(OperatorError::TooManyKeys(self.limits.keys_max));
+        }
+        Ok(table.value_mut(key))
+    }
+
+    /// The number of the open slice that `time` is in, which is opened where it is not.
+    #[inline]
+    fn slice_of(&mut self, time: Timestamp) -> Result<usize, OperatorError> {
+        // The newest slice is the one most rows are in.
+        if let Some(last) = self.open.last()
+            && last.window.contains(time)
+        {
+            return Ok(self.open.len() - 1);
+        }
+        let at = self.open.partition_point(|slice| slice.window.end <= time);
+        if self.open.get(at).is_some_and(|slice| slice.window.contains(time)) {
+            return Ok(at);
+        }
+        self.open_at(at, self.windows.assign(time))
+    }
+
+    #[cold]
+    fn open_at(&mut self, at: usize, window: Window) -> Result<usize, OperatorError> {
+        if self.open.len() == self.limits.open_windows_max {
+            return Err(OperatorError::TooManyWindows(self.limits.open_windows_max));
+        }
+        let table = self.spare.pop().unwrap_or_else(Table::new);
+        self.open.insert(at, Slice { window, table });
+        Ok(at)
+    }
+
+    /// Adds rows of a batch, from its row `first` on, that are all in one slice.
+    #[inline]
+    fn add_run(
+        &mut self,
+        slice: usize,
+        first: usize,
+        times: &[Timestamp],
+        values: &[A::In],
+    ) -> Result<(), OperatorError> {
+        let table = &mut self.open[slice].table;
+        let mut row = first;
+        if table.is_small() {
+            for (time, value) in times.iter().zip(values) {
+                blame::at_index(row, || {
+                    self.aggregate.add(table.value_mut((self.key_of)(value)), *time, value);
+                });
+                row += 1;
+            }
+        } else {
+            let mut lookups = Lookups::new();
+            for (times, values) in times.chunks(LOOKUP_BATCH).zip(values.chunks(LOOKUP_BATCH)) {
+                for (i, value) in values.iter().enumerate() {
+                    lookups.set(i, blame::at_index(row + i, || (self.key_of)(value)));
+                }
+                table.find_all(&mut lookups, values.len());
+                for (i, (time, value)) in times.iter().zip(values).enumerate() {
+                    blame::at_index(row + i, || self.aggregate.add(table.found(&lookups, i), *time, value));
+                }
+                row += values.len();
+            }
+        }
+        if table.len() > self.limits.keys_max { Err(OperatorError::TooManyKeys(self.limits.keys_max)) } else { Ok(()) }
+    }
+
+    /// Adds rows, all of them on time.
+    pub(crate) fn add_rows(&mut self, batch: Batch<'_, A::In>) -> Result<(), OperatorError> {
+        let Batch { times, values, .. } = batch;
+        let Some(&first) = times.first() else { return Ok(()) };
+        let slice = self.slice_of(first)?;
+        let window = self.open[slice].window;
+        let is_inside = |(min, max)| window.contains(min) && window.contains(max);
+        let extremes = || times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
+        if batch.bounds.is_some_and(is_inside) || is_inside(extremes()) {
+            return self.add_run(slice, 0, times, values);
+        }
+        let mut start = 0;
+        while start < times.len() {
+            let slice = self.slice_of(times[start])?;
+            let window = self.open[slice].window;
+            let end = times[start..].iter().position(|&time| !window.contains(time)).map_or(times.len(), |n| start + n);
+            self.add_run(slice, start, &times[start..end], &values[start..end])?;
+            start = end;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,253 @@
+//! Sources that end, pause, drain or lie.
+
+use pelton::{
+    BlockReader, BlockSource, BlockSummary, BoxError, Error, Feed, Job, ManualClock, Options, Polled, ProcessContext,
+    ProcessFunction, Simulation, Source, Stop, Timestamp, Tumbling, VecSource, Watermarks, callback, collect, count,
+    push,
+};
+use pelton_tests::events::{Sample, Shape, samples};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+fn at(time_ns: i64) -> Sample {
+    Sample { time_ns, key: 1, value: 1, number: 0 }
+}
+
+fn windows() -> Tumbling {
+    Tumbling::of(Duration::from_nanos(1000))
+}
+
+/// Steps a simulation until nothing moves any more.
+fn settle(simulation: &mut Simulation) {
+    for _ in 0..1000 {
+        simulation.step(0);
+    }
+}
+
+#[test]
+fn an_ended_source_holds_nobody_back() {
+    let mut job = Job::new("ended");
+    let (sink, rows) = collect();
+    let (mut input, source) = push::<Sample>(1 << 12);
+    let ended = job.source("ended", VecSource::new(vec![at(5)], 16));
+    let live = job.source("live", source);
+    ended.union(live).key_by(|e| e.key).window(windows()).aggregate("w", count()).sink("out", sink);
+    let mut simulation = job.simulate(Options::workers(1)).unwrap();
+    (0..50).for_each(|i| input.send(&[at(i * 1000)]).unwrap());
+    settle(&mut simulation);
+    assert_eq!(rows.take().len(), 49);
+}
+
+#[test]
+fn a_short_capture_beside_a_long_one_keeps_few_windows_open() {
+    for workers in [1, 2] {
+        let mut job = Job::new("short");
+        let (sink, rows) = collect();
+        let short = job.source("short", VecSource::new(vec![at(5)], 16));
+        let empty = job.source("empty", VecSource::new(Vec::<Sample>::new(), 16));
+        let long = job.source("long", VecSource::new((0..2000).map(|i| at(i * 1000)).collect(), 16));
+        let all = short.union(empty).union(long);
+        all.key_by(|e| e.key).window(windows()).aggregate("w", count()).sink("out", sink);
+        job.start(Options::workers(workers).open_windows_max(100)).unwrap().join_within(DEADLINE).unwrap();
+        assert_eq!(rows.take().len(), 2000);
+    }
+}
+
+#[test]
+fn an_idle_source_holds_nobody_back_and_its_return_opens_no_window_again() {
+    let clock = ManualClock::default();
+    let mut job = Job::new("idle");
+    let (sink, rows) = collect();
+    let (mut quiet_input, quiet) = push::<Sample>(64);
+    let (mut live_input, live) = push::<Sample>(64);
+    let quiet = job.source("quiet", quiet).watermarks(Watermarks::ascending().idle_after(Duration::from_millis(50)));
+    let live = job.source("live", live);
+    quiet.union(live).key_by(|e| e.key).window(windows()).aggregate("w", count()).sink("out", sink);
+    let mut simulation = job.simulate(Options::workers(1).clock(clock.clone())).unwrap();
+    quiet_input.send(&[at(10)]).unwrap();
+    live_input.send(&[at(0), at(1000), at(2000), at(3000)]).unwrap();
+    settle(&mut simulation);
+    assert_eq!(rows.take().len(), 0, "the quiet source is at 10 ns");
+    clock.advance(Duration::from_millis(60));
+    settle(&mut simulation);
+    assert_eq!(rows.take().len(), 3, "the quiet source is idle");
+    quiet_input.send(&[at(20), at(1020)]).unwrap();
+    settle(&mut simulation);
+    drop((quiet_input, live_input));
+    settle(&mut simulation);
+    assert!(simulation.is_ended());
+    let report = simulation.finish().unwrap();
+    report.balance().unwrap();
+    assert_eq!(report.step("w").unwrap().late, 2);
+    assert_eq!(rows.take().len(), 1);
+}
+
+#[test]
+fn an_event_out_of_range_does_not_stop_a_paced_replay() {
+    for bad in [i64::MAX, 8_000_000_000_000_000_000] {
+        let mut input = samples(&Shape { events: 100, keys: 3, step_ns: 100, disorder_ns: 0, seed: 1 });
+        (input[0].time_ns, input[50].time_ns) = (bad, bad);
+        let mut job = Job::new("paced");
+        let (sink, rows) = collect();
+        job.source("s", Source::from(VecSource::new(input, 16)).speed(1.0)).sink("out", sink);
+        job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap();
+        assert_eq!(rows.take().len(), 98);
+    }
+}
+
+#[test]
+fn sources_at_recorded_speed_share_one_time() {
+    let clock = ManualClock::default();
+    let mut job = Job::new("shared");
+    let (sink, rows) = collect();
+    let early = job.source("early", Source::from(VecSource::new(vec![at(0)], 1)).speed(1.0));
+    let late = job.source("late", Source::from(VecSource::new(vec![at(1_000_000_000)], 1)).speed(1.0));
+    early.union(late).sink("out", sink);
+    let mut simulation = job.simulate(Options::workers(1).clock(clock.clone())).unwrap();
+    settle(&mut simulation);
+    assert_eq!(rows.take().len(), 1);
+    clock.advance(Duration::from_secs(1));
+    settle(&mut simulation);
+    assert_eq!(rows.take().len(), 1);
+    assert!(simulation.is_ended());
+}
+
+/// Always has more.
+struct Endless(i64);
+
+impl Feed<Sample> for Endless {
+    fn poll(&mut self, room: usize, out: &mut Vec<Sample>) -> Result<Polled, BoxError> {
+        for _ in 0..room.min(64) {
+            self.0 += 1;
+            out.push(at(self.0));
+        }
+        Ok(Polled::Ready)
+    }
+}
+
+#[test]
+fn draining_ends_a_feed_that_always_has_more() {
+    let mut job = Job::new("endless");
+    job.source("s", Source::feed(Endless(0))).sink("out", callback(|_, _: &Sample| {}));
+    let handle = job.start(Options::workers(1)).unwrap();
+    while handle.report().events_read() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    handle.stop(Stop::Drain);
+    handle.join_within(DEADLINE).unwrap().balance().unwrap();
+}
+
+#[test]
+fn draining_does_not_wait_for_a_recorded_hour() {
+    let mut job = Job::new("gap");
+    let (sink, rows) = collect();
+    job.source("s", Source::from(VecSource::new(vec![at(0), at(3_600_000_000_000)], 16)).speed(1.0)).sink("out", sink);
+    let handle = job.start(Options::workers(1)).unwrap();
+    while handle.report().events_read() == 0 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    handle.stop(Stop::Drain);
+    handle.join_within(DEADLINE).unwrap().balance().unwrap();
+    assert_eq!(rows.take().len(), 2);
+}
+
+/// Gives events and says that there are none now.
+struct Shy(Vec<Sample>);
+
+impl Feed<Sample> for Shy {
+    fn poll(&mut self, _: usize, out: &mut Vec<Sample>) -> Result<Polled, BoxError> {
+        let polled = if self.0.is_empty() { Polled::End } else { Polled::Pending };
+        out.append(&mut self.0);
+        Ok(polled)
+    }
+}
+
+#[test]
+fn events_that_come_with_pending_are_taken() {
+    let mut job = Job::new("shy");
+    let (sink, rows) = collect();
+    job.source("s", Source::feed(Shy(vec![at(1), at(2)]))).sink("out", sink);
+    job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap().balance().unwrap();
+    assert_eq!(rows.take().len(), 2);
+}
+
+/// Renews its timer at its own time, for ever.
+#[derive(Clone)]
+struct Renew;
+
+impl ProcessFunction<u64> for Renew {
+    type In = Sample;
+    type State = u64;
+    type Out = u64;
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Sample, _: &mut u64, context: &mut ProcessContext<'_, u64, Sample>) {
+        context.timer(time);
+    }
+    fn on_timer(&self, _: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, u64, Sample>) {
+        context.timer(time);
+    }
+}
+
+#[test]
+fn a_job_whose_timers_never_end_can_be_stopped() {
+    let (mut input, source) = push::<Sample>(16);
+    let mut job = Job::new("renew");
+    let (sink, _rows) = collect();
+    job.source("s", source).key_by(|e| e.key).process("renew", Renew).sink("out", sink);
+    let handle = job.start(Options::workers(1)).unwrap();
+    input.send(&[at(1), at(2000)]).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    handle.stop(Stop::Now);
+    assert!(handle.join_within(DEADLINE).unwrap().halted);
+}
+
+/// A source whose index or reader is wrong.
+struct Wrong {
+    index: Vec<BlockSummary>,
+    fails: bool,
+}
+
+struct WrongReader {
+    events: [Sample; 2],
+    fails: bool,
+}
+
+impl BlockSource<Sample> for Wrong {
+    fn blocks(&self) -> &[BlockSummary] {
+        &self.index
+    }
+    fn reader(&self) -> Result<Box<dyn BlockReader<Sample>>, BoxError> {
+        Ok(Box::new(WrongReader { events: [at(5), at(9)], fails: self.fails }))
+    }
+}
+
+impl BlockReader<Sample> for WrongReader {
+    fn load(&mut self, block: usize) -> Result<(), BoxError> {
+        if self.fails { Err(format!("block {block} is damaged").into()) } else { Ok(()) }
+    }
+    fn events(&self) -> &[Sample] {
+        &self.events
+    }
+}
+
+#[test]
+fn an_index_that_lies_and_a_reader_that_fails_end_the_job_with_their_words() {
+    let summary =
+        |count, min, max| BlockSummary { count, min: Timestamp::from_nanos(min), max: Timestamp::from_nanos(max) };
+    for (index, fails, words) in [
+        (summary(2, 5, 9), true, "block 0 is damaged"),
+        (summary(3, 5, 9), false, "2 events"),
+        (summary(2, 4, 9), false, "from 4ns"),
+        (summary(2, 5, 8), false, "to 8ns"),
+    ] {
+        for workers in [1, 2] {
+            let mut job = Job::new("wrong");
+            let (sink, _rows) = collect();
+            job.source("s", Source::blocks(Wrong { index: vec![index], fails })).sink("out", sink);
+            let handle = job.start(Options::workers(workers)).unwrap();
+            let error = handle.join_within(DEADLINE).unwrap_err();
+            assert!(matches!(error, Error::Source { .. }), "{error}");
+            assert!(error.to_string().contains(words), "{error}");
+        }
+    }
+}
