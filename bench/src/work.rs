@@ -42,6 +42,7 @@ impl Aggregate<Symbol> for CountSizes {
     type In = Trade;
     type Acc = CountAndSum;
     type Out = WindowRow;
+    const EXACT: bool = true;
 
     #[inline]
     fn add(&self, acc: &mut CountAndSum, _: Timestamp, trade: &Trade) {

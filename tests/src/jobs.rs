@@ -101,7 +101,7 @@ impl ProcessFunction<u64> for Running {
 
     fn on_timer(&self, key: &u64, time: Timestamp, state: &mut HashState, context: &mut ProcessContext<'_, Row, Row>) {
         context.emit(Row { key: *key, a: -1, b: time.as_nanos() ^ state.rows as i64 });
-        if state.rows % 3 == 0 {
+        if state.rows.is_multiple_of(3) {
             // One more timer, at or before this one's own time.
             state.rows += 1;
             context.timer(time);

@@ -33,6 +33,9 @@ pub struct Job {
     symbols: Arc<Dictionary>,
 }
 
+/// The name of an output, and whether something takes it.
+type Output = (Arc<str>, Box<dyn Fn() -> bool>);
+
 /// What was declared so far.
 #[derive(Default)]
 pub(crate) struct Graph {
@@ -41,7 +44,7 @@ pub(crate) struct Graph {
     sources: Vec<Arc<dyn SourceNode>>,
     nodes: Vec<Arc<dyn Node>>,
     /// Outputs that something must take.
-    outputs: Vec<(Arc<str>, Box<dyn Fn() -> bool>)>,
+    outputs: Vec<Output>,
     fused_steps: usize,
 }
 

@@ -107,12 +107,12 @@ integer_keys! {
     u8: u8, 0, |key| Some(u64::from(key));
     u16: u16, 0, |key| Some(u64::from(key));
     u32: u32, 0, |key| Some(u64::from(key));
-    u64: u64, 0, |key| Some(u64::from(key));
+    u64: u64, 0, Some;
     u128: u128, 0, |_| None;
     i8: u8, 1 << 7, |key| Some(u64::from(key));
     i16: u16, 1 << 15, |key| Some(u64::from(key));
     i32: u32, 1 << 31, |key| Some(u64::from(key));
-    i64: u64, 1 << 63, |key| Some(u64::from(key));
+    i64: u64, 1 << 63, Some;
     i128: u128, 1 << 127, |_| None;
 }
 

@@ -285,7 +285,7 @@ where
         let misfit = |what: &str| OperatorError::Misfit(format!("{what} in a piece of slot {slot} of {}", self.step));
         let fixed = size_of::<K>() + size_of::<P::State>();
         let Some((watermark, rest)) = piece.split_first_chunk::<8>() else { return Err(misfit("no watermark")) };
-        if rest.len() < fixed || (rest.len() - fixed) % 8 != 0 {
+        if rest.len() < fixed || !(rest.len() - fixed).is_multiple_of(8) {
             return Err(misfit("a wrong length"));
         }
         let (key, rest) = rest.split_at(size_of::<K>());

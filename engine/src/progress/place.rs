@@ -112,7 +112,7 @@ impl Place {
 
 /// The lowest bit of a level in its word of a path.
 const fn shift(level: usize) -> u32 {
-    if level % 2 == 0 { 32 } else { 0 }
+    if level.is_multiple_of(2) { 32 } else { 0 }
 }
 
 /// The place of a row that came straight from a source, within its block: position and path.

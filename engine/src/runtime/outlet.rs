@@ -59,7 +59,8 @@ pub(crate) struct FanOut<T>(pub(crate) Vec<Box<dyn Outlet<T>>>);
 impl<T> Outlet<T> for FanOut<T> {
     fn is_ready(&mut self) -> bool {
         // Each is asked, so that each moves on.
-        self.0.iter_mut().fold(true, |ready, outlet| outlet.is_ready() && ready)
+        let held_up = self.0.iter_mut().map(|outlet| outlet.is_ready()).filter(|ready| !ready);
+        held_up.count() == 0
     }
 
     fn rows(&mut self, rows: Rows<'_, T>) {

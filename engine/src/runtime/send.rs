@@ -138,7 +138,8 @@ where
     }
 
     fn flush(&mut self) -> bool {
-        self.edges.iter_mut().fold(true, |empty, edge| edge.flush() && empty)
+        // Each is flushed, whatever the others say.
+        self.edges.iter_mut().map(Staged::flush).filter(|empty| !empty).count() == 0
     }
 }
 

@@ -109,7 +109,8 @@ impl SourceTask {
     }
 
     fn is_ready(&mut self) -> bool {
-        self.pipes.iter_mut().fold(true, |ready, pipe| pipe.is_ready() && ready)
+        // Each is asked, so that each moves on.
+        self.pipes.iter_mut().map(|pipe| pipe.is_ready()).filter(|ready| !ready).count() == 0
     }
 
     /// Nothing below this place will come from this worker.

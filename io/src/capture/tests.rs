@@ -471,7 +471,7 @@ fn copy_job(replay: Replay<Trade>, to: &Path, workers: usize) -> Result<pelton::
     let mut job = pelton::Job::new("copy");
     // The job's ids are not the capture's.
     job.symbols().intern("S00002").unwrap();
-    let kept = job.source("trades", replay).filter(|trade: &Trade| trade.size % 10 != 0);
+    let kept = job.source("trades", replay).filter(|trade: &Trade| !trade.size.is_multiple_of(10));
     kept.clone().sink("capture", sink::create::<Trade>(to.with_extension("pelton")).unwrap());
     kept.sink("csv", crate::csv::create(to.with_extension("csv")).unwrap());
     job.run(pelton::Options::workers(workers).pin(false))
@@ -482,7 +482,7 @@ fn a_job_replays_a_capture_into_the_same_files_on_any_number_of_workers() {
     let dir = tempfile::tempdir().unwrap();
     let events = sample(5_000);
     let path = write(&dir, &events, 64);
-    let kept: Vec<_> = events.iter().filter(|trade| trade.size % 10 != 0).copied().collect();
+    let kept: Vec<_> = events.iter().filter(|trade| !trade.size.is_multiple_of(10)).copied().collect();
     let mut files = Vec::new();
     for (workers, untrusted) in [(1, false), (2, false), (3, true)] {
         let to = dir.path().join(format!("out{workers}"));

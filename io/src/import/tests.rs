@@ -208,11 +208,11 @@ fn a_strict_import_ends_at_the_first_rejected_line() {
     let mut place = Place::new();
     place.options.strict = true;
     let input = place.file("in.csv", format!("{TRADES}oops\n"));
-    let error = place.import(Format::LeanTrade, &[input.clone()]).unwrap_err();
+    let error = place.import(Format::LeanTrade, std::slice::from_ref(&input)).unwrap_err();
     assert_eq!(error.to_string(), format!("{}: line 3: expected 6 columns, found 1", input.display()));
     place.options.strict = false;
     // What the failed import left is not written over unless that is allowed.
-    assert!(matches!(place.import(Format::LeanTrade, &[input.clone()]), Err(ImportError::Rejects { .. })));
+    assert!(matches!(place.import(Format::LeanTrade, std::slice::from_ref(&input)), Err(ImportError::Rejects { .. })));
     place.options.overwrite = true;
     assert_eq!(place.import(Format::LeanTrade, &[input]).unwrap().rejected, 1);
 }
@@ -262,7 +262,7 @@ fn csv_files_share_one_schema() {
     assert_eq!((report.written, report.skipped_for(SkipReason::Header)), (3, 2));
     assert!(matches!(place.import(Format::Csv, &[first.clone(), other]), Err(ImportError::Mixed { .. })));
     place.options.csv_schema = Some("ts:time[ms],name:skip".parse().unwrap());
-    assert_eq!(place.import(Format::Csv, &[first.clone()]).unwrap().written, 2);
+    assert_eq!(place.import(Format::Csv, std::slice::from_ref(&first)).unwrap().written, 2);
     assert_eq!(Capture::open(place.output()).unwrap().layout().schema(), "8/8 ts:time@0*");
     place.options.csv_schema = Some("ts:time[ms],name:symbol".parse().unwrap());
     place.options.symbols_max = 1;
