@@ -190,7 +190,7 @@ impl<'a, Op: Operator> Drive<'a, Op> {
             loop {
                 self.next_call()?;
                 let firing = self.on_watermark(instance, watermark)?;
-                self.check_fired(&mut last, firing)?;
+                self.check_fired(&mut last)?;
                 let main = &self.outbox.main;
                 for (i, cause) in main.causes.iter().enumerate().skip(self.filled) {
                     let row = Emitted { step: self.step, time: main.times[i], value: main.values[i] };
@@ -294,8 +294,8 @@ impl<'a, Op: Operator> Drive<'a, Op> {
         Ok(())
     }
 
-    /// Holds what a watermark fired against the contract. `last` is the last row before.
-    fn check_fired(&self, last: &mut Option<FiredAt>, firing: Firing) -> Result<(), String> {
+    /// Holds what one call fired against the contract. `last` is the last row of the calls before.
+    fn check_fired(&self, last: &mut Option<FiredAt>) -> Result<(), String> {
         self.check_kept()?;
         if !self.outbox.late.values.is_empty() {
             return Err(String::from("on_watermark emitted late rows"));
@@ -304,6 +304,7 @@ impl<'a, Op: Operator> Drive<'a, Op> {
         if self.filled > 0 && main.values.len() > self.filled {
             return Err(String::from("on_watermark emitted into a full outbox"));
         }
+        let before = *last;
         for (i, cause) in main.causes.iter().enumerate().skip(self.filled) {
             let Some(at) = fired_at(cause) else {
                 return Err(String::from("on_watermark emitted a row as caused by a row of a batch"));
@@ -316,13 +317,15 @@ impl<'a, Op: Operator> Drive<'a, Op> {
                     last.map_or_else(String::new, order),
                 ));
             }
+            if before == Some(at) {
+                return Err(String::from(
+                    "on_watermark parted rows of one key and time: it returned More between them",
+                ));
+            }
             if i >= self.mode.outbox && *last != Some(at) {
                 return Err(String::from("on_watermark went on to emit into an outbox that had become full"));
             }
             *last = Some(at);
-        }
-        if firing == Firing::More && !self.outbox.is_full() {
-            return Err(String::from("on_watermark returned More, though the outbox is not full"));
         }
         Ok(())
     }

@@ -38,6 +38,14 @@ fn merges<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)],
     merge(&mut from_right, &rows[a..], &right);
 
     let all = state(aggregate, rows);
+    if A::EXACT {
+        // In any order and with nothing in between, but nothing is never what is merged.
+        let mut any = bytemuck::Zeroable::zeroed();
+        for (part, state) in [(parts[1], second), (parts[2], third), (parts[0], first)] {
+            merge(&mut any, part, &state);
+        }
+        assert_eq!(bytemuck::bytes_of(&any), bytemuck::bytes_of(&all));
+    }
     for merged in [from_left, from_right] {
         assert_eq!(bytemuck::bytes_of(&merged), bytemuck::bytes_of(&all));
         if !rows.is_empty() {

@@ -1,6 +1,9 @@
 //! Tumbling windows with every built-in aggregate, against rows gathered and folded anew.
 
 use super::{Row, at, cases, steps};
+use crate::operator::window::combine::{CombinedOperator, Combiner, Partial};
+use crate::operator::window::slices::Slices;
+use crate::operator::window::tumbling::TumblingOperator;
 use crate::testing::{self, Expected, Step, Verdict, Verify, WindowLimits, limited_tumbling, model, windowed};
 use crate::{
     Aggregate, Batch, Firing, Operator, OperatorError, Outbox, Record, Timestamp, Tumbling, Window, Windowed, count,
@@ -138,6 +141,62 @@ fn added_rows_are_a_model_too() {
         let spread = || testing::tumbling(windows, |row: &Row| row.key, Spread);
         let model = |script: &_| model::tumbling(script, |t| windows.assign(t), |row| row.key, model::added(Spread));
         Verify::new(spread).steps(steps).against(model).check();
+    });
+}
+
+/// Runs a step as several workers do that combine their rows before they send them.
+fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, workers: &[usize]) {
+    assert!(A::EXACT);
+    let windows = Tumbling::of(Duration::from_nanos(size as u64));
+    let key_of: fn(&Row) -> u64 = |row| row.key;
+    let mut expected = Vec::new();
+    Verify::new(|| testing::tumbling(windows, key_of, aggregate.clone()))
+        .steps(steps.iter().copied())
+        .against(|script| {
+            let added = model::added(aggregate.clone());
+            let model = model::tumbling(script, |time| windows.assign(time), key_of, added);
+            expected.clone_from(&model.main);
+            model
+        })
+        .check();
+
+    let limits = || WindowLimits { open_windows_max: 1 << 16, keys_max: 1 << 16 };
+    let slices = || Slices::new(windows, key_of, aggregate.clone(), limits());
+    let mut combiners: Vec<_> = (0..4).map(|_| Combiner::new("combined".into(), slices())).collect();
+    let mut sent = Vec::new();
+    for (i, step) in steps.iter().enumerate() {
+        let combiner = &mut combiners[workers[i % workers.len()]];
+        match *step {
+            Step::Behind { time, watermark, .. } if combiner.is_late(time, watermark) => {}
+            Step::Row { time, value } | Step::Behind { time, value, .. } => {
+                combiner.add(Batch::new(&[time], &[value])).unwrap();
+            }
+            Step::Watermark(watermark) => {
+                for combiner in &mut combiners {
+                    let (mut times, mut partials) = (Vec::new(), Vec::new());
+                    combiner.take(watermark, 1 << 16, &mut times, &mut partials);
+                    let rows = times.into_iter().zip(partials);
+                    sent.extend(rows.map(|(time, value)| Step::Row { time, value }));
+                }
+                sent.push(Step::Watermark(watermark));
+            }
+        }
+    }
+    let operator = || TumblingOperator::new("combined".into(), windows, key_of, aggregate.clone(), limits());
+    Verify::new(|| CombinedOperator(operator()))
+        .keyed_by(|partial: &Partial<u64, A::Acc>| partial.key)
+        .steps(sent)
+        .against(|_| Expected { main: expected, late: Vec::new() })
+        .check();
+}
+
+#[test]
+fn rows_combined_before_the_exchange_give_the_same_windows() {
+    proptest!(cases(96), |(steps in steps(50), size in 1i64..60, workers in prop::collection::vec(0usize..4, 1..9))| {
+        hold_combined(&steps, size, count(), &workers);
+        hold_combined(&steps, size, mean(|row: &Row| row.value), &workers);
+        hold_combined(&steps, size, min_f64(|row: &Row| row.float), &workers);
+        hold_combined(&steps, size, weighted_mean(|row: &Row| (row.value, row.weight)), &workers);
     });
 }
 
