@@ -1,8 +1,8 @@
 //! Latency of running jobs, from the time an event was meant to be pushed to its row at the sink.
 
-use crate::load::{self, LatencySink, Ping, Schedule, drive, percentiles};
+use crate::load::{self, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
 use crate::{Entry, Error, Results, machine, stall, work};
-use pelton::{Job, ProcessContext, ProcessFunction, Timestamp, push};
+use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, push};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -70,7 +70,9 @@ pub fn latency_with(options: &LatencyOptions, tell: &mut dyn FnMut(&str)) -> Res
     let mut results = Vec::new();
     for &workers in &options.workers {
         for &rate in &options.rates {
-            let path = if workers == 1 { "push, map, sink" } else { "push, key_by, process, sink" };
+            let input = if has_core_for_load(workers) { "push" } else { "feed" };
+            let steps = if workers == 1 { "map" } else { "key_by, process" };
+            let path = format!("{input}, {steps}, sink");
             let name = format!("{path}, {workers} worker{}, {rate}/s", if workers == 1 { "" } else { "s" });
             tell(&name);
             results.push(scenario(options, name, workers, rate)?);
@@ -94,6 +96,12 @@ impl ProcessFunction<u64> for Echo {
     }
 }
 
+/// Whether a generator of load has a core beside the workers. A thread more than cores would measure
+/// the scheduler's time slices, of milliseconds.
+fn has_core_for_load(workers: usize) -> bool {
+    workers < machine::cores()
+}
+
 /// Events between the generator and the job.
 const INPUT_EVENTS: usize = 1 << 16;
 
@@ -101,10 +109,15 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -
     let seconds = options.duration.as_secs().max(1);
     let warm_up_events = (u128::from(rate) * options.warm_up.as_nanos() / 1_000_000_000) as u64;
     let schedule = Schedule { rate, events: warm_up_events + rate * seconds, keys: options.keys };
-    let (mut input, source) = push::<Ping>(INPUT_EVENTS);
     // The workers get a moment to start before the schedule does.
     let start = Instant::now() + Duration::from_millis(50);
     let (sink, recorded) = LatencySink::new(start, options.warm_up, seconds as usize);
+    let (input, source) = if has_core_for_load(workers) {
+        let (input, source) = push::<Ping>(INPUT_EVENTS);
+        (Some(input), source)
+    } else {
+        (None, Source::feed(ScheduledFeed::new(schedule, start)))
+    };
     let mut job = Job::new("latency");
     let pings = job.source("pings", source);
     if workers == 1 {
@@ -113,13 +126,13 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -
         pings.key_by(|ping| ping.key).process("echo", Echo).sink("out", sink);
     }
     let handle = job.start(work::options(workers))?;
-    std::thread::sleep(start.saturating_duration_since(Instant::now()));
-    let is_crowded = workers >= machine::cores();
-    let lags = drive(&schedule, start, is_crowded, |pings| input.try_send(pings));
-    drop(input);
+    let lags = input.map(|mut input| {
+        std::thread::sleep(start.saturating_duration_since(Instant::now()));
+        drive(&schedule, start, |pings| input.try_send(pings))
+    });
     let report = handle.join()?;
     let elapsed = start.elapsed();
-    let lags = lags.map_err(|source| Error::Closed { name: name.clone(), source })?;
+    let lags = lags.transpose().map_err(|source| Error::Closed { name: name.clone(), source })?;
     report.balance().map_err(|reason| Error::Balance { name: name.clone(), reason })?;
     let latencies = recorded.take();
     let rows = latencies.as_ref().map_or(0, |latencies| latencies.rows);
@@ -139,7 +152,9 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -
     entry.more.insert("percentiles_ns".into(), percentiles(&total));
     entry.more.insert("mean_ns".into(), total.mean().into());
     entry.more.insert("longer_than_10_s".into(), latencies.too_long.into());
-    // How late the generator itself was: part of the latencies above.
-    entry.more.insert("sent_late_ns".into(), load::percentiles(&lags));
+    if let Some(lags) = lags {
+        // How late the generator itself was: part of the latencies above.
+        entry.more.insert("sent_late_ns".into(), load::percentiles(&lags));
+    }
     Ok(entry)
 }

@@ -8,7 +8,7 @@ use crate::Error;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::V2DeflateSerializer;
 use hdrhistogram::serialization::interval_log::{IntervalLogWriterBuilder, Tag};
-use pelton::{BoxError, Closed, Sink, Timestamp};
+use pelton::{BoxError, Closed, Feed, Polled, Sink, Timestamp};
 use serde_json::{Map, Value};
 use std::io::Write;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,15 +88,13 @@ const SEND_MAX: usize = 256;
 
 /// Sends all events of the schedule, each as soon as it is due, and returns how late they were sent.
 ///
-/// `send` takes a prefix of what it is given and says how many. With `gives_way` the thread yields
-/// its core while nothing is due: there may be none to spare.
+/// `send` takes a prefix of what it is given and says how many. While nothing is due the thread spins.
 ///
 /// # Errors
 /// When `send` says that the job has ended.
 pub fn drive(
     schedule: &Schedule,
     start: Instant,
-    gives_way: bool,
     mut send: impl FnMut(&[Ping]) -> Result<usize, Closed>,
 ) -> Result<Histogram<u64>, Closed> {
     let mut lags = histogram();
@@ -122,13 +120,43 @@ pub fn drive(
         if taken > 0 {
             continue;
         }
-        if gives_way {
-            std::thread::yield_now();
-        } else {
-            std::hint::spin_loop();
-        }
+        std::hint::spin_loop();
     }
     Ok(lags)
+}
+
+/// A source that gives each event of a schedule when it is due: the load for a job whose workers leave
+/// no core for a generator of its own. Latency counts from the intended time all the same.
+pub struct ScheduledFeed {
+    schedule: Schedule,
+    start: Instant,
+    next: u64,
+}
+
+impl ScheduledFeed {
+    /// A feed of all events of `schedule`, from `start` on.
+    pub fn new(schedule: Schedule, start: Instant) -> Self {
+        Self { schedule, start, next: 0 }
+    }
+}
+
+impl Feed<Ping> for ScheduledFeed {
+    fn poll(&mut self, room: usize, out: &mut Vec<Ping>) -> Result<Polled, BoxError> {
+        let Some(elapsed) = Instant::now().checked_duration_since(self.start) else { return Ok(Polled::Pending) };
+        let now = elapsed.as_nanos() as u64;
+        while out.len() < room && self.next < self.schedule.events {
+            if self.schedule.intended_ns(self.next) > now {
+                break;
+            }
+            out.push(self.schedule.ping(self.next));
+            self.next += 1;
+        }
+        Ok(match out.len() {
+            0 if self.next == self.schedule.events => Polled::End,
+            0 => Polled::Pending,
+            _ => Polled::Ready,
+        })
+    }
 }
 
 fn cleared(mut pings: Vec<Ping>) -> Vec<Ping> {
@@ -263,7 +291,7 @@ mod tests {
         let mut sent = Vec::new();
         // Takes nothing, one, two, three in turns: the sender falls behind and must not shift the schedule.
         let mut turn = 0;
-        let lags = drive(&schedule, start, true, |pings| {
+        let lags = drive(&schedule, start, |pings| {
             let now = start.elapsed().as_nanos() as u64;
             turn += 1;
             let taken = pings.len().min(turn % 4);
@@ -277,7 +305,26 @@ mod tests {
             let intended_ns = number as i64 * 1_000;
             assert_eq!(*ping, Ping { intended_ns, number: number as u64, key: number as u64 % 7, value: 0 });
         }
-        assert_eq!(drive(&schedule, start, true, |_| Err(Closed(0))).unwrap_err(), Closed(0));
+        assert_eq!(drive(&schedule, start, |_| Err(Closed(0))).unwrap_err(), Closed(0));
+    }
+
+    #[test]
+    fn a_scheduled_feed_gives_every_event_once_and_never_early() {
+        let schedule = Schedule { rate: 1_000_000, events: 3_000, keys: 7 };
+        let start = Instant::now();
+        let mut feed = ScheduledFeed::new(schedule, start);
+        let mut all = Vec::new();
+        loop {
+            let mut pings = Vec::new();
+            let polled = feed.poll(16, &mut pings).unwrap();
+            let now = start.elapsed().as_nanos() as u64;
+            assert!(pings.len() <= 16 && pings.iter().all(|ping| ping.intended_ns as u64 <= now));
+            all.extend(pings);
+            if polled == Polled::End {
+                break;
+            }
+        }
+        assert!(all.iter().map(|ping| ping.number).eq(0..3_000));
     }
 
     #[test]
