@@ -251,8 +251,12 @@ where
                         continue;
                     }
                     if time <= watermark {
-                        let at = if time > at { time } else { at.plus_nanos(1) };
-                        self.due.insert(self.due_at(at, time, number, out));
+                        // One that waits at this very time, for its own or behind its asker, is not doubled.
+                        let waits = time <= at && self.due.contains(&self.due_at(at, time, number, out));
+                        if !waits {
+                            let at = if time > at { time } else { at.plus_nanos(1) };
+                            self.due.insert(self.due_at(at, time, number, out));
+                        }
                     } else {
                         self.new_timers.push(time);
                     }

@@ -29,6 +29,7 @@ struct Note {
 enum Asks {
     Ahead,
     Back,
+    Both,
 }
 
 /// What the function does: rows say how many rows it emits and how far off its timers are.
@@ -56,7 +57,11 @@ fn act(asks: Asks, key: &u64, call: Call<Row>, state: &mut State) -> Actions<Not
             let mut timers = Vec::new();
             if state.fuel > 0 {
                 state.fuel -= 1;
-                let choice = (state.sum ^ state.fuel).rem_euclid(3) + if asks == Asks::Back { 3 } else { 0 };
+                let choice = match asks {
+                    Asks::Ahead => (state.sum ^ state.fuel).rem_euclid(3),
+                    Asks::Back => 3 + (state.sum ^ state.fuel).rem_euclid(3),
+                    Asks::Both => (state.sum ^ state.fuel).rem_euclid(6),
+                };
                 timers = match choice {
                     0 => vec![time.plus_nanos(1)],
                     1 => vec![time.plus_nanos(12), time.plus_nanos(12)],
@@ -126,6 +131,11 @@ fn rows_and_timers_that_ask_back_are_those_of_the_model() {
     hold(Asks::Back);
 }
 
+#[test]
+fn rows_and_timers_that_ask_both_ways_are_those_of_the_model() {
+    hold(Asks::Both);
+}
+
 /// Emits the time of each timer that a row asks for, and asks again as long as the state is not 0.
 #[derive(Clone)]
 struct Asking(&'static [i64]);
@@ -179,6 +189,12 @@ fn a_timer_asked_for_twice_fires_once() {
 fn a_timer_asked_for_at_or_before_its_asker_fires_1_ns_after_it_with_its_own_time() {
     asking(&[0]).row(1, 2).watermark(1).expect([(1, 1), (2, 1), (3, 1)], []).check();
     asking(&[-2]).row(5, 2).watermark(9).expect([(3, 3), (4, 1), (5, -1)], []).check();
+}
+
+#[test]
+fn a_timer_that_waits_behind_its_asker_is_not_doubled() {
+    let fired = [(3, 3), (4, 1), (5, -1), (5, 3), (5, 5), (6, -3), (6, 1), (7, 7)];
+    asking(&[-2, 2]).row(5, 4).watermark(9).expect(fired, []).check();
 }
 
 #[test]
