@@ -60,14 +60,19 @@ pub fn latency_with(options: &LatencyOptions, tell: &mut dyn FnMut(&str)) -> Res
         return Err(Error::Option { option: "rate", found: rate.to_string(), expected: "from 1 to 10^9" });
     }
     let mut machine = machine::record();
+    let mut results = Vec::new();
     if !options.stall.is_zero() {
         tell("stalls of the machine");
-        machine["stalls"] = stall::measure(options.stall).to_json();
+        let stalls = stall::measure(options.stall);
+        machine["stalls"] = stalls.to_json();
+        let name = format!("a spinning thread on each core, {}/s", stall::EVENTS_PER_S);
+        let mut entry = Entry { name, events_per_s: stall::EVENTS_PER_S as f64, ..Entry::default() };
+        entry.more.insert("percentiles_ns".into(), percentiles(&stalls.lateness));
+        results.push(entry);
     }
     if let Some(dir) = &options.hlog_dir {
         std::fs::create_dir_all(dir)?;
     }
-    let mut results = Vec::new();
     for &workers in &options.workers {
         for &rate in &options.rates {
             let input = if has_core_for_load(workers) { "push" } else { "feed" };

@@ -1,7 +1,8 @@
 //! How often the machine takes the core from a thread that never gives it up.
 //!
 //! The gaps that a spinning thread sees bound from below what any latency on this machine can be: a
-//! percentile that is no worse than the machine's own is not the program's fault.
+//! percentile that is no worse than the machine's own is not the program's fault. All cores spin
+//! while it is measured, as they do under a job with a worker on each.
 
 use hdrhistogram::Histogram;
 use serde_json::{Value, json};
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 pub struct Stalls {
     /// All gaps, with 3 significant digits, up to 10 s.
     pub gaps: Histogram<u64>,
+    /// How late events due every 10 us would be seen by a thread that does nothing but look for them.
+    pub lateness: Histogram<u64>,
     /// How long was measured.
     pub elapsed: Duration,
 }
@@ -23,16 +26,36 @@ pub struct Stalls {
 /// assert!(stalls.gaps.len() > 0);
 /// ```
 pub fn measure(duration: Duration) -> Stalls {
-    let mut gaps = crate::load::histogram();
+    let others = crate::machine::cores().saturating_sub(1);
+    std::thread::scope(|scope| {
+        (0..others).for_each(|_| {
+            scope.spawn(|| spin(duration));
+        });
+        spin(duration)
+    })
+}
+
+/// The rate of the events that [`Stalls::lateness`] is about.
+pub const EVENTS_PER_S: u64 = 100_000;
+const EVENT_NS: u64 = 1_000_000_000 / EVENTS_PER_S;
+
+fn spin(duration: Duration) -> Stalls {
+    let (mut gaps, mut lateness) = (crate::load::histogram(), crate::load::histogram());
     let start = Instant::now();
     let mut last = start;
+    let mut due_ns = 0;
     loop {
         let now = Instant::now();
         gaps.saturating_record(now.duration_since(last).as_nanos() as u64);
         last = now;
         let elapsed = now.duration_since(start);
+        let now_ns = elapsed.as_nanos() as u64;
+        while due_ns <= now_ns {
+            lateness.saturating_record(now_ns - due_ns);
+            due_ns += EVENT_NS;
+        }
         if elapsed >= duration {
-            return Stalls { gaps, elapsed };
+            return Stalls { gaps, lateness, elapsed };
         }
     }
 }
@@ -49,6 +72,7 @@ impl Stalls {
         json!({
             "seconds": self.elapsed.as_secs_f64(),
             "percentiles_ns": crate::load::percentiles(&self.gaps),
+            "lateness_ns": crate::load::percentiles(&self.lateness),
             "at_least_10us_per_s": per_second(Duration::from_micros(10)),
             "at_least_100us_per_s": per_second(Duration::from_micros(100)),
             "at_least_1ms_per_s": per_second(Duration::from_millis(1)),
@@ -66,7 +90,7 @@ mod tests {
         for gap in [20, 20, 50_000, 2_000_000] {
             gaps.saturating_record(gap);
         }
-        let stalls = Stalls { gaps, elapsed: Duration::from_secs(2) };
+        let stalls = Stalls { lateness: gaps.clone(), gaps, elapsed: Duration::from_secs(2) };
         assert_eq!(stalls.at_least(Duration::from_micros(10)), 2);
         assert_eq!(stalls.at_least(Duration::from_millis(1)), 1);
         let json = stalls.to_json();
