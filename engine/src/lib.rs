@@ -1,4 +1,45 @@
-//! Stream processing in one process.
+//! Stream processing in one process: event time, one exact order, the speed of a hand-written loop.
+//!
+//! The smallest program: what each user clicks in a minute.
+//!
+//! ```
+//! use pelton::{Job, Options, Tumbling, VecSource, Watermarks, callback, count};
+//! use std::time::Duration;
+//!
+//! #[derive(Clone, Copy, pelton::Event)]
+//! #[repr(C)]
+//! struct Click { #[event(time)] time_ns: i64, user: u64 }
+//!
+//! let clicks = (0..1000).map(|i| Click { time_ns: i * 1_000_000_000, user: i as u64 % 3 }).collect();
+//! let mut job = Job::new("clicks");
+//! job.source("clicks", VecSource::new(clicks, 128))
+//!     .watermarks(Watermarks::bounded(Duration::from_secs(5)))
+//!     .key_by(|click| click.user)
+//!     .window(Tumbling::of(Duration::from_secs(60)))
+//!     .aggregate("clicks_1m", count())
+//!     .sink("out", callback(|_, row: &pelton::Windowed<u64, u64>| println!("{row:?}")));
+//! let report = job.run(Options::workers(2))?;
+//! println!("{report}");
+//! report.balance()?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Words
+//!
+//! - An *event* is a [`Record`] of fixed layout with an event time: [`Event`]. Text is a [`Symbol`] or
+//!   inline bytes.
+//! - A *job* ([`Job`]) has *sources* ([`Source`]), *streams* ([`Stream`]) and *sinks* ([`Sink`]). It is
+//!   [run](Job::run), [started](Job::start) or [simulated](Job::simulate) once, with [`Options`].
+//! - A *watermark* ([`Watermarks`]) `t` says that nothing at or before `t` will come. An event at or
+//!   before the watermark at its own place is *behind*; it is *late* for a window that the watermark
+//!   has reached, and goes to the step's [`late`](StepOutput::late) output.
+//! - A *keyed step* is a [window](KeyedStream::window) with an [`Aggregate`], or a
+//!   [`ProcessFunction`] with state and timers. Its name is the identity of its state.
+//! - A *block* is what a worker reads at once; blocks have one order, and so has everything that
+//!   comes of them: the output is the same at any number of workers.
+//! - A [`Report`] accounts for every event.
+//!
+//! [`testing`] runs operators of one's own in hostile ways against a model.
 
 #![deny(unsafe_code)]
 

@@ -301,7 +301,8 @@ extracting! {
 }
 
 extracting! {
-    /// The mean of (value, weight): exact sums, divided once; NaN where all weights are 0.
+    /// The mean of (value, weight): sums of 128 bits, divided once; NaN where all weights are 0. Products
+    /// that add up to more than 128 bits wrap.
     weighted_mean, WeightedMean<T: (i64, i64)>, exact true, acc WeightedSum, out f64,
     add |acc, _time, value| {
         add_to(&mut acc.sum, i128::from(value.0) * i128::from(value.1));

@@ -155,7 +155,7 @@ where
         for time in self.new_timers.drain(..) {
             self.timers.insert((time, number));
         }
-        if self.timers.len() > self.limits.timers_max {
+        if self.timers.len() + self.due.len() > self.limits.timers_max {
             return Err(OperatorError::TooManyTimers(self.limits.timers_max));
         }
         Ok(())

@@ -49,7 +49,8 @@ pub use failure::{Failure, Verdict};
 pub use verify::{Expected, Script, Step, Verify};
 
 use crate::operator::process::{ProcessLimits, ProcessOperator};
-use crate::operator::window::tumbling::{TumblingOperator, WindowLimits};
+use crate::operator::window::slices::WindowLimits;
+use crate::operator::window::tumbling::TumblingOperator;
 use crate::{Aggregate, Key, Operator, ProcessFunction, Record, Tumbling, Window, Windowed};
 use std::sync::Arc;
 

@@ -153,8 +153,11 @@ fn idle_strategies_and_recorded_speed_change_nothing() {
             let found = run(job(kind, source()), Options::workers(3).idle(idle).pin(false));
             assert_same(&found, &expected, &format!("{kind:?} with {idle:?}"));
         }
-        // Half a millisecond of event time, ten times slower than recorded.
-        let paced = pelton::Source::from(source()).speed(0.1);
-        assert_same(&run(job(kind, paced), Options::workers(2)), &expected, &format!("{kind:?} paced"));
+        // Half a millisecond of event time, ten times slower and ten times faster than recorded.
+        for speed in [0.1, 10.0] {
+            let paced = pelton::Source::from(source()).speed(speed);
+            let found = run(job(kind, paced), Options::workers(2));
+            assert_same(&found, &expected, &format!("{kind:?} at {speed} x"));
+        }
     }
 }

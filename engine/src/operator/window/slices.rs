@@ -65,6 +65,11 @@ where
         self.windows.assign(time).max_timestamp() <= watermark
     }
 
+    /// Whether a window starts at this time.
+    pub(crate) fn is_start(&self, time: Timestamp) -> bool {
+        self.windows.assign(time).start == time
+    }
+
     /// The accumulator of a key in the slice that `time` is in, zeros where it is new.
     pub(crate) fn accumulator(&mut self, time: Timestamp, key: K) -> Result<&mut A::Acc, OperatorError> {
         let slice = self.slice_of(time)?;

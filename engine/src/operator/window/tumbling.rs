@@ -4,8 +4,7 @@
 use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
-pub(crate) use crate::operator::window::slices::WindowLimits;
-use crate::operator::window::slices::{Slice, Slices};
+use crate::operator::window::slices::{Slice, Slices, WindowLimits};
 use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
 use crate::{CanonicalKey, Dictionary, Key, Record, Slot, Timestamp, hash_key, slot_of};
 use std::sync::Arc;
@@ -136,6 +135,9 @@ where
             return Err(misfit("a key of another slot"));
         }
         let start = Timestamp::from_nanos(i64::from_le_bytes(*start));
+        if !self.slices.is_start(start) {
+            return Err(misfit("a time that is no window's start"));
+        }
         *self.slices.accumulator(start, key)? = bytemuck::pod_read_unaligned(value);
         Ok(())
     }

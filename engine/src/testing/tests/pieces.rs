@@ -121,12 +121,15 @@ fn pieces_of_another_operator_are_refused() {
 }
 
 #[test]
-fn windows_at_the_ends_of_time_are_restored() {
+fn windows_at_the_ends_of_time_are_restored_and_those_that_start_nowhere_refused() {
     let key = 7u64;
-    for start in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
-        let mut piece = start.to_le_bytes().to_vec();
-        piece.extend_from_slice(&key.to_le_bytes());
-        piece.resize(16 + 24, 1);
-        assert_eq!(survives(tumbling(), &[(slot_of(hash_key(&key)), piece)]), 1);
+    for time in [i64::MIN, i64::MIN + 1, 0, i64::MAX - 1] {
+        let start = Tumbling::of(Duration::from_nanos(10)).assign(at(time)).start.as_nanos();
+        for (start, taken) in [(start, 1), (start + 3, 0)] {
+            let mut piece = start.to_le_bytes().to_vec();
+            piece.extend_from_slice(&key.to_le_bytes());
+            piece.resize(16 + 24, 1);
+            assert_eq!(survives(tumbling(), &[(slot_of(hash_key(&key)), piece)]), taken, "{start}");
+        }
     }
 }
