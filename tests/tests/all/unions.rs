@@ -92,7 +92,7 @@ fn rows_made_of_one_row_keep_their_order_through_a_keyed_step_and_a_union() {
 
 #[test]
 fn a_timer_that_fires_more_rows_than_a_ring_holds_does_not_lock_up() {
-    for (count, rings) in [(20, [1, 1000]), (5000, [1000, 256 << 10])] {
+    for (count, rings) in [(20, [1, 1000]), (5000, [64 << 10, 256 << 10])] {
         same_everywhere(&rings, |job, sink| {
             let rows = job.source("s", input(30)).map(row);
             let main = rows.key_by(|row| row.key).process("p", EmitOnTimer(count)).main;
@@ -103,7 +103,7 @@ fn a_timer_that_fires_more_rows_than_a_ring_holds_does_not_lock_up() {
 
 #[test]
 fn rows_that_fan_out_to_more_than_a_ring_holds_do_not_lock_up() {
-    for (count, rings) in [(100, [1, 1000]), (5000, [1000, 256 << 10])] {
+    for (count, rings) in [(100, [1, 1000]), (5000, [64 << 10, 256 << 10])] {
         same_everywhere(&rings, |job, sink| {
             let rows = job.source("s", input(30)).map(row);
             let fanned = rows.flat_map(move |row| copies(row, count));
