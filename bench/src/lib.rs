@@ -12,6 +12,7 @@
 #![deny(unsafe_code)]
 
 pub mod bandwidth;
+pub mod contest;
 mod latency;
 pub mod load;
 pub mod machine;
