@@ -125,7 +125,7 @@ impl Options {
         let found = format!("{}..={}", self.times.start(), self.times.end());
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
         let limits = &self.limits;
-        check(limits.keys_max < u32::MAX as usize, "keys_max", limits.keys_max.to_string(), "below 2^32 - 1");
+        check(limits.keys_max < 1 << 31, "keys_max", limits.keys_max.to_string(), "below 2^31");
     }
 
     pub(crate) fn deployment(self, symbols: Arc<Dictionary>) -> Deployment {

@@ -84,11 +84,17 @@ pub trait Key: Record + Eq {
     fn number(&self) -> Option<u64> {
         None
     }
+
+    /// Whether numbers below 2^31 order as the keys' canonical texts do: then keys with such numbers
+    /// need not be sorted.
+    const ORDERED_BY_NUMBER: bool = false;
 }
 
 macro_rules! integer_keys {
-    ($($type:ty: $unsigned:ty, $flip:expr, $number:expr;)*) => {$(
+    ($($type:ty: $unsigned:ty, $flip:expr, $ordered:expr, $number:expr;)*) => {$(
         impl Key for $type {
+            const ORDERED_BY_NUMBER: bool = $ordered;
+
             #[inline]
             fn canonical(&self, _: &Dictionary, out: &mut CanonicalKey) {
                 out.push(&((*self as $unsigned) ^ $flip).to_be_bytes());
@@ -104,16 +110,16 @@ macro_rules! integer_keys {
 }
 
 integer_keys! {
-    u8: u8, 0, |key| Some(u64::from(key));
-    u16: u16, 0, |key| Some(u64::from(key));
-    u32: u32, 0, |key| Some(u64::from(key));
-    u64: u64, 0, Some;
-    u128: u128, 0, |_| None;
-    i8: u8, 1 << 7, |key| Some(u64::from(key));
-    i16: u16, 1 << 15, |key| Some(u64::from(key));
-    i32: u32, 1 << 31, |key| Some(u64::from(key));
-    i64: u64, 1 << 63, Some;
-    i128: u128, 1 << 127, |_| None;
+    u8: u8, 0, true, |key| Some(u64::from(key));
+    u16: u16, 0, true, |key| Some(u64::from(key));
+    u32: u32, 0, true, |key| Some(u64::from(key));
+    u64: u64, 0, true, Some;
+    u128: u128, 0, false, |_| None;
+    i8: u8, 1 << 7, false, |key| Some(u64::from(key));
+    i16: u16, 1 << 15, false, |key| Some(u64::from(key));
+    i32: u32, 1 << 31, true, |key| Some(u64::from(key));
+    i64: u64, 1 << 63, true, Some;
+    i128: u128, 1 << 127, false, |_| None;
 }
 
 impl Key for Timestamp {

@@ -102,6 +102,11 @@ impl Dictionary {
         body(texts.by_id.get(symbol.0 as usize).map(|text| &**text))
     }
 
+    /// The number of texts.
+    pub(crate) fn len(&self) -> usize {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
+    }
+
     /// All texts, in the order of their ids.
     pub fn texts(&self) -> Vec<Arc<str>> {
         self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.clone()

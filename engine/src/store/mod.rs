@@ -1,3 +1,6 @@
-//! Keyed state: tables of fixed-layout values, found by key.
+//! Keyed state: values of a fixed layout, found by key.
 
+pub(crate) mod dense;
+pub(crate) mod groups;
+pub(crate) mod region;
 pub(crate) mod table;

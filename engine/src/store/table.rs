@@ -1,11 +1,8 @@
 //! The keyed table: an index over fixed-size segments of dense entries.
 //!
 //! ```text
-//! direct: entry + 1 by the key's number, where that is small ─┐
-//! index: [tag, entry + 1] ... linear probing, half full ──────┴─► segments: [K, V] x 256 each
+//! index: [tag, entry + 1] ... linear probing, half full ──► segments: [K, V] x 256 each
 //! ```
-//! All keys are in the index. Those whose number is small against the number of keys are found
-//! without it: no hash, no probing, no comparison.
 //! The index is probed a batch at a time: first all index words are read, which the processor does
 //! side by side, then the entries. Segments are never moved, so growth copies index words only.
 
@@ -15,9 +12,6 @@ const SEGMENT_BITS: u32 = 8;
 const SEGMENT: usize = 1 << SEGMENT_BITS;
 /// Rows that are looked up together in a large table.
 pub(crate) const LOOKUP_BATCH: usize = 64;
-/// A key's number is small below this, and below so many times the number of keys.
-const DIRECT_MIN: usize = 1 << 10;
-const DIRECT_SPARSITY: usize = 8;
 /// The most index words of a small table: they stay in the second-level cache with their entries.
 const SMALL: usize = 1 << 15;
 
@@ -34,8 +28,6 @@ pub(crate) struct Entry<K, V> {
 #[derive(Debug)]
 pub(crate) struct Table<K, V> {
     index: Vec<Word>,
-    /// Entry + 1 by the key's number, 0 where there is none.
-    direct: Vec<u32>,
     segments: Vec<Box<[Entry<K, V>; SEGMENT]>>,
     len: usize,
 }
@@ -64,7 +56,7 @@ impl<K: Key> Lookups<K> {
 
 impl<K: Key, V: bytemuck::Pod> Table<K, V> {
     pub(crate) fn new() -> Self {
-        Self { index: vec![0; 64], direct: Vec::new(), segments: Vec::new(), len: 0 }
+        Self { index: vec![0; 64], segments: Vec::new(), len: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
@@ -92,31 +84,15 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         &mut self.segments[number >> SEGMENT_BITS][number & (SEGMENT - 1)]
     }
 
-    /// The value of `key`, zeros where it is new.
+    /// The number of the entry of `key`, which is added where it is new; then `on_new` is told.
     #[inline(always)]
-    pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
-        let entry = match self.find_direct(&key) {
-            Some(entry) => entry,
-            None => self.find_or_insert(key, hash_key(&key)),
-        };
-        &mut self.entry_mut(entry).value
-    }
-
-    /// The entry of `key`, where its number is small and it is not new.
-    #[inline(always)]
-    fn find_direct(&self, key: &K) -> Option<usize> {
-        let number = usize::try_from(key.number()?).ok()?;
-        (*self.direct.get(number)? as usize).checked_sub(1)
-    }
-
-    /// The number of the entry of `key`, which is added where it is new.
-    #[inline(always)]
-    pub(crate) fn find_or_insert(&mut self, key: K, hash: u64) -> usize {
+    pub(crate) fn find_or_insert(&mut self, key: K, hash: u64, on_new: impl FnOnce(&K)) -> usize {
         let mask = self.index.len() - 1;
         let mut at = self.home(hash);
         loop {
             let word = self.index[at];
             if word == 0 {
+                on_new(&key);
                 return self.insert(at, key, hash);
             }
             if Self::tag(word) == Self::tag(hash) {
@@ -135,9 +111,9 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
     }
 
     /// Looks up the first `count` keys of a batch: first their index words, which the processor
-    /// fetches side by side, then their entries. New keys are added.
+    /// fetches side by side, then their entries. New keys are added, and `on_new` is told of each.
     #[inline]
-    pub(crate) fn find_all(&mut self, lookups: &mut Lookups<K>, count: usize) {
+    pub(crate) fn find_all(&mut self, lookups: &mut Lookups<K>, count: usize, mut on_new: impl FnMut(&K)) {
         for i in 0..count {
             lookups.words[i] = self.index[self.home(lookups.hashes[i])];
         }
@@ -146,7 +122,7 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
             // An entry keeps its number, so a word that was right when it was read still is.
             let number = (word as u32).wrapping_sub(1) as usize;
             let is_hit = word != 0 && Self::tag(word) == Self::tag(hash) && self.entry(number).key == key;
-            lookups.numbers[i] = if is_hit { number } else { self.find_or_insert(key, hash) };
+            lookups.numbers[i] = if is_hit { number } else { self.find_or_insert(key, hash, &mut on_new) };
         }
     }
 
@@ -173,14 +149,6 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         }
         *self.entry_mut(number) = Entry { key, value: V::zeroed() };
         self.len += 1;
-        if let Some(small) = key.number().and_then(|small| usize::try_from(small).ok())
-            && small < (self.len * DIRECT_SPARSITY).max(DIRECT_MIN)
-        {
-            if small >= self.direct.len() {
-                self.direct.resize((small + 1).next_power_of_two(), 0);
-            }
-            self.direct[small] = number as u32 + 1;
-        }
         number
     }
 
@@ -201,13 +169,17 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
     /// Forgets all entries and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.index.fill(0);
-        self.direct.fill(0);
         self.len = 0;
     }
 
     /// All entries, in the order they came.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<K, V>> {
-        self.segments.iter().flat_map(|segment| segment.iter()).take(self.len)
+        self.entries_from(0)
+    }
+
+    /// The entries from number `start` on.
+    pub(crate) fn entries_from(&self, start: usize) -> impl Iterator<Item = &Entry<K, V>> {
+        (start..self.len).map(|number| self.entry(number))
     }
 }
 
@@ -231,7 +203,7 @@ mod tests {
         let mut table = Table::<u64, u64>::new();
         for key in 0..3000u64 {
             // One hash for all: each lookup walks past every other key.
-            let entry = table.find_or_insert(key % 30, 42);
+            let entry = table.find_or_insert(key % 30, 42, |_| ());
             table.entry_mut(entry).value += 1;
         }
         assert_eq!(table.len(), 30);
@@ -248,7 +220,10 @@ mod tests {
                     table.clear();
                     model.clear();
                 }
-                *table.value_mut(key) += 1;
+                let mut is_new = false;
+                let entry = table.find_or_insert(key, hash_key(&key), |_| is_new = true);
+                prop_assert_eq!(is_new, !model.contains_key(&key));
+                table.entry_mut(entry).value += 1;
                 *model.entry(key).or_default() += 1;
             }
             prop_assert_eq!(table.len(), model.len());

@@ -34,8 +34,8 @@ impl<K: Record, A: Record> Record for Partial<K, A> {
 pub(crate) struct Combiner<K: Key, F, A: Aggregate<K>> {
     step: Arc<str>,
     slices: Slices<K, F, A>,
-    /// Entries of the first slice before this one have left.
-    sent: usize,
+    /// Entries of the first slice with numbers below this have left.
+    sent: u32,
 }
 
 impl<K: Key, F, A: Aggregate<K>> Combiner<K, F, A>
@@ -66,15 +66,15 @@ where
     ) {
         while let Some(slice) = self.slices.first_due(watermark) {
             let window = slice.window;
-            let entries = slice.table.entries().skip(self.sent).take(most - partials.len());
-            partials.extend(entries.map(|entry| Partial {
-                start: window.start,
-                key: entry.key,
-                accumulator: entry.value,
-            }));
-            self.sent += partials.len() - times.len();
+            let room = most - partials.len();
+            let mut count = 0;
+            for (number, key, value) in slice.groups.entries(self.sent).take(room) {
+                partials.push(Partial { start: window.start, key: *key, accumulator: *value });
+                self.sent = number + 1;
+                count += 1;
+            }
             times.resize(partials.len(), window.max_timestamp());
-            if self.sent < slice.table.len() {
+            if count == room {
                 return;
             }
             self.slices.close_first();

@@ -1,6 +1,7 @@
 //! Windows: which span of event time a row belongs to.
 
 pub(crate) mod combine;
+pub(crate) mod firing;
 pub(crate) mod slices;
 pub(crate) mod tumbling;
 

@@ -1,4 +1,4 @@
-//! Slices of event time, each with a table of accumulators: the state of tumbling windows.
+//! Slices of event time, each with accumulators by key: the state of tumbling windows.
 //!
 //! Slices are kept in order of time. Most batches fall into one slice, which one comparison of the
 //! batch's smallest and largest time finds out.
@@ -7,7 +7,7 @@ use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, OperatorError};
-use crate::store::table::{LOOKUP_BATCH, Lookups, Table};
+use crate::store::groups::Groups;
 use crate::{Key, Timestamp};
 
 /// The limits of a window operator on one worker.
@@ -20,7 +20,7 @@ pub(crate) struct WindowLimits {
 /// The accumulators of one window.
 pub(crate) struct Slice<K, A> {
     pub(crate) window: Window,
-    pub(crate) table: Table<K, A>,
+    pub(crate) groups: Groups<K, A>,
 }
 
 /// The open slices of one step on one worker.
@@ -31,8 +31,8 @@ pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
     limits: WindowLimits,
     /// In growing order of time.
     open: Vec<Slice<K, A::Acc>>,
-    /// Empty tables for slices to come.
-    spare: Vec<Table<K, A::Acc>>,
+    /// Empty groups for slices to come.
+    spare: Vec<Groups<K, A::Acc>>,
 }
 
 impl<K: Key, F, A: Aggregate<K>> Slices<K, F, A>
@@ -55,9 +55,9 @@ where
 
     /// Closes the first open slice and keeps its memory.
     pub(crate) fn close_first(&mut self) {
-        let mut table = self.open.remove(0).table;
-        table.clear();
-        self.spare.push(table);
+        let mut groups = self.open.remove(0).groups;
+        groups.clear();
+        self.spare.push(groups);
     }
 
     /// Whether a row is late for its window: the watermark at the row's own place has reached it.
@@ -73,11 +73,11 @@ where
     /// The accumulator of a key in the slice that `time` is in, zeros where it is new.
     pub(crate) fn accumulator(&mut self, time: Timestamp, key: K) -> Result<&mut A::Acc, OperatorError> {
         let slice = self.slice_of(time)?;
-        let table = &mut self.open[slice].table;
-        if table.len() > self.limits.keys_max {
+        let groups = &mut self.open[slice].groups;
+        if groups.len() > self.limits.keys_max {
             return Err(OperatorError::TooManyKeys(self.limits.keys_max));
         }
-        Ok(table.value_mut(key))
+        Ok(groups.value_mut(key))
     }
 
     /// The number of the open slice that `time` is in, which is opened where it is not.
@@ -101,8 +101,8 @@ where
         if self.open.len() == self.limits.open_windows_max {
             return Err(OperatorError::TooManyWindows(self.limits.open_windows_max));
         }
-        let table = self.spare.pop().unwrap_or_else(Table::new);
-        self.open.insert(at, Slice { window, table });
+        let groups = self.spare.pop().unwrap_or_else(Groups::new);
+        self.open.insert(at, Slice { window, groups });
         Ok(at)
     }
 
@@ -115,29 +115,14 @@ where
         times: &[Timestamp],
         values: &[A::In],
     ) -> Result<(), OperatorError> {
-        let table = &mut self.open[slice].table;
-        let mut row = first;
-        if table.is_small() {
-            for (time, value) in times.iter().zip(values) {
-                blame::at_index(row, || {
-                    self.aggregate.add(table.value_mut((self.key_of)(value)), *time, value);
-                });
-                row += 1;
-            }
-        } else {
-            let mut lookups = Lookups::new();
-            for (times, values) in times.chunks(LOOKUP_BATCH).zip(values.chunks(LOOKUP_BATCH)) {
-                for (i, value) in values.iter().enumerate() {
-                    lookups.set(i, blame::at_index(row + i, || (self.key_of)(value)));
-                }
-                table.find_all(&mut lookups, values.len());
-                for (i, (time, value)) in times.iter().zip(values).enumerate() {
-                    blame::at_index(row + i, || self.aggregate.add(table.found(&lookups, i), *time, value));
-                }
-                row += values.len();
-            }
-        }
-        if table.len() > self.limits.keys_max { Err(OperatorError::TooManyKeys(self.limits.keys_max)) } else { Ok(()) }
+        let Self { open, aggregate, key_of, limits, .. } = self;
+        let groups = &mut open[slice].groups;
+        groups.update(
+            values,
+            |row, value| blame::at_index(first + row, || key_of(value)),
+            |row, value, acc| blame::at_index(first + row, || aggregate.add(acc, times[row], value)),
+        );
+        if groups.len() > limits.keys_max { Err(OperatorError::TooManyKeys(limits.keys_max)) } else { Ok(()) }
     }
 
     /// Adds rows, all of them on time.

@@ -4,20 +4,17 @@
 use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
+use crate::operator::window::firing::FiringOrder;
 use crate::operator::window::slices::{Slice, Slices, WindowLimits};
 use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
-use crate::{CanonicalKey, Dictionary, Key, Record, Slot, Timestamp, hash_key, slot_of};
+use crate::{CanonicalKey, Key, Record, Slot, Timestamp, hash_key, slot_of};
 use std::sync::Arc;
-
-/// An order of entries to fire: canonical key, hash, number of the entry.
-type Order = (u128, u64, u32);
 
 pub(crate) struct TumblingOperator<K: Key, F, A: Aggregate<K>> {
     pub(crate) step: Arc<str>,
     pub(crate) slices: Slices<K, F, A>,
-    /// Entries of the first slice in the order they fire, from `fired` on still to fire.
-    firing: Vec<Order>,
-    fired: usize,
+    /// Of the first slice.
+    firing: FiringOrder,
     /// What has fired. Rows are not behind their source's watermark unless they say so, but they can
     /// be behind this one: their source was idle, or a timer emitted them.
     watermark: Timestamp,
@@ -27,53 +24,31 @@ impl<K: Key, F, A: Aggregate<K>> TumblingOperator<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
-    pub(crate) const fn new(step: Arc<str>, windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
+    pub(crate) fn new(step: Arc<str>, windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
         let slices = Slices::new(windows, key_of, aggregate, limits);
-        Self { step, slices, firing: Vec::new(), fired: 0, watermark: Timestamp::MIN }
+        Self { step, slices, firing: FiringOrder::default(), watermark: Timestamp::MIN }
     }
 
     /// Fires the slices that `watermark` has reached.
     pub(crate) fn fire<In: Record>(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, In>) -> Firing {
         self.watermark = watermark;
-        while self.slices.first_due(watermark).is_some() {
-            if self.firing.is_empty() {
-                self.start_firing(out.symbols().clone());
-            }
-            let Slice { window, table } = &self.slices.open()[0];
-            while let Some(&(canonical, hash, number)) = self.firing.get(self.fired) {
-                // Keys with one canonical text and hash are not parted.
-                let same_place = |before: &Order| (before.0, before.1) == (canonical, hash);
-                if out.is_full() && !self.fired.checked_sub(1).is_some_and(|at| same_place(&self.firing[at])) {
+        let symbols = out.symbols().clone();
+        while let Some(Slice { window, groups }) = self.slices.first_due(watermark) {
+            let firing = &mut self.firing;
+            firing.start(groups, &symbols);
+            while let Some(((canonical, hash, number), is_same_place)) = firing.next(groups, &symbols) {
+                if out.is_full() && !is_same_place {
                     return Firing::More;
                 }
-                let entry = table.entry(number as usize);
-                let row = self.slices.aggregate.result(*window, &entry.key, &entry.value);
+                let (key, value) = groups.entry(number);
+                let row = self.slices.aggregate.result(*window, key, value);
                 out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
-                self.fired += 1;
+                firing.fired();
             }
-            self.firing.clear();
-            self.fired = 0;
+            firing.end();
             self.slices.close_first();
         }
         Firing::Done
-    }
-
-    fn start_firing(&mut self, symbols: Arc<Dictionary>) {
-        let table = &self.slices.open()[0].table;
-        self.firing.clear();
-        self.firing.extend(table.entries().enumerate().map(|(number, entry)| {
-            let canonical = CanonicalKey::of(&entry.key, &symbols).value();
-            (canonical, hash_key(&entry.key), number as u32)
-        }));
-        self.firing.sort_unstable();
-        // Keys that share a canonical text and a hash are ordered by their bytes.
-        for run in self.firing.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|run| run.len() > 1) {
-            run.sort_by(|a, b| {
-                let bytes = |order: &Order| bytemuck::bytes_of(&table.entry(order.2 as usize).key);
-                bytes(a).cmp(bytes(b))
-            });
-        }
-        self.fired = 0;
     }
 }
 
@@ -112,12 +87,12 @@ where
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
         let mut bytes = Vec::new();
         for slice in self.slices.open() {
-            for entry in slice.table.entries() {
+            for (_, key, value) in slice.groups.entries(0) {
                 bytes.clear();
                 bytes.extend_from_slice(&slice.window.start.as_nanos().to_le_bytes());
-                bytes.extend_from_slice(bytemuck::bytes_of(&entry.key));
-                bytes.extend_from_slice(bytemuck::bytes_of(&entry.value));
-                piece(slot_of(hash_key(&entry.key)), &bytes);
+                bytes.extend_from_slice(bytemuck::bytes_of(key));
+                bytes.extend_from_slice(bytemuck::bytes_of(value));
+                piece(slot_of(hash_key(key)), &bytes);
             }
         }
     }

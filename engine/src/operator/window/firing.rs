@@ -1,0 +1,143 @@
+//! The order in which a window's keys fire: canonical key, then hash, then bytes.
+//!
+//! The order of keys that lie dense is kept from window to window, so that a window whose keys were
+//! seen before is not sorted again. Keys whose numbers order as their texts do are not sorted at all.
+
+use crate::store::dense::Bits;
+use crate::store::groups::Groups;
+use crate::{CanonicalKey, Dictionary, Key, hash_key};
+use bytemuck::Pod;
+
+/// A place in the order of firing: canonical key, hash, number of the entry.
+pub(crate) type Order = (u128, u64, u32);
+
+/// Entries whose order is computed at once, where it is not all at once.
+const AT_ONCE: usize = 1024;
+/// Keys with numbers below this have their order kept.
+const KNOWN_END: usize = 1 << 16;
+/// What is kept is used while at least one in so many of the kept keys fires.
+const KNOWN_SHARE: usize = 8;
+
+/// The entries of the window that fires, and what is known of its keys for the next one.
+#[derive(Default)]
+pub(crate) struct FiringOrder {
+    /// From `fired` on still to fire.
+    orders: Vec<Order>,
+    fired: usize,
+    /// The number that `orders` goes on from, where numbers order as texts do and not all are in it.
+    next: Option<u32>,
+    is_started: bool,
+    /// Dense keys of earlier windows, in order.
+    known: Vec<Order>,
+    /// A bit for the number of each known key.
+    known_bits: Vec<u64>,
+    /// Texts of symbols when the order was found: it is as good as long as there are no more.
+    texts: usize,
+}
+
+fn order_of<K: Key>(number: u32, key: &K, symbols: &Dictionary) -> Order {
+    (CanonicalKey::of(key, symbols).value(), hash_key(key), number)
+}
+
+impl FiringOrder {
+    /// Finds the order of a window's keys, unless it is one that fires already.
+    pub(crate) fn start<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
+        if std::mem::replace(&mut self.is_started, true) {
+            return;
+        }
+        self.orders.clear();
+        self.fired = 0;
+        self.next = None;
+        if K::ORDERED_BY_NUMBER && groups.is_dense() {
+            self.next = Some(0);
+            return;
+        }
+        let dense = groups.dense();
+        let words = dense.present();
+        let known_words = &words[..words.len().min(KNOWN_END / 64)];
+        let firing: usize = known_words.iter().map(|word| word.count_ones() as usize).sum();
+        let mut rest = 0;
+        if firing * KNOWN_SHARE >= self.known.len() {
+            self.learn(groups, symbols);
+            let is_firing = |order: &&Order| {
+                let number = order.2 as usize;
+                known_words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
+            };
+            self.orders.extend(self.known.iter().filter(is_firing));
+            rest = KNOWN_END as u32;
+        }
+        let others = groups.entries(rest).map(|(number, key, _)| order_of(number, key, symbols));
+        let kept = self.orders.len();
+        self.orders.extend(others);
+        if self.orders.len() > kept {
+            // A sort that takes the kept ones as one run.
+            self.orders.sort();
+        }
+        // Keys that share a canonical text and a hash are ordered by their bytes.
+        for run in self.orders.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|run| run.len() > 1) {
+            run.sort_by(|a, b| {
+                let bytes = |order: &Order| bytemuck::bytes_of(groups.entry(order.2).0);
+                bytes(a).cmp(bytes(b))
+            });
+        }
+    }
+
+    /// Adds the window's dense keys to what is known.
+    fn learn<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
+        let texts = symbols.len();
+        if texts != self.texts {
+            self.texts = texts;
+            self.known.clear();
+            self.known_bits.clear();
+        }
+        let dense = groups.dense();
+        let words = dense.present().len().min(KNOWN_END / 64);
+        if self.known_bits.len() < words {
+            self.known_bits.resize(words, 0);
+        }
+        let before = self.known.len();
+        for (at, (word, known)) in dense.present().iter().zip(&mut self.known_bits).enumerate() {
+            for bit in Bits(word & !*known) {
+                let number = at * 64 + bit;
+                self.known.push(order_of(number as u32, dense.entry(number).0, symbols));
+            }
+            *known |= word;
+        }
+        if self.known.len() > before {
+            self.known.sort();
+        }
+    }
+
+    /// The next entry to fire, and whether it has the place of the one before: such are not parted.
+    #[inline]
+    pub(crate) fn next<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) -> Option<(Order, bool)> {
+        if self.fired == self.orders.len() {
+            self.go_on(groups, symbols);
+        }
+        let order = *self.orders.get(self.fired)?;
+        let before = self.fired.checked_sub(1).map(|before| self.orders[before]);
+        Some((order, before.is_some_and(|before| (before.0, before.1) == (order.0, order.1))))
+    }
+
+    fn go_on<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
+        let Some(start) = self.next else { return };
+        self.orders.clear();
+        self.fired = 0;
+        let entries = groups.entries(start).take(AT_ONCE);
+        self.orders.extend(entries.map(|(number, key, _)| order_of(number, key, symbols)));
+        self.next = self.orders.last().map(|last| last.2 + 1);
+    }
+
+    /// The next entry has fired.
+    #[inline]
+    pub(crate) fn fired(&mut self) {
+        self.fired += 1;
+    }
+
+    /// The window has fired.
+    pub(crate) fn end(&mut self) {
+        self.is_started = false;
+        self.orders.clear();
+        self.fired = 0;
+    }
+}

@@ -1,0 +1,151 @@
+//! Values of keys that are small numbers, each where its number says: no hash, no probe, no
+//! comparison.
+//!
+//! ```text
+//! present: a bit for each number 0 .. end
+//! keys, values: [K] and [V] by number; a value is zeros where its bit is not set
+//! ```
+
+use crate::Key;
+use crate::store::region::Region;
+use bytemuck::Pod;
+
+/// A multiple of 64, so that bits come in whole words.
+const WORD: usize = 64;
+
+#[derive(Debug)]
+pub(crate) struct Dense<K, V> {
+    present: Vec<u64>,
+    keys: Region<K>,
+    values: Region<V>,
+    len: usize,
+}
+
+/// The key's number, where it is below 2^31.
+#[inline(always)]
+pub(crate) fn number_of<K: Key>(key: &K) -> Option<usize> {
+    key.number().filter(|&number| number < 1 << 31).map(|number| number as usize)
+}
+
+impl<K: Key, V: Pod> Dense<K, V> {
+    pub(crate) const fn new() -> Self {
+        Self { present: Vec::new(), keys: Region::new(), values: Region::new(), len: 0 }
+    }
+
+    /// The number of keys.
+    pub(crate) const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Keys with numbers below this belong here.
+    #[inline(always)]
+    pub(crate) const fn end(&self) -> usize {
+        self.present.len() * WORD
+    }
+
+    /// Makes room for numbers below `end`, a multiple of 64; whether there is so much memory.
+    pub(crate) fn grow(&mut self, end: usize) -> bool {
+        if !self.keys.grow(end) || !self.values.grow(end) {
+            return false;
+        }
+        self.present.resize(end / WORD, 0);
+        true
+    }
+
+    /// The value of a key by its number below the end; zeros where it is new.
+    #[inline]
+    pub(crate) fn value_mut(&mut self, number: usize, key: K) -> &mut V {
+        let (word, bit) = (number / WORD, 1 << (number % WORD));
+        if self.present[word] & bit == 0 {
+            self.present[word] |= bit;
+            self.keys.values_mut()[number] = key;
+            self.len += 1;
+        }
+        &mut self.values.values_mut()[number]
+    }
+
+    /// Adds rows from the front to the values of their keys, up to the first whose key does not
+    /// belong here; says how many.
+    #[inline(always)]
+    pub(crate) fn update<T>(
+        &mut self,
+        rows: &[T],
+        key_of: impl Fn(usize, &T) -> K,
+        mut add: impl FnMut(usize, &T, &mut V),
+    ) -> usize {
+        let Self { present, keys, values, len } = self;
+        // Slices on the stack: what is behind them does not change while values do.
+        let (present, values) = (&mut present[..], values.values_mut());
+        for (index, row) in rows.iter().enumerate() {
+            let key = key_of(index, row);
+            let Some(number) = number_of(&key) else { return index };
+            let (Some(value), Some(word)) = (values.get_mut(number), present.get_mut(number / WORD)) else {
+                return index;
+            };
+            if *word >> (number % WORD) & 1 == 0 {
+                *word |= 1 << (number % WORD);
+                insert(keys, number, key);
+                *len += 1;
+            }
+            add(index, row, value);
+        }
+        rows.len()
+    }
+
+    /// Keys and values with their numbers, from number `start` on, in growing order of number.
+    pub(crate) fn entries(&self, start: usize) -> impl Iterator<Item = (usize, &K, &V)> {
+        let (keys, values) = (self.keys.values(), self.values.values());
+        let words = self.present.iter().enumerate().skip(start / WORD);
+        words.flat_map(move |(at, &word)| {
+            let first = at * WORD;
+            let before = start.saturating_sub(first);
+            Bits(if before < WORD { word >> before << before } else { 0 }).map(move |bit| {
+                let number = first + bit;
+                (number, &keys[number], &values[number])
+            })
+        })
+    }
+
+    /// The entry of a number that is present.
+    #[inline]
+    pub(crate) fn entry(&self, number: usize) -> (&K, &V) {
+        (&self.keys.values()[number], &self.values.values()[number])
+    }
+
+    /// A bit for each number, 64 to a word.
+    pub(crate) fn present(&self) -> &[u64] {
+        &self.present
+    }
+
+    /// Forgets all keys and keeps the memory. The work grows with the keys, and with the end by a bit.
+    pub(crate) fn clear(&mut self) {
+        let values = self.values.values_mut();
+        for (word, values) in self.present.iter_mut().zip(values.chunks_mut(WORD)) {
+            if *word != 0 {
+                values.fill(V::zeroed());
+                *word = 0;
+            }
+        }
+        self.len = 0;
+    }
+}
+
+#[cold]
+#[inline(never)]
+fn insert<K: Pod>(keys: &mut Region<K>, number: usize, key: K) {
+    keys.values_mut()[number] = key;
+}
+
+/// The positions of the bits that are set, in growing order.
+pub(crate) struct Bits(pub(crate) u64);
+
+impl Iterator for Bits {
+    type Item = usize;
+
+    #[inline]
+    fn next(&mut self) -> Option<usize> {
+        let bit = self.0.trailing_zeros() as usize;
+        self.0 &= self.0.checked_sub(1)?;
+        Some(bit)
+    }
+}

@@ -1,0 +1,295 @@
+//! A value for each key of a window: keys that are small numbers lie dense, others in a table.
+//!
+//! What is small is found out while keys come: numbers below a power of two lie dense once one in
+//! eight of them is there. Keys that came before move then, so an entry's number holds only as long
+//! as nothing is added.
+
+use crate::Key;
+use crate::store::dense::{Dense, number_of};
+use crate::store::table::{LOOKUP_BATCH, Lookups, Table};
+use bytemuck::Pod;
+
+/// Numbers below this lie dense from the first key on.
+const DENSE_MIN: usize = 1 << 8;
+/// Beyond that at least one in so many numbers is there when they become dense.
+const SPARSITY: usize = 8;
+/// The first number of an entry that is not dense.
+const SPARSE: u32 = 1 << 31;
+
+/// Values by key.
+#[derive(Debug)]
+pub(crate) struct Groups<K, V> {
+    dense: Dense<K, V>,
+    sparse: Table<K, V>,
+    /// Keys of the sparse table by the bits of their numbers.
+    bits: [u32; 32],
+    /// Whether the sparse table got keys with numbers since it was last looked at.
+    grown: bool,
+    /// There is no memory for numbers at this end.
+    end_max: usize,
+}
+
+impl<K: Key, V: Pod> Groups<K, V> {
+    pub(crate) fn new() -> Self {
+        Self { dense: Dense::new(), sparse: Table::new(), bits: [0; 32], grown: false, end_max: SPARSE as usize }
+    }
+
+    /// The number of keys.
+    pub(crate) const fn len(&self) -> usize {
+        self.dense.len() + self.sparse.len()
+    }
+
+    /// Whether all keys lie dense: then entries come in growing order of the keys' numbers.
+    pub(crate) const fn is_dense(&self) -> bool {
+        self.sparse.len() == 0
+    }
+
+    /// The dense part.
+    pub(crate) const fn dense(&self) -> &Dense<K, V> {
+        &self.dense
+    }
+
+    /// The value of `key`, zeros where it is new.
+    pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
+        self.settle(&key);
+        match number_of(&key).filter(|&number| number < self.dense.end()) {
+            Some(number) => self.dense.value_mut(number, key),
+            None => self.sparse_value_mut(key),
+        }
+    }
+
+    fn sparse_value_mut(&mut self, key: K) -> &mut V {
+        let entry = self.sparse.find_or_insert(key, crate::hash_key(&key), |key| {
+            count_bits(&mut self.bits, &mut self.grown, key);
+        });
+        &mut self.sparse.entry_mut(entry).value
+    }
+
+    /// Adds each row to the value of its key. `key_of` and `add` get the row's index too.
+    #[inline(always)]
+    pub(crate) fn update<T>(
+        &mut self,
+        rows: &[T],
+        key_of: impl Fn(usize, &T) -> K,
+        mut add: impl FnMut(usize, &T, &mut V),
+    ) {
+        let mut done = 0;
+        if let Some(first) = rows.first() {
+            self.settle(&key_of(0, first));
+        }
+        while done < rows.len() {
+            let first = done;
+            let add_at = |index: usize, row: &T, value: &mut V| add(first + index, row, value);
+            done += self.dense.update(&rows[first..], |index, row| key_of(first + index, row), add_at);
+            // Where keys in the table are few, the next row is likely dense again.
+            let at_once = if self.sparse.len() >= self.dense.len() { LOOKUP_BATCH } else { 1 };
+            let first = done;
+            let batch = &rows[first..rows.len().min(first + at_once)];
+            let add_at = |index: usize, row: &T, value: &mut V| add(first + index, row, value);
+            self.update_any(batch, |index, row| key_of(first + index, row), add_at);
+            done += batch.len();
+        }
+    }
+
+    /// As [`Groups::update`], for at most [`LOOKUP_BATCH`] rows most of which are not dense.
+    fn update_any<T>(
+        &mut self,
+        rows: &[T],
+        key_of: impl Fn(usize, &T) -> K,
+        mut add: impl FnMut(usize, &T, &mut V),
+    ) {
+        let Self { dense, sparse, bits, grown, .. } = self;
+        let dense_number = |dense: &Dense<K, V>, key: &K| number_of(key).filter(|&number| number < dense.end());
+        if sparse.is_small() {
+            for (index, row) in rows.iter().enumerate() {
+                let key = key_of(index, row);
+                let value = match dense_number(dense, &key) {
+                    Some(number) => dense.value_mut(number, key),
+                    None => {
+                        let entry =
+                            sparse.find_or_insert(key, crate::hash_key(&key), |key| count_bits(bits, grown, key));
+                        &mut sparse.entry_mut(entry).value
+                    }
+                };
+                add(index, row, value);
+            }
+            return;
+        }
+        let mut lookups = Lookups::new();
+        let mut sparse_rows = [0u8; LOOKUP_BATCH];
+        let mut count = 0;
+        for (index, row) in rows.iter().enumerate() {
+            let key = key_of(index, row);
+            match dense_number(dense, &key) {
+                Some(number) => add(index, row, dense.value_mut(number, key)),
+                None => {
+                    lookups.set(count, key);
+                    sparse_rows[count] = index as u8;
+                    count += 1;
+                }
+            }
+        }
+        sparse.find_all(&mut lookups, count, |key| count_bits(bits, grown, key));
+        for (at, &index) in sparse_rows[..count].iter().enumerate() {
+            let index = usize::from(index);
+            add(index, &rows[index], sparse.found(&lookups, at));
+        }
+    }
+
+    /// Makes more numbers dense where enough of them are there. `key` is one to come.
+    #[inline]
+    fn settle(&mut self, key: &K) {
+        if self.grown || (self.dense.end() == 0 && key.number().is_some()) {
+            self.make_dense();
+        }
+    }
+
+    #[cold]
+    fn make_dense(&mut self) {
+        self.grown = false;
+        let mut keys = self.dense.len();
+        let mut end = if self.dense.end() == 0 { DENSE_MIN } else { 0 };
+        for (bits, &more) in self.bits.iter().enumerate() {
+            keys += more as usize;
+            if keys * SPARSITY >= 1 << bits && 1 << bits > self.dense.end().max(end) {
+                end = 1 << bits;
+            }
+        }
+        if end == 0 || end >= self.end_max {
+            return;
+        }
+        if !self.dense.grow(end) {
+            self.end_max = end;
+            return;
+        }
+        let before = std::mem::replace(&mut self.sparse, Table::new());
+        self.bits = [0; 32];
+        for entry in before.entries() {
+            let value = match number_of(&entry.key).filter(|&number| number < end) {
+                Some(number) => self.dense.value_mut(number, entry.key),
+                None => self.sparse_value_mut(entry.key),
+            };
+            *value = entry.value;
+        }
+        self.grown = false;
+    }
+
+    /// Keys and values with the numbers of their entries, from number `start` on, in growing order.
+    pub(crate) fn entries(&self, start: u32) -> impl Iterator<Item = (u32, &K, &V)> {
+        let dense = self.dense.entries(start as usize).map(|(number, key, value)| (number as u32, key, value));
+        let skipped = start.saturating_sub(SPARSE);
+        let sparse = (SPARSE + skipped..).zip(self.sparse.entries_from(skipped as usize));
+        dense.chain(sparse.map(|(number, entry)| (number, &entry.key, &entry.value)))
+    }
+
+    /// The entry with this number.
+    #[inline]
+    pub(crate) fn entry(&self, number: u32) -> (&K, &V) {
+        match number.checked_sub(SPARSE) {
+            None => self.dense.entry(number as usize),
+            Some(number) => {
+                let entry = self.sparse.entry(number as usize);
+                (&entry.key, &entry.value)
+            }
+        }
+    }
+
+    /// Forgets all keys and keeps the memory.
+    pub(crate) fn clear(&mut self) {
+        self.dense.clear();
+        if self.sparse.len() > 0 {
+            self.sparse.clear();
+        }
+        self.bits = [0; 32];
+        self.grown = false;
+    }
+}
+
+#[cold]
+fn count_bits<K: Key>(bits: &mut [u32; 32], grown: &mut bool, key: &K) {
+    if let Some(number) = number_of(key) {
+        bits[(usize::BITS - number.leading_zeros()) as usize] += 1;
+        *grown = true;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::HashMap;
+
+    /// Adds 1 for each key and checks all there is against a hash map.
+    fn check<K: Key + std::hash::Hash + std::fmt::Debug>(groups: &mut Groups<K, u64>, rows: &[K]) {
+        groups.clear();
+        let mut model = HashMap::<K, u64>::new();
+        let mut indices = 0;
+        for batch in rows.chunks(300) {
+            let mut order = HashMap::<K, usize>::new();
+            groups.update(
+                batch,
+                |_, key| *key,
+                |index, key, value| {
+                    // A key's rows come in their order.
+                    assert!(order.insert(*key, index).is_none_or(|before| before < index));
+                    *value += 1;
+                    indices += index;
+                },
+            );
+            batch.iter().for_each(|key| *model.entry(*key).or_default() += 1);
+        }
+        assert_eq!(indices, rows.chunks(300).map(|batch| batch.len() * (batch.len() - 1) / 2).sum::<usize>());
+        assert_eq!(groups.len(), model.len());
+        let mut numbers = Vec::new();
+        for (number, key, value) in groups.entries(0) {
+            assert_eq!(model.get(key), Some(value));
+            assert_eq!(groups.entry(number), (key, value));
+            numbers.push(number);
+        }
+        assert_eq!(numbers.len(), model.len());
+        assert!(numbers.is_sorted());
+        if let Some(&middle) = numbers.get(numbers.len() / 2) {
+            assert_eq!(groups.entries(middle).count(), numbers.len() - numbers.len() / 2);
+        }
+    }
+
+    #[test]
+    fn dense_keys_in_any_order_end_up_where_their_numbers_say() {
+        let scattered: Vec<u32> = (0..100_000u32).map(|i| (i * 7919) % 100_003).collect();
+        let mut groups = Groups::new();
+        for _ in 0..2 {
+            check(&mut groups, &scattered);
+            assert!(groups.is_dense());
+        }
+        let mut backwards = Groups::new();
+        check(&mut backwards, &(0..5000u64).rev().collect::<Vec<_>>());
+        assert!(backwards.dense().len() > 4000);
+    }
+
+    #[test]
+    fn scattered_numbers_take_no_memory_between_them() {
+        let mut groups = Groups::new();
+        check(&mut groups, &(0..50_000u32).map(|i| i.wrapping_mul(2_654_435_761)).collect::<Vec<_>>());
+        assert!(!groups.is_dense() && groups.dense().end() <= 1 << 16);
+        check(&mut Groups::new(), &(0..1000u64).map(|i| u64::MAX - i).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn keys_that_are_no_numbers_lie_in_the_table() {
+        let mut groups = Groups::new();
+        check(&mut groups, &(0..70_000u32).map(|i| i.to_le_bytes()).collect::<Vec<[u8; 4]>>());
+        assert_eq!(groups.dense().end(), 0);
+    }
+
+    proptest! {
+        #[test]
+        fn groups_count_as_a_hash_map_does(
+            keys in prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..6000),
+            again in prop::collection::vec(prop_oneof![0u64..3000, 0..u64::MAX], 0..2000),
+        ) {
+            let mut groups = Groups::new();
+            check(&mut groups, &keys);
+            check(&mut groups, &again);
+        }
+    }
+}
