@@ -16,6 +16,7 @@ pub mod contest;
 mod latency;
 pub mod load;
 pub mod machine;
+pub mod readings;
 mod results;
 pub mod stall;
 mod throughput;

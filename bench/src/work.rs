@@ -2,7 +2,7 @@
 
 use pelton::{
     Aggregate, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Source, Symbol, Timestamp,
-    Tumbling, Window,
+    Tumbling, Watermarks, Window,
 };
 use pelton_io::sink::Seen;
 use pelton_io::{Trade, blackhole};
@@ -122,6 +122,106 @@ pub fn stateless_job(source: impl Into<Source<Trade>>, workers: usize) -> Result
     let sink = blackhole();
     let seen = sink.seen();
     job.source("trades", source).filter(is_round_lot).map(notional).sink("out", sink);
+    Ok((seen, job.run(options(workers))?))
+}
+
+/// Runs the keyed tumbling window over trades of which each lies behind the trades before it by `bound` at most, to a
+/// blackhole.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn disordered_job(
+    source: impl Into<Source<Trade>>,
+    window: Duration,
+    bound: Duration,
+    workers: usize,
+) -> Result<(Seen, Report), pelton::Error> {
+    let mut job = Job::new("disordered keyed window");
+    let sink = blackhole();
+    let seen = sink.seen();
+    job.source("trades", source)
+        .watermarks(Watermarks::bounded(bound))
+        .key_by(|trade| trade.symbol)
+        .window(Tumbling::of(window))
+        .aggregate("sizes", CountSizes)
+        .sink("out", sink);
+    Ok((seen, job.run(options(workers))?))
+}
+
+/// As [`CountSizes`], but it does not say that its merge is exact: between workers every trade is exchanged.
+#[derive(Debug, Clone, Copy)]
+pub struct ExchangedSizes;
+
+impl Aggregate<Symbol> for ExchangedSizes {
+    type In = Trade;
+    type Acc = CountAndSum;
+    type Out = WindowRow;
+
+    #[inline]
+    fn add(&self, acc: &mut CountAndSum, time: Timestamp, trade: &Trade) {
+        CountSizes.add(acc, time, trade);
+    }
+
+    fn merge(&self, acc: &mut CountAndSum, later: &CountAndSum) {
+        CountSizes.merge(acc, later);
+    }
+
+    fn result(&self, window: Window, symbol: &Symbol, acc: &CountAndSum) -> WindowRow {
+        CountSizes.result(window, symbol, acc)
+    }
+}
+
+/// As [`window_job`], with every trade exchanged.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn exchanged_window_job(
+    source: impl Into<Source<Trade>>,
+    window: Duration,
+    workers: usize,
+) -> Result<(Seen, Report), pelton::Error> {
+    let mut job = Job::new("keyed window, exchanged");
+    let sink = blackhole();
+    let seen = sink.seen();
+    job.source("trades", source)
+        .key_by(|trade| trade.symbol)
+        .window(Tumbling::of(window))
+        .aggregate("sizes", ExchangedSizes)
+        .sink("out", sink);
+    Ok((seen, job.run(options(workers))?))
+}
+
+/// What a trade was worth, and of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, pelton::Record)]
+#[repr(C)]
+pub struct Worth {
+    /// Price by size, in the price's unit.
+    pub notional: i64,
+    /// The symbol's id.
+    pub symbol: u64,
+}
+
+/// Whether a trade is large: 1 of 10 generated ones is.
+#[inline(always)]
+pub fn is_large(trade: &Trade) -> bool {
+    trade.size > 922
+}
+
+/// Leaves the size out.
+#[inline(always)]
+pub fn worth(row: &Notional) -> Worth {
+    Worth { notional: row.notional, symbol: row.symbol.id().into() }
+}
+
+/// Runs a filter that a tenth passes, a map and a projection, to a blackhole.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn selective_job(source: impl Into<Source<Trade>>, workers: usize) -> Result<(Seen, Report), pelton::Error> {
+    let mut job = Job::new("filter, map and project");
+    let sink = blackhole();
+    let seen = sink.seen();
+    job.source("trades", source).filter(is_large).map(notional).map(worth).sink("out", sink);
     Ok((seen, job.run(options(workers))?))
 }
 
