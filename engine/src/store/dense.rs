@@ -6,8 +6,8 @@
 //! keys, values: [K] and [V] by number; a value is zeros where its bit is not set
 //! ```
 
-use crate::Key;
 use crate::store::region::Region;
+use crate::{Key, Timestamp};
 use bytemuck::Pod;
 
 /// A multiple of 64, so that bits come in whole words.
@@ -69,14 +69,15 @@ impl<K: Key, V: Pod> Dense<K, V> {
     #[inline(always)]
     pub(crate) fn update<T>(
         &mut self,
+        times: &[Timestamp],
         rows: &[T],
         key_of: impl Fn(usize, &T) -> K,
-        mut add: impl FnMut(usize, &T, &mut V),
+        mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
         let Self { present, keys, values, len } = self;
         // Slices on the stack: what is behind them does not change while values do.
         let (present, values) = (&mut present[..], values.values_mut());
-        for (index, row) in rows.iter().enumerate() {
+        for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             let key = key_of(index, row);
             let Some(number) = number_of(&key) else { return index };
             let (Some(value), Some(word)) = (values.get_mut(number), present.get_mut(number / WORD)) else {
@@ -87,7 +88,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
                 insert(keys, number, key);
                 *len += 1;
             }
-            add(index, row, value);
+            add(index, time, row, value);
         }
         rows.len()
     }

@@ -4,9 +4,9 @@
 //! eight of them is there. Keys that came before move then, so an entry's number holds only as long
 //! as nothing is added.
 
-use crate::Key;
 use crate::store::dense::{Dense, number_of};
 use crate::store::table::{LOOKUP_BATCH, Lookups, Table};
+use crate::{Key, Timestamp};
 use bytemuck::Pod;
 
 /// Numbers below this lie dense from the first key on.
@@ -65,13 +65,14 @@ impl<K: Key, V: Pod> Groups<K, V> {
         &mut self.sparse.entry_mut(entry).value
     }
 
-    /// Adds each row to the value of its key. `key_of` and `add` get the row's index too.
+    /// Adds each row, with its time, to the value of its key. `key_of` and `add` get the row's index too.
     #[inline(always)]
     pub(crate) fn update<T>(
         &mut self,
+        times: &[Timestamp],
         rows: &[T],
         key_of: impl Fn(usize, &T) -> K,
-        mut add: impl FnMut(usize, &T, &mut V),
+        mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
         let mut done = 0;
         if let Some(first) = rows.first() {
@@ -79,29 +80,30 @@ impl<K: Key, V: Pod> Groups<K, V> {
         }
         while done < rows.len() {
             let first = done;
-            let add_at = |index: usize, row: &T, value: &mut V| add(first + index, row, value);
-            done += self.dense.update(&rows[first..], |index, row| key_of(first + index, row), add_at);
+            let add_at = |index: usize, time, row: &T, value: &mut V| add(first + index, time, row, value);
+            done += self.dense.update(&times[first..], &rows[first..], |index, row| key_of(first + index, row), add_at);
             // Where keys in the table are few, the next row is likely dense again.
             let at_once = if self.sparse.len() >= self.dense.len() { LOOKUP_BATCH } else { 1 };
             let first = done;
-            let batch = &rows[first..rows.len().min(first + at_once)];
-            let add_at = |index: usize, row: &T, value: &mut V| add(first + index, row, value);
-            self.update_any(batch, |index, row| key_of(first + index, row), add_at);
-            done += batch.len();
+            done = rows.len().min(first + at_once);
+            let (times, rows) = (&times[first..done], &rows[first..done]);
+            let add_at = |index: usize, time, row: &T, value: &mut V| add(first + index, time, row, value);
+            self.update_any(times, rows, |index, row| key_of(first + index, row), add_at);
         }
     }
 
     /// As [`Groups::update`], for at most [`LOOKUP_BATCH`] rows most of which are not dense.
     fn update_any<T>(
         &mut self,
+        times: &[Timestamp],
         rows: &[T],
         key_of: impl Fn(usize, &T) -> K,
-        mut add: impl FnMut(usize, &T, &mut V),
+        mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
         let Self { dense, sparse, bits, grown, .. } = self;
         let dense_number = |dense: &Dense<K, V>, key: &K| number_of(key).filter(|&number| number < dense.end());
         if sparse.is_small() {
-            for (index, row) in rows.iter().enumerate() {
+            for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
                 let key = key_of(index, row);
                 let value = match dense_number(dense, &key) {
                     Some(number) => dense.value_mut(number, key),
@@ -111,17 +113,17 @@ impl<K: Key, V: Pod> Groups<K, V> {
                         &mut sparse.entry_mut(entry).value
                     }
                 };
-                add(index, row, value);
+                add(index, time, row, value);
             }
             return;
         }
         let mut lookups = Lookups::new();
         let mut sparse_rows = [0u8; LOOKUP_BATCH];
         let mut count = 0;
-        for (index, row) in rows.iter().enumerate() {
+        for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             let key = key_of(index, row);
             match dense_number(dense, &key) {
-                Some(number) => add(index, row, dense.value_mut(number, key)),
+                Some(number) => add(index, time, row, dense.value_mut(number, key)),
                 None => {
                     lookups.set(count, key);
                     sparse_rows[count] = index as u8;
@@ -132,7 +134,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
         sparse.find_all(&mut lookups, count, |key| count_bits(bits, grown, key));
         for (at, &index) in sparse_rows[..count].iter().enumerate() {
             let index = usize::from(index);
-            add(index, &rows[index], sparse.found(&lookups, at));
+            add(index, times[index], &rows[index], sparse.found(&lookups, at));
         }
     }
 
@@ -226,10 +228,13 @@ mod tests {
         let mut indices = 0;
         for batch in rows.chunks(300) {
             let mut order = HashMap::<K, usize>::new();
+            let times: Vec<_> = (0..batch.len()).map(|index| Timestamp::from_nanos(index as i64)).collect();
             groups.update(
+                &times,
                 batch,
                 |_, key| *key,
-                |index, key, value| {
+                |index, time, key, value| {
+                    assert_eq!((time, *key), (times[index], batch[index]));
                     // A key's rows come in their order.
                     assert!(order.insert(*key, index).is_none_or(|before| before < index));
                     *value += 1;

@@ -110,7 +110,11 @@ impl FiringOrder {
 
     /// The next entry to fire, and whether it has the place of the one before: such are not parted.
     #[inline]
-    pub(crate) fn next<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) -> Option<(Order, bool)> {
+    pub(crate) fn next<K: Key, V: Pod>(
+        &mut self,
+        groups: &Groups<K, V>,
+        symbols: &Dictionary,
+    ) -> Option<(Order, bool)> {
         if self.fired == self.orders.len() {
             self.go_on(groups, symbols);
         }

@@ -118,9 +118,10 @@ where
         let Self { open, aggregate, key_of, limits, .. } = self;
         let groups = &mut open[slice].groups;
         groups.update(
+            times,
             values,
             |row, value| blame::at_index(first + row, || key_of(value)),
-            |row, value, acc| blame::at_index(first + row, || aggregate.add(acc, times[row], value)),
+            |row, time, value, acc| blame::at_index(first + row, || aggregate.add(acc, time, value)),
         );
         if groups.len() > limits.keys_max { Err(OperatorError::TooManyKeys(limits.keys_max)) } else { Ok(()) }
     }
