@@ -251,6 +251,42 @@ fn a_block_whose_header_lies_as_the_index_does_is_found_by_its_events() {
     assert_eq!(lie(|entry| (entry.min, entry.crc) = (entry.min + 1, entry.crc ^ 1)).unwrap(), (events, true));
 }
 
+/// A job compares the events with the index itself: a lie that only they show ends it too.
+#[test]
+fn a_job_over_a_block_that_lies_about_its_times_ends_with_an_error() {
+    let (_dir, _, bytes, path) = small();
+    type Lie = fn(&mut Entry);
+    let lies: [Lie; 4] = [|e| e.max += 1, |e| e.max -= 1, |e| e.min += 1, |e| (e.min, e.max) = (e.min - 1, e.max + 1)];
+    let run = |bytes: &[u8], workers, untrusted| {
+        std::fs::write(&path, bytes).unwrap();
+        let mut job = pelton::Job::new("lies");
+        let source = replay::<Trade>(&path).unwrap().untrusted(untrusted);
+        let sink = crate::blackhole();
+        let seen = sink.seen();
+        job.source("trades", source).sink("out", sink);
+        job.run(pelton::Options::workers(workers)).map(|_| seen.count())
+    };
+    for lie in lies {
+        for block in 0..3 {
+            let mut entry = None;
+            let mut changed = with_footer(&bytes, |footer| {
+                lie(&mut footer.entries[block]);
+                entry = Some(footer.entries[block]);
+                retotal(footer);
+            });
+            let entry = entry.unwrap();
+            put(&mut changed, entry.offset as usize, &entry.header(32).encode(FILE_ID));
+            for workers in [1, 2] {
+                let error = run(&changed, workers, false).unwrap_err().to_string();
+                assert!(error.contains("source `trades`: the index says that block"), "{error}");
+                let error = run(&changed, workers, true).unwrap_err().to_string();
+                assert!(error.contains("hostile.pelton: damaged block"), "{error}");
+            }
+        }
+    }
+    assert_eq!(run(&bytes, 1, false).unwrap(), 30);
+}
+
 #[test]
 fn damage_in_the_middle_is_an_error_at_that_block_and_at_no_other() {
     let (_dir, events, mut bytes, path) = small();

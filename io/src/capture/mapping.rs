@@ -21,8 +21,12 @@ impl Mapping {
         // mapping; `Replay::untrusted` is for files of which that cannot be said.
         // Test: `capture::tests::untrusted_and_mapped_replays_give_the_same_events`.
         let map = unsafe { MmapOptions::new().len(bytes as usize).map(file)? };
-        // Advice is a hint: without it the replay is slower and as right.
-        let _ = map.advise(Advice::Sequential);
+        // Advice is a hint: without it the replay is slower and as right. With huge pages Linux brings
+        // in 2 MiB at a time and maps them by one fault, where those of the file are in memory as such;
+        // after advice of sequential reading alone it keeps and maps small pieces.
+        if map.advise(Advice::HugePage).is_err() {
+            let _ = map.advise(Advice::Sequential);
+        }
         Ok(Self(map))
     }
 

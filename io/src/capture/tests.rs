@@ -264,6 +264,50 @@ impl Output for Limited {
     }
 }
 
+/// Remembers where each write ends.
+struct Ends(Arc<Mutex<Vec<usize>>>);
+
+impl Write for Ends {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut ends = self.0.lock().unwrap();
+        let end = ends.last().copied().unwrap_or_default() + bytes.len();
+        ends.push(end);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Output for Ends {
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn writes_end_where_huge_pages_do_and_a_dropped_writer_gives_its_whole_blocks() {
+    const HUGE: usize = 2 << 20;
+    let events = sample(200_000);
+    for finish in [true, false] {
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let layout = Trade::layout();
+        let mut writer = RawWriter::with_output(Ends(ends.clone()), "fake", layout, WriterOptions::default()).unwrap();
+        events.chunks(1000).for_each(|events| writer.extend(bytemuck::cast_slice(events)).unwrap());
+        assert_eq!(*ends.lock().unwrap(), [HUGE, 2 * HUGE, 3 * HUGE]);
+        // 48 blocks of 4096 events and one of the rest, each with its header and filled up to a page.
+        let whole = 4096 + 48 * (4096 * 32 + 4096);
+        let expected = if finish {
+            writer.finish().unwrap().bytes as usize
+        } else {
+            drop(writer);
+            whole
+        };
+        assert_eq!(*ends.lock().unwrap(), [HUGE, 2 * HUGE, 3 * HUGE, expected]);
+    }
+}
+
 #[test]
 fn a_full_disk_at_any_byte_is_an_error_that_names_the_file_and_keeps_whole_blocks() {
     let dir = tempfile::tempdir().unwrap();
@@ -295,10 +339,11 @@ fn a_full_disk_at_any_byte_is_an_error_that_names_the_file_and_keeps_whole_block
 #[test]
 fn after_an_error_a_writer_writes_no_more() {
     let bytes = Arc::<Mutex<Vec<u8>>>::default();
-    let options = WriterOptions { block_events: 8192, ..WriterOptions::default() };
+    // A block is as much as the writer gathers before it writes.
+    let options = WriterOptions { block_events: 65_536, ..WriterOptions::default() };
     let output = Limited { bytes: bytes.clone(), room: 10_000, sync: true };
     let mut writer = RawWriter::with_output(output, "full.pelton", Trade::layout(), options).unwrap();
-    let block = vec![0; 8192 * 32];
+    let block = vec![0; 65_536 * 32];
     assert!(matches!(writer.extend(&block), Err(CaptureError::Io { .. })));
     assert!(matches!(writer.extend(&block), Err(CaptureError::Failed { .. })));
     assert!(matches!(writer.flush(), Err(CaptureError::Failed { .. })));

@@ -14,12 +14,14 @@ use super::schema;
 use pelton::{Dictionary, Event, Layout, Symbol, Timestamp};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
-use std::io::{self, BufWriter, Write};
+use std::io::{self, Write};
 use std::marker::PhantomData;
 use std::path::{Path, PathBuf};
 
-/// Small blocks are gathered to this size before they are written, in bytes.
-const BUFFER_BYTES: usize = 1 << 18;
+/// Blocks are gathered up to the next multiple of this in the file before they are written, in bytes:
+/// the size of a huge page. Linux keeps what one write covers in pages up to that size, and a replay
+/// then maps 2 MiB by one fault and not by thirty.
+const GATHER_BYTES: usize = 1 << 21;
 
 /// Where a capture is written to: a file, or a test's fake of one.
 pub trait Output: Write + Send + 'static {
@@ -95,7 +97,9 @@ pub struct Summary {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct RawWriter {
-    out: BufWriter<Box<dyn Output>>,
+    out: Box<dyn Output>,
+    /// Bytes of the file that `out` has not got: those before `position`, up to [`GATHER_BYTES`].
+    gathered: Vec<u8>,
     path: PathBuf,
     file_id: u64,
     record_size: usize,
@@ -163,7 +167,8 @@ impl RawWriter {
         let block_bytes = BLOCK_HEADER_BYTES + header.block_events as usize * layout.size();
         let footer = Footer::default();
         let mut writer = Self {
-            out: BufWriter::with_capacity(BUFFER_BYTES, Box::new(output)),
+            out: Box::new(output),
+            gathered: Vec::new(),
             path: path.to_owned(),
             file_id: header.file_id,
             record_size: layout.size(),
@@ -259,6 +264,7 @@ impl RawWriter {
         if self.failed {
             return Err(self.refuse(0));
         }
+        self.write_gathered()?;
         let result = self.out.flush();
         self.checked(result)
     }
@@ -285,7 +291,7 @@ impl RawWriter {
         let trailer = Trailer { file_id: self.file_id, footer, footer_bytes, events, file_bytes };
         self.put(&trailer.encode())?;
         self.flush()?;
-        let synced = self.out.get_mut().sync();
+        let synced = self.out.sync();
         self.checked(synced)?;
         sync_parent(&self.path).map_err(io_error(&self.path, "make the name durable of"))?;
         Ok(Summary {
@@ -382,16 +388,41 @@ impl RawWriter {
         Ok(header)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), CaptureError> {
-        let result = self.out.write_all(bytes);
-        self.checked(result)?;
-        self.position += bytes.len() as u64;
+    fn put(&mut self, mut bytes: &[u8]) -> Result<(), CaptureError> {
+        while !bytes.is_empty() {
+            let room = GATHER_BYTES - self.position as usize % GATHER_BYTES;
+            let (now, later) = bytes.split_at(bytes.len().min(room));
+            self.gathered.extend_from_slice(now);
+            self.position += now.len() as u64;
+            if now.len() == room {
+                self.write_gathered()?;
+            }
+            bytes = later;
+        }
         Ok(())
+    }
+
+    fn write_gathered(&mut self) -> Result<(), CaptureError> {
+        // Taken, so that an output that panics is not given the same bytes again.
+        let mut gathered = std::mem::take(&mut self.gathered);
+        let result = self.out.write_all(&gathered);
+        gathered.clear();
+        self.gathered = gathered;
+        self.checked(result)
     }
 
     fn checked(&mut self, result: io::Result<()>) -> Result<(), CaptureError> {
         self.failed |= result.is_err();
         result.map_err(io_error(&self.path, "write the capture"))
+    }
+}
+
+/// Whole blocks of a capture that is not finished are kept; who wants to know of errors finishes it.
+impl Drop for RawWriter {
+    fn drop(&mut self) {
+        if !self.failed {
+            let _ = self.write_gathered();
+        }
     }
 }
 
