@@ -27,6 +27,24 @@ impl<O: Order, T: bytemuck::Pod + Send> EdgeSender<O, T> {
         }
     }
 
+    /// Writes the first of these rows that fit, in place, and says how many.
+    #[inline]
+    pub(crate) fn push_with(&mut self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) -> usize {
+        match self {
+            Self::Ring(ring) => {
+                let mut claim = ring.claim(rows.len());
+                let count = claim.len();
+                for (at, &index) in rows[..count].iter().enumerate() {
+                    let (time, order, value) = row(index as usize);
+                    claim.set(at, time, order, value);
+                }
+                claim.commit(count);
+                count
+            }
+            Self::Local(queue) => queue.push_with(rows, row),
+        }
+    }
+
     pub(crate) fn push_mark(&mut self, mark: Mark) -> bool {
         match self {
             Self::Ring(ring) => ring.push_mark(mark).is_ok(),

@@ -259,6 +259,12 @@ impl<O: Order> Stamp<O> {
         Some(base.stamped(self.level, self.way << SUB_BITS | self.sub))
     }
 
+    /// The order of a row that is the only one made of row `index` of `places`.
+    #[inline(always)]
+    pub(crate) fn only(&self, places: &Places<'_>, index: usize) -> O {
+        O::base(places, index).stamped(self.level, self.way << SUB_BITS)
+    }
+
     /// Forgets the last row: positions start anew with each block.
     pub(crate) fn block_end(&mut self) {
         self.last = None;

@@ -30,6 +30,21 @@ impl<O, T, M> Clone for Local<O, T, M> {
     }
 }
 
+impl<O, T, M> Queue<O, T, M> {
+    /// Makes room at the end for `count` rows, or for fewer: says for how many.
+    fn make_room(&mut self, count: usize) -> usize {
+        let queued = self.values.len() - self.head;
+        let count = count.min(self.capacity - queued);
+        if self.head > 0 && self.values.len() + count > 2 * self.capacity {
+            let head = std::mem::take(&mut self.head);
+            self.times.drain(..head);
+            self.orders.drain(..head);
+            self.values.drain(..head);
+        }
+        count
+    }
+}
+
 impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
     /// A queue of at most `capacity` rows and `marks_max` marks, both allocated now.
     pub(crate) fn new(capacity: usize, marks_max: usize) -> Self {
@@ -48,18 +63,23 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
     /// Appends the rows that fit and says how many.
     pub(crate) fn push(&self, times: &[Timestamp], orders: &[O], values: &[T]) -> usize {
         let mut queue = self.0.borrow_mut();
-        let queued = queue.values.len() - queue.head;
-        let count = values.len().min(queue.capacity - queued);
-        if queue.head > 0 && queue.values.len() + count > 2 * queue.capacity {
-            let head = std::mem::take(&mut queue.head);
-            queue.times.drain(..head);
-            queue.orders.drain(..head);
-            queue.values.drain(..head);
-        }
+        let count = queue.make_room(values.len());
         queue.times.extend_from_slice(&times[..count]);
         queue.orders.extend_from_slice(&orders[..count]);
         queue.values.extend_from_slice(&values[..count]);
         count
+    }
+
+    /// Appends the first of these rows that fit and says how many.
+    #[inline]
+    pub(crate) fn push_with(&self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) -> usize {
+        let mut queue = self.0.borrow_mut();
+        let rows = &rows[..queue.make_room(rows.len())];
+        let Queue { times, orders, values, .. } = &mut *queue;
+        times.extend(rows.iter().map(|&index| row(index as usize).0));
+        orders.extend(rows.iter().map(|&index| row(index as usize).1));
+        values.extend(rows.iter().map(|&index| row(index as usize).2));
+        rows.len()
     }
 
     /// Appends a mark behind the rows pushed so far; `false` where there is no room.

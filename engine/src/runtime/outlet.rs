@@ -36,6 +36,13 @@ impl<T> Rows<'_, T> {
     }
 }
 
+/// The smallest and the largest of the times, where there are any.
+#[inline]
+pub(crate) fn extremes(times: &[Timestamp]) -> Option<(Timestamp, Timestamp)> {
+    let first = *times.first()?;
+    Some(times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time))))
+}
+
 /// Where the rows of a source or operator go.
 ///
 /// `rows`, `mark` and `end` each follow an `is_ready` that said yes; then they take what they get

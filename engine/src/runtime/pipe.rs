@@ -8,7 +8,7 @@ use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
 use crate::progress::watermark::{WatermarkTracker, Watermarks};
 use crate::runtime::metrics::{StepCounters, add};
-use crate::runtime::outlet::{FanOut, Outlet, Rows};
+use crate::runtime::outlet::{FanOut, Outlet, Rows, extremes};
 use crate::runtime::source::{BlockReader, Feed, Polled};
 use crate::{BlockSummary, BoxError, Event, FieldKind, Timestamp};
 use std::ops::RangeInclusive;
@@ -280,7 +280,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
             self.tracker.on_time_prefix(times, |time| range.contains(&time))
         };
         let times = &times[..count];
-        let (min, max) = if count == self.times.len() { self.bounds } else { extremes(times) };
+        let whole = count == self.times.len();
+        let (min, max) = if whole { self.bounds } else { extremes(times).unwrap_or(self.bounds) };
         let bounds = Some((min, max));
         let values = &block[self.position..self.position + count];
         let places = Places::Run { block: ordinal, first: self.position as u64 };
@@ -356,10 +357,6 @@ impl<T: Event> Pipe<T> {
         }
         Ok(BlockStep::Done)
     }
-}
-
-fn extremes(times: &[Timestamp]) -> (Timestamp, Timestamp) {
-    times.iter().fold((Timestamp::MAX, Timestamp::MIN), |(min, max), &time| (min.min(time), max.max(time)))
 }
 
 /// How many of the next events are due. Times out of range are due at once: they are rejected.

@@ -1,14 +1,15 @@
 //! The sending side of an exchange: a fused chain, a route, and a bounded edge to each worker.
 //!
-//! Rows of a batch are staged by worker and then pushed in runs. What does not fit stays staged, and
-//! the outlet is not ready until it is gone: that is the backpressure. Staging holds one batch.
+//! The rows of a batch are first dealt to workers, then each worker's are written into its edge in
+//! place. What does not fit is staged, and the outlet is not ready until it is gone: that is the
+//! backpressure. Staging holds one batch.
 
 use crate::base::blame;
 use crate::operator::chain::Chain;
 use crate::progress::mark::{BlockMark, Mark};
 use crate::progress::merge::EdgeSender;
-use crate::progress::place::{FAN_OUT_MAX, Order, Place, Stamp};
-use crate::runtime::chained::position_of;
+use crate::progress::place::{FAN_OUT_MAX, Order, Place, Places, Stamp};
+use crate::runtime::chained::{ChainBuffer, apply, position_of};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{Outlet, Rows};
 use crate::runtime::shared::JobShared;
@@ -41,6 +42,44 @@ impl<T> Route<T> for ToOne {
     #[inline(always)]
     fn worker(&self, _: &T) -> usize {
         0
+    }
+}
+
+/// The rows of a batch by the worker that takes them.
+struct Deal {
+    /// `batch` numbers of rows for each worker, of which the first `counts[worker]` are set.
+    rows: Vec<u32>,
+    batch: usize,
+    counts: Vec<usize>,
+}
+
+impl Deal {
+    fn of_workers(workers: usize) -> Self {
+        Self { rows: Vec::new(), batch: 0, counts: vec![0; workers] }
+    }
+
+    /// Deals `values` anew.
+    #[inline]
+    fn deal<T>(&mut self, values: &[T], worker_of: impl Fn(usize, &T) -> usize) {
+        let Self { rows, batch, counts } = self;
+        if *batch < values.len() {
+            *batch = values.len();
+            rows.resize(*batch * counts.len(), 0);
+        }
+        let (rows, batch, counts) = (&mut rows[..], *batch, &mut counts[..]);
+        counts.fill(0);
+        for (index, value) in values.iter().enumerate() {
+            let worker = worker_of(index, value);
+            let count = &mut counts[worker];
+            rows[worker * batch + *count] = index as u32;
+            *count += 1;
+        }
+    }
+
+    /// The numbers of the rows for `worker`, growing.
+    fn of(&self, worker: usize) -> &[u32] {
+        let start = worker * self.batch;
+        &self.rows[start..start + self.counts[worker]]
     }
 }
 
@@ -78,8 +117,23 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
         self.values.is_empty() && self.marks.is_empty()
     }
 
+    /// Puts a mark behind all rows so far.
     fn push_mark(&mut self, mark: Mark) {
-        self.marks.push_back((self.values.len(), mark));
+        if !self.is_empty() || !self.sender.push_mark(mark) {
+            self.marks.push_back((self.values.len(), mark));
+        }
+    }
+
+    /// Puts rows behind all there is: into the edge as far as they fit, the others into the stage.
+    #[inline]
+    fn push_rows(&mut self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) {
+        let pushed = if self.is_empty() { self.sender.push_with(rows, &row) } else { 0 };
+        for &index in &rows[pushed..] {
+            let (time, order, value) = row(index as usize);
+            self.times.push(time);
+            self.orders.push(order);
+            self.values.push(value);
+        }
     }
 
     /// Pushes what fits; whether nothing is left.
@@ -110,8 +164,12 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
 /// The way from a source or operator to a keyed step or ordered sink on all workers.
 pub(crate) struct SendOutlet<C: Chain, R, O> {
     chain: C,
+    buffer: ChainBuffer<C::Out>,
     route: R,
     stamp: Stamp<O>,
+    /// The orders of a batch, where they have to be counted out.
+    orders: Vec<O>,
+    deal: Deal,
     edges: Vec<Staged<O, C::Out>>,
     /// Counts for the step that takes the rows.
     counters: Arc<StepCounters>,
@@ -133,8 +191,10 @@ where
         worker: usize,
         shared: Arc<JobShared>,
     ) -> Self {
+        let (stamp, deal) = (Stamp::new(level, way), Deal::of_workers(senders.len()));
         let edges = senders.into_iter().map(Staged::new).collect();
-        Self { chain, route, stamp: Stamp::new(level, way), edges, counters, worker, shared }
+        let (buffer, orders) = (ChainBuffer::new(), Vec::new());
+        Self { chain, buffer, route, stamp, orders, deal, edges, counters, worker, shared }
     }
 
     fn flush(&mut self) -> bool {
@@ -152,48 +212,57 @@ where
     }
 
     fn rows(&mut self, rows: Rows<'_, C::In>) {
-        let Self { chain, route, stamp, edges, counters, .. } = self;
+        let Self { chain, buffer, route, stamp, orders, deal, edges, counters, .. } = self;
+        let rows = apply(chain, rows, buffer);
+        if rows.values.is_empty() {
+            return;
+        }
+        // Otherwise rows are made one of one, and straight from a source: each has a place of its own.
+        let counts_out = chain.fans_out() || matches!(rows.places, Places::Full(_));
+        if counts_out {
+            orders.clear();
+            for index in 0..rows.values.len() {
+                let Some(order) = stamp.next(&rows.places, index) else {
+                    let error = Error::FanOut { step: counters.name.to_string(), max: FAN_OUT_MAX };
+                    return self.shared.fail(error);
+                };
+                orders.push(order);
+            }
+        }
         let step = &counters.name;
-        let mut sent = 0;
-        let mut too_many = false;
-        // All rows given at once are of one block.
-        let block = rows.places.block();
         blame::at_position(
             |index| position_of(&rows.places, index),
             || {
-                for (index, (time, value)) in rows.times.iter().zip(rows.values).enumerate() {
-                    blame::at_index(index, || {
-                        chain.each(value, &mut |row| {
-                            if too_many {
-                                return;
-                            }
-                            let worker = blame::in_step(step, || route.worker(&row));
-                            let Some(order) = stamp.next(&rows.places, index) else {
-                                too_many = true;
-                                return;
-                            };
-                            let edge = &mut edges[worker];
-                            if edge.block != block {
-                                edge.block = block;
-                                edge.push_mark(Mark::Frontier(Place::block_start(block)));
-                            }
-                            if let Some(watermark) = rows.behind {
-                                edge.push_mark(Mark::Behind(watermark));
-                            }
-                            edge.times.push(*time);
-                            edge.orders.push(order);
-                            edge.values.push(row);
-                            sent += 1;
-                        });
-                    });
-                }
+                let worker_of = |index, row: &C::Out| blame::at_index(index, || route.worker(row));
+                blame::in_step(step, || deal.deal(rows.values, worker_of));
             },
         );
-        add(&self.counters.of(self.worker).sent, sent);
-        if too_many {
-            self.shared.fail(Error::FanOut { step: self.counters.name.to_string(), max: FAN_OUT_MAX });
+        add(&counters.of(self.worker).sent, rows.values.len() as u64);
+        // All rows given at once are of one block.
+        let block = rows.places.block();
+        for (worker, edge) in edges.iter_mut().enumerate() {
+            let dealt = deal.of(worker);
+            if dealt.is_empty() {
+                continue;
+            }
+            if edge.block != block {
+                edge.block = block;
+                edge.push_mark(Mark::Frontier(Place::block_start(block)));
+            }
+            let counted = |index: usize| (rows.times[index], orders[index], rows.values[index]);
+            let only = |index: usize| (rows.times[index], stamp.only(&rows.places, index), rows.values[index]);
+            if let Some(watermark) = rows.behind {
+                // Each such row carries the watermark.
+                for index in dealt.chunks(1) {
+                    edge.push_mark(Mark::Behind(watermark));
+                    if counts_out { edge.push_rows(index, counted) } else { edge.push_rows(index, only) }
+                }
+            } else if counts_out {
+                edge.push_rows(dealt, counted);
+            } else {
+                edge.push_rows(dealt, only);
+            }
         }
-        self.flush();
     }
 
     fn mark(&mut self, mark: BlockMark) {
@@ -203,7 +272,6 @@ where
             edge.push_mark(Mark::BlockEnd(mark));
             edge.block = mark.block + 1;
         }
-        self.flush();
     }
 
     fn frontier(&mut self, place: Place) {
@@ -220,6 +288,5 @@ where
         for edge in &mut self.edges {
             edge.push_mark(Mark::End);
         }
-        self.flush();
     }
 }

@@ -3,7 +3,7 @@
 use crate::progress::mark::BlockMark;
 use crate::progress::merge::{Merge, Next};
 use crate::progress::place::Order;
-use crate::runtime::outlet::Rows;
+use crate::runtime::outlet::{Rows, extremes};
 use crate::runtime::stage::Stage;
 
 /// What a call of [`Task::run`] did.
@@ -59,8 +59,8 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
             }
             let stage = &mut self.stage;
             let next = self.merge.next(|rows| {
-                let places = rows.places;
-                stage.rows(Rows { times: rows.times, values: rows.values, places, bounds: None, behind: rows.behind })
+                let (times, places) = (rows.times, rows.places);
+                stage.rows(Rows { times, values: rows.values, places, bounds: extremes(times), behind: rows.behind })
             });
             match next {
                 Next::Rows { given, taken } => {
