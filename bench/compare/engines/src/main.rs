@@ -1,5 +1,187 @@
-//! Pelton next to other stream-processing engines on the same events.
+//! Pelton next to other stream-processing engines: same capture, same rows, in turns.
 
-fn main() {
-    println!("Pelton next to other stream-processing engines on the same events");
+mod contests;
+mod dbsp_windows;
+mod ours;
+mod renoir_windows;
+mod timely_windows;
+mod work;
+
+use clap::{Args, Parser, Subcommand};
+use pelton::BoxError;
+use pelton_bench::{contest, machine};
+use pelton_io::Trade;
+use pelton_io::capture::{CaptureWriter, WriterOptions};
+use pelton_io::generate::{TradeOptions, symbol_names, trades};
+use serde_json::json;
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// DBSP's own, which most engines' benchmarks use; all rivals here do.
+#[global_allocator]
+static ALLOCATOR: dbsp::mimalloc::MiMalloc = dbsp::mimalloc::MiMalloc;
+
+/// Runs Pelton in turns with the loop written by hand and with other engines, on the same capture.
+///
+/// A rival whose rows are not those of the loop gets no figures.
+#[derive(Parser)]
+#[command(version, args_conflicts_with_subcommands = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+    #[command(flatten)]
+    options: Options,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Writes a capture of made-up trades, a million per second of event time.
+    Generate {
+        capture: PathBuf,
+        #[arg(long, default_value_t = 1 << 25)]
+        events: u64,
+        #[arg(long, default_value_t = 10_000)]
+        keys: u32,
+        /// Events of a block.
+        #[arg(long, default_value_t = 4096)]
+        block: u32,
+    },
+    /// Writes the capture's trades as they are in memory, 32 little-endian bytes each, without anything between them.
+    Export { capture: PathBuf, raw: PathBuf },
+    /// Runs Pelton once; prints the time and what came out as JSON.
+    Once {
+        capture: PathBuf,
+        #[arg(long, default_value_t = 1)]
+        workers: usize,
+        /// The window in nanoseconds.
+        #[arg(long, default_value_t = 1_000_000_000)]
+        window_ns: u64,
+    },
+    /// Prints the machine's record as JSON.
+    Machine,
+}
+
+/// What the contests do.
+#[derive(Args)]
+pub struct Options {
+    /// Trades of a contest.
+    #[arg(long, default_value_t = 1 << 25)]
+    events: u64,
+    /// Trades of the contests with dbsp, which takes longer.
+    #[arg(long, default_value_t = 1 << 22)]
+    dbsp_events: u64,
+    /// Numbers of symbols.
+    #[arg(long, value_delimiter = ',', default_value = "100,10000")]
+    keys: Vec<u32>,
+    /// Rounds of each contest.
+    #[arg(long, default_value_t = 5)]
+    rounds: usize,
+    /// Runs only the contests whose names contain this.
+    #[arg(long)]
+    only: Option<String>,
+    /// A capture of trades in order to use for the windows' contests; the others make their own.
+    #[arg(long)]
+    capture: Option<PathBuf>,
+    /// Where captures are made, in a directory that is removed again.
+    #[arg(long, default_value_os_t = std::env::temp_dir())]
+    dir: PathBuf,
+    /// Writes the results file.
+    #[arg(long)]
+    out: Option<PathBuf>,
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let done = match &cli.command {
+        Some(command) => command.run(),
+        None => run(&cli.options),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("engines: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+impl Command {
+    fn run(&self) -> Result<(), BoxError> {
+        match self {
+            Self::Generate { capture, events, keys, block } => generate(capture, *events, *keys, *block),
+            Self::Export { capture, raw } => export(capture, raw),
+            Self::Once { capture, workers, window_ns } => {
+                let window = Duration::from_nanos(*window_ns);
+                let (elapsed, rows) = work::timed(capture, |blocks| ours::pelton(blocks, window, *workers))?;
+                let work::Summary { rows, trades, hash } = work::Summary::of(&rows);
+                let elapsed_ns = elapsed.as_nanos() as u64;
+                println!("{}", json!({"elapsed_ns": elapsed_ns, "rows": rows, "trades": trades, "hash": hash}));
+                Ok(())
+            }
+            Self::Machine => {
+                println!("{}", machine::record());
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Writes a capture of made-up trades, a million per second of event time, none out of order.
+///
+/// # Errors
+/// When it cannot be written.
+pub fn generate(path: &Path, events: u64, keys: u32, block_events: u32) -> Result<(), BoxError> {
+    let options = WriterOptions { symbols: symbol_names(keys).collect(), block_events, ..WriterOptions::default() };
+    let mut writer = CaptureWriter::<Trade>::create(path, options)?;
+    let mut trades = trades(&TradeOptions { events, keys, ..TradeOptions::default() });
+    let mut batch = Vec::with_capacity(4096);
+    loop {
+        batch.clear();
+        batch.extend(trades.by_ref().take(4096));
+        if batch.is_empty() {
+            writer.finish()?;
+            return Ok(());
+        }
+        writer.extend(&batch)?;
+    }
+}
+
+fn export(capture: &Path, raw: &Path) -> Result<(), BoxError> {
+    let blocks = work::open(capture)?;
+    let mut reader = blocks.reader()?;
+    let mut out = BufWriter::with_capacity(1 << 20, File::create(raw)?);
+    for block in 0..blocks.blocks().len() {
+        reader.load(block)?;
+        out.write_all(bytemuck::cast_slice(reader.events()))?;
+    }
+    out.flush()?;
+    Ok(())
+}
+
+fn run(options: &Options) -> Result<(), BoxError> {
+    if options.rounds == 0 || options.keys.contains(&0) {
+        return Err("rounds and keys must be at least 1".into());
+    }
+    let machine = machine::record();
+    let made = tempfile::Builder::new().prefix("pelton-engines-").tempdir_in(&options.dir)?;
+    let mut standings = Vec::new();
+    for contest in contests::all(options) {
+        if options.only.as_ref().is_some_and(|only| !contest.name().contains(only.as_str())) {
+            continue;
+        }
+        let standing = contest.run(options, made.path(), &mut |what| eprintln!("{what}"))?;
+        println!("{standing}");
+        for line in contest.ratios(&standing) {
+            println!("{line}");
+        }
+        standings.push(standing);
+        if let Some(out) = &options.out {
+            // After each contest: what was measured is not lost.
+            std::fs::write(out, contest::results(&machine, &standings).to_string())?;
+        }
+    }
+    Ok(())
 }
