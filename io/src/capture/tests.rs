@@ -264,6 +264,26 @@ impl Output for Limited {
     }
 }
 
+/// The checksum of the format is CRC-32/ISO-HDLC whatever computes it: the catalogue's check value, and
+/// its definition bit by bit on lengths and places that take every one of its ways.
+#[test]
+fn checksums_are_those_of_the_format() {
+    assert_eq!(crc32fast::hash(b"123456789"), 0xcbf4_3926);
+    let bytes: Vec<u8> = bytemuck::cast_slice::<_, u8>(&sample(2_200)).to_vec();
+    let mut crc = !0u32;
+    let mut expected = vec![!crc];
+    for &byte in &bytes[1..] {
+        crc ^= u32::from(byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xedb8_8320 & (crc & 1).wrapping_neg());
+        }
+        expected.push(!crc);
+    }
+    for length in (0..600).chain(2_000..2_200).chain([4_095, 4_096, 4_097, 65_536, 65_599, 70_000]) {
+        assert_eq!(crc32fast::hash(&bytes[1..][..length]), expected[length], "{length} bytes");
+    }
+}
+
 /// Remembers where each write ends.
 struct Ends(Arc<Mutex<Vec<usize>>>);
 
