@@ -141,4 +141,9 @@ impl<Out: Record, In: Record> StepOutput<Out, In> {
     pub fn sink(&self, name: &str, sink: impl Sink<Out>) {
         self.main.clone().sink(name, sink);
     }
+
+    /// Gives the main output to a sink of each worker: [`Stream::sink_unordered`].
+    pub fn sink_unordered<S: Sink<Out>>(&self, name: &str, make: impl Fn(usize) -> S + Send + Sync + 'static) {
+        self.main.clone().sink_unordered(name, make);
+    }
 }

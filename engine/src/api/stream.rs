@@ -139,4 +139,38 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         );
         graph.add_node(node);
     }
+
+    /// Gives the rows to a sink of each worker, made by `make` with the worker's number.
+    ///
+    /// Each row goes to one of them, straight from where it was made: nothing waits for other
+    /// workers. For that, which sink gets a row, and in which order, depends on the number of workers.
+    ///
+    /// ```
+    /// use pelton::{Job, Options, Timestamp, VecSource, callback};
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Reading { #[event(time)] time_ns: i64, value: u64 }
+    ///
+    /// let readings = (1..=100).map(|i| Reading { time_ns: i, value: i as u64 }).collect();
+    /// let total = Arc::new(AtomicU64::new(0));
+    /// let counted = total.clone();
+    /// let mut job = Job::new("total");
+    /// job.source("readings", VecSource::new(readings, 10)).sink_unordered("total", move |_| {
+    ///     let total = counted.clone();
+    ///     callback(move |_: Timestamp, reading: &Reading| {
+    ///         total.fetch_add(reading.value, Ordering::Relaxed);
+    ///     })
+    /// });
+    /// job.run(Options::workers(2))?;
+    /// assert_eq!(total.load(Ordering::Relaxed), 5050);
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    pub fn sink_unordered<S: Sink<T>>(self, name: &str, make: impl Fn(usize) -> S + Send + Sync + 'static) {
+        let mut graph = self.graph.borrow_mut();
+        let name = graph.name("sink", name);
+        graph.add_node(crate::graph::unordered::attach(name, &self.origin, self.chain, make));
+    }
 }

@@ -5,4 +5,5 @@ pub(crate) mod node;
 pub(crate) mod origin;
 pub(crate) mod plan;
 pub(crate) mod source_node;
+pub(crate) mod unordered;
 pub(crate) mod window_node;

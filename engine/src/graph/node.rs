@@ -109,7 +109,7 @@ where
         match edges {
             Edges::Direct => {
                 let stage = (self.make_stage)(context, counters);
-                Box::new(DirectOutlet::new(chain, stage, self.depth, counters.clone(), shared))
+                Box::new(DirectOutlet::new(chain, stage, (self.depth, worker), counters.clone(), shared))
             }
             Edges::Short(exchange) => {
                 let senders = exchange.senders(context, way);

@@ -29,6 +29,7 @@ pub(crate) struct DirectOutlet<C: Chain, S> {
     left: Left<C::Out>,
     stamps: Stamps,
     counters: Arc<StepCounters>,
+    worker: usize,
     shared: Arc<JobShared>,
 }
 
@@ -65,12 +66,18 @@ impl Stamps {
 }
 
 impl<C: Chain, S: Stage<C::Out>> DirectOutlet<C, S> {
-    /// A way to a stage that stands behind the exchange of `level`, on the only worker.
-    pub(crate) fn new(chain: C, stage: S, level: usize, counters: Arc<StepCounters>, shared: Arc<JobShared>) -> Self {
+    /// A way to a stage that stands behind `level` exchanges, on the same worker.
+    pub(crate) fn new(
+        chain: C,
+        stage: S,
+        (level, worker): (usize, usize),
+        counters: Arc<StepCounters>,
+        shared: Arc<JobShared>,
+    ) -> Self {
         let stamps =
             Stamps { seq: Stamp::new(level, 0), place: Stamp::new(level, 0), seqs: Vec::new(), places: Vec::new() };
         let left = Left { times: Vec::new(), values: Vec::new(), places: Vec::new(), behind: None, taken: 0 };
-        Self { chain, buffer: ChainBuffer::new(), stage, left, stamps, counters, shared }
+        Self { chain, buffer: ChainBuffer::new(), stage, left, stamps, counters, worker, shared }
     }
 }
 
@@ -120,7 +127,7 @@ where
             return self.shared.fail(error);
         };
         let rows = Rows { places, ..rows };
-        add(&self.counters.of(0).sent, rows.values.len() as u64);
+        add(&self.counters.of(self.worker).sent, rows.values.len() as u64);
         let taken = give(&mut self.stage, rows);
         if taken < rows.values.len() {
             let left = &mut self.left;

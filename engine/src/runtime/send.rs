@@ -167,7 +167,7 @@ pub(crate) struct SendOutlet<C: Chain, R, O> {
     buffer: ChainBuffer<C::Out>,
     route: R,
     stamp: Stamp<O>,
-    /// The orders of a batch, where they have to be counted out.
+    /// The orders of a batch.
     orders: Vec<O>,
     deal: Deal,
     edges: Vec<Staged<O, C::Out>>,
@@ -217,9 +217,8 @@ where
         if rows.values.is_empty() {
             return;
         }
-        // Otherwise rows are made one of one, and straight from a source: each has a place of its own.
-        let counts_out = chain.fans_out() || matches!(rows.places, Places::Full(_));
-        if counts_out {
+        // Rows that are made one of one, straight from a source, have places of their own.
+        if matches!(rows.places, Places::Full(_)) || chain.fans_out() {
             orders.clear();
             for index in 0..rows.values.len() {
                 let Some(order) = stamp.next(&rows.places, index) else {
@@ -228,6 +227,8 @@ where
                 };
                 orders.push(order);
             }
+        } else {
+            stamp.each(&rows.places, rows.values.len(), orders);
         }
         let step = &counters.name;
         blame::at_position(
@@ -249,18 +250,18 @@ where
                 edge.block = block;
                 edge.push_mark(Mark::Frontier(Place::block_start(block)));
             }
-            let counted = |index: usize| (rows.times[index], orders[index], rows.values[index]);
-            let only = |index: usize| (rows.times[index], stamp.only(&rows.places, index), rows.values[index]);
-            if let Some(watermark) = rows.behind {
+            // Slices of one length, so that one comparison serves for all.
+            let values = rows.values;
+            let (times, orders) = (&rows.times[..values.len()], &orders[..values.len()]);
+            let row = |index: usize| (times[index], orders[index], values[index]);
+            let Some(watermark) = rows.behind else {
+                edge.push_rows(dealt, row);
+                continue;
+            };
+            for index in dealt.chunks(1) {
                 // Each such row carries the watermark.
-                for index in dealt.chunks(1) {
-                    edge.push_mark(Mark::Behind(watermark));
-                    if counts_out { edge.push_rows(index, counted) } else { edge.push_rows(index, only) }
-                }
-            } else if counts_out {
-                edge.push_rows(dealt, counted);
-            } else {
-                edge.push_rows(dealt, only);
+                edge.push_mark(Mark::Behind(watermark));
+                edge.push_rows(index, row);
             }
         }
     }

@@ -7,3 +7,4 @@ mod real_data;
 mod sources;
 mod style;
 mod unions;
+mod unordered;
