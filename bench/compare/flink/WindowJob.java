@@ -1,3 +1,4 @@
+import java.io.Serializable;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.time.Duration;
@@ -174,7 +175,7 @@ public final class WindowJob {
     }
 
     /** The trades of one symbol in one window. */
-    public static final class Result {
+    public static final class Result implements Serializable {
         public long endNs;
         public int symbol;
         public long trades;
