@@ -54,7 +54,7 @@ pub fn read(buffer: &[u64]) -> Result<Bandwidth, crate::Error> {
 }
 
 /// Wrapping; several sums side by side, so that memory and not the additions set the pace.
-fn sum(words: &[u64]) -> u64 {
+pub(crate) fn sum(words: &[u64]) -> u64 {
     let mut sums = [0u64; 32];
     let mut chunks = words.chunks_exact(sums.len());
     for chunk in &mut chunks {

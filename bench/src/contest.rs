@@ -224,12 +224,19 @@ pub fn results(machine: &Value, standings: &[Standing]) -> Value {
 }
 
 /// A table: for each rival the median rate with the slowest and the fastest round, ns/event, GB/s, and the ratio to the
-/// first rival.
+/// first rival; the time where there is a single event.
 impl fmt::Display for Standing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let width = self.rivals.iter().map(|rival| rival.name.chars().count()).max().unwrap_or(0).max(8);
-        writeln!(f, "{}: {} events of {} bytes", self.work, self.events, self.event_bytes)?;
-        writeln!(f, "{:width$}  {:>28} {:>9} {:>7} {:>7}", "rival", "M events/s", "ns/event", "GB/s", "ratio")?;
+        // A single event is a time to something, not a rate.
+        let is_time = self.events <= 1;
+        if is_time {
+            writeln!(f, "{}", self.work)?;
+            writeln!(f, "{:width$}  {:>28} {:>7}", "rival", "ms", "ratio")?;
+        } else {
+            writeln!(f, "{}: {} events of {} bytes", self.work, self.events, self.event_bytes)?;
+            writeln!(f, "{:width$}  {:>28} {:>9} {:>7} {:>7}", "rival", "M events/s", "ns/event", "GB/s", "ratio")?;
+        }
         for rival in &self.rivals {
             let name = &rival.name;
             let remark = if rival.remark.is_empty() { String::new() } else { format!("  ({})", rival.remark) };
@@ -241,11 +248,16 @@ impl fmt::Display for Standing {
                 writeln!(f, "{name:width$}  not run{remark}")?;
                 continue;
             };
+            let ratio = self.ratio(name, &self.rivals[0].name).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
+            if is_time {
+                let runs = format!("{:.3} ({:.3}..{:.3})", median / 1e6, fastest / 1e6, slowest / 1e6);
+                writeln!(f, "{name:width$}  {runs:>28} {ratio:>7}{remark}")?;
+                continue;
+            }
             let rate = |ns: f64| self.events as f64 * 1e3 / ns.max(1.0);
             let runs = format!("{:.2} ({:.2}..{:.2})", rate(median), rate(slowest), rate(fastest));
             let ns = median / self.events.max(1) as f64;
             let gb = rate(median) * self.event_bytes as f64 / 1e3;
-            let ratio = self.ratio(name, &self.rivals[0].name).map_or("-".to_owned(), |ratio| format!("{ratio:.2}"));
             writeln!(f, "{name:width$}  {runs:>28} {ns:>9.2} {gb:>7.2} {ratio:>7}{remark}")?;
         }
         Ok(())
@@ -362,6 +374,9 @@ mod tests {
         assert_eq!(line("a ").collect::<Vec<_>>(), ["a", "100.00", "(50.00..200.00)", "10.00", "3.20", "1.00"]);
         // The rounds' ratios are 1/2, 1/2 and 2/5.
         assert_eq!(line("b ").collect::<Vec<_>>(), ["b", "40.00", "(25.00..100.00)", "25.00", "1.28", "0.50"]);
+        let table = Standing { events: 1, ..standing }.to_string();
+        let line = table.lines().find(|line| line.starts_with("a ")).unwrap().split_whitespace();
+        assert_eq!(line.collect::<Vec<_>>(), ["a", "20.000", "(10.000..40.000)", "1.00"]);
         assert_eq!(median(&[1.0, 2.0, 3.0, 4.0]), Some(2.5));
         assert_eq!(median(&[]), None);
     }
