@@ -3,6 +3,7 @@
 use crate::graph::plan::{Deployment, Limits};
 use crate::runtime::idle::IdleStrategy;
 use crate::runtime::shared::JobShared;
+use crate::store::groups::KEYS_MAX;
 use crate::{Clock, Dictionary, ShapeError, SystemClock, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -125,7 +126,7 @@ impl Options {
         let found = format!("{}..={}", self.times.start(), self.times.end());
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
         let limits = &self.limits;
-        check(limits.keys_max < 1 << 31, "keys_max", limits.keys_max.to_string(), "below 2^31");
+        check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
     }
 
     pub(crate) fn deployment(self, symbols: Arc<Dictionary>) -> Deployment {

@@ -193,7 +193,7 @@ where
                 }
                 let number = blame::at_index(index, || {
                     let key = (self.key_of)(row);
-                    let number = self.table.find_or_insert(key, hash_key(&key), |_| ());
+                    let number = self.table.find_or_insert(key, hash_key(&key));
                     let mut context = ProcessContext {
                         out,
                         timers: &mut self.new_timers,
@@ -299,7 +299,7 @@ where
         if slot_of(hash) != slot {
             return Err(misfit("a key of another slot"));
         }
-        let number = self.table.find_or_insert(key, hash, |_| ());
+        let number = self.table.find_or_insert(key, hash);
         self.table.entry_mut(number).value = bytemuck::pod_read_unaligned(state);
         self.watermark = self.watermark.max(Timestamp::from_nanos(i64::from_le_bytes(*watermark)));
         let times = timers.as_chunks::<8>().0.iter();

@@ -1,12 +1,12 @@
-//! A value for each key of a window: keys that are small numbers lie dense, others in a table.
+//! A value for each key of a window: keys that are small numbers lie dense, others hashed.
 //!
 //! What is small is found out while keys come: numbers below a power of two lie dense once one in
 //! eight of them is there. Keys that came before move then, so an entry's number holds only as long
 //! as nothing is added.
 
 use crate::store::dense::{Dense, number_of};
-use crate::store::table::{LOOKUP_BATCH, Lookups, Table};
-use crate::{Key, Timestamp};
+use crate::store::sparse::{LOOKUP_BATCH, Sparse};
+use crate::{Key, Timestamp, hash_key};
 use bytemuck::Pod;
 
 /// Numbers below this lie dense from the first key on.
@@ -15,15 +15,17 @@ const DENSE_MIN: usize = 1 << 8;
 const SPARSITY: usize = 8;
 /// The first number of an entry that is not dense.
 const SPARSE: u32 = 1 << 31;
+/// The most keys: slots of the hashed ones are numbered below 2^31.
+pub(crate) const KEYS_MAX: usize = 1 << 30;
 
 /// Values by key.
 #[derive(Debug)]
 pub(crate) struct Groups<K, V> {
     dense: Dense<K, V>,
-    sparse: Table<K, V>,
-    /// Keys of the sparse table by the bits of their numbers.
+    sparse: Sparse<K, V>,
+    /// Hashed keys by the bits of their numbers.
     bits: [u32; 32],
-    /// Whether the sparse table got keys with numbers since it was last looked at.
+    /// Whether there are more of them since they were last looked at.
     grown: bool,
     /// There is no memory for numbers at this end.
     end_max: usize,
@@ -31,7 +33,7 @@ pub(crate) struct Groups<K, V> {
 
 impl<K: Key, V: Pod> Groups<K, V> {
     pub(crate) fn new() -> Self {
-        Self { dense: Dense::new(), sparse: Table::new(), bits: [0; 32], grown: false, end_max: SPARSE as usize }
+        Self { dense: Dense::new(), sparse: Sparse::new(), bits: [0; 32], grown: false, end_max: SPARSE as usize }
     }
 
     /// The number of keys.
@@ -59,10 +61,8 @@ impl<K: Key, V: Pod> Groups<K, V> {
     }
 
     fn sparse_value_mut(&mut self, key: K) -> &mut V {
-        let entry = self.sparse.find_or_insert(key, crate::hash_key(&key), |key| {
-            count_bits(&mut self.bits, &mut self.grown, key);
-        });
-        &mut self.sparse.entry_mut(entry).value
+        let Self { sparse, bits, grown, .. } = self;
+        sparse.value_mut(key, hash_key(&key), |key| count_bits(bits, grown, key))
     }
 
     /// Adds each row, with its time, to the value of its key. `key_of` and `add` get the row's index too.
@@ -82,7 +82,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
             let first = done;
             let add_at = |index: usize, time, row: &T, value: &mut V| add(first + index, time, row, value);
             done += self.dense.update(&times[first..], &rows[first..], |index, row| key_of(first + index, row), add_at);
-            // Where keys in the table are few, the next row is likely dense again.
+            // Where hashed keys are few, the next row is likely dense again.
             let at_once = if self.sparse.len() >= self.dense.len() { LOOKUP_BATCH } else { 1 };
             let first = done;
             done = rows.len().min(first + at_once);
@@ -101,40 +101,22 @@ impl<K: Key, V: Pod> Groups<K, V> {
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
         let Self { dense, sparse, bits, grown, .. } = self;
-        let dense_number = |dense: &Dense<K, V>, key: &K| number_of(key).filter(|&number| number < dense.end());
-        if sparse.is_small() {
-            for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
-                let key = key_of(index, row);
-                let value = match dense_number(dense, &key) {
-                    Some(number) => dense.value_mut(number, key),
-                    None => {
-                        let entry =
-                            sparse.find_or_insert(key, crate::hash_key(&key), |key| count_bits(bits, grown, key));
-                        &mut sparse.entry_mut(entry).value
-                    }
-                };
-                add(index, time, row, value);
-            }
-            return;
+        let mut keys = [K::zeroed(); LOOKUP_BATCH];
+        let mut hashes = [0; LOOKUP_BATCH];
+        for (index, row) in rows.iter().enumerate() {
+            keys[index] = key_of(index, row);
+            hashes[index] = hash_key(&keys[index]);
         }
-        let mut lookups = Lookups::new();
-        let mut sparse_rows = [0u8; LOOKUP_BATCH];
-        let mut count = 0;
+        if sparse.is_large() {
+            sparse.touch(&hashes[..rows.len()]);
+        }
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
-            let key = key_of(index, row);
-            match dense_number(dense, &key) {
-                Some(number) => add(index, time, row, dense.value_mut(number, key)),
-                None => {
-                    lookups.set(count, key);
-                    sparse_rows[count] = index as u8;
-                    count += 1;
-                }
-            }
-        }
-        sparse.find_all(&mut lookups, count, |key| count_bits(bits, grown, key));
-        for (at, &index) in sparse_rows[..count].iter().enumerate() {
-            let index = usize::from(index);
-            add(index, times[index], &rows[index], sparse.found(&lookups, at));
+            let (key, hash) = (keys[index], hashes[index]);
+            let value = match number_of(&key).filter(|&number| number < dense.end()) {
+                Some(number) => dense.value_mut(number, key),
+                None => sparse.value_mut(key, hash, |key| count_bits(bits, grown, key)),
+            };
+            add(index, time, row, value);
         }
     }
 
@@ -164,14 +146,14 @@ impl<K: Key, V: Pod> Groups<K, V> {
             self.end_max = end;
             return;
         }
-        let before = std::mem::replace(&mut self.sparse, Table::new());
+        let before = std::mem::replace(&mut self.sparse, Sparse::new());
         self.bits = [0; 32];
-        for entry in before.entries() {
-            let value = match number_of(&entry.key).filter(|&number| number < end) {
-                Some(number) => self.dense.value_mut(number, entry.key),
-                None => self.sparse_value_mut(entry.key),
+        for (_, key, value) in before.entries(0) {
+            let moved = match number_of(key).filter(|&number| number < end) {
+                Some(number) => self.dense.value_mut(number, *key),
+                None => self.sparse_value_mut(*key),
             };
-            *value = entry.value;
+            *moved = *value;
         }
         self.grown = false;
     }
@@ -179,9 +161,8 @@ impl<K: Key, V: Pod> Groups<K, V> {
     /// Keys and values with the numbers of their entries, from number `start` on, in growing order.
     pub(crate) fn entries(&self, start: u32) -> impl Iterator<Item = (u32, &K, &V)> {
         let dense = self.dense.entries(start as usize).map(|(number, key, value)| (number as u32, key, value));
-        let skipped = start.saturating_sub(SPARSE);
-        let sparse = (SPARSE + skipped..).zip(self.sparse.entries_from(skipped as usize));
-        dense.chain(sparse.map(|(number, entry)| (number, &entry.key, &entry.value)))
+        let sparse = self.sparse.entries(start.saturating_sub(SPARSE) as usize);
+        dense.chain(sparse.map(|(number, key, value)| (SPARSE + number as u32, key, value)))
     }
 
     /// The entry with this number.
@@ -189,10 +170,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
     pub(crate) fn entry(&self, number: u32) -> (&K, &V) {
         match number.checked_sub(SPARSE) {
             None => self.dense.entry(number as usize),
-            Some(number) => {
-                let entry = self.sparse.entry(number as usize);
-                (&entry.key, &entry.value)
-            }
+            Some(number) => self.sparse.entry(number as usize),
         }
     }
 
@@ -280,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_that_are_no_numbers_lie_in_the_table() {
+    fn keys_that_are_no_numbers_are_hashed() {
         let mut groups = Groups::new();
         check(&mut groups, &(0..70_000u32).map(|i| i.to_le_bytes()).collect::<Vec<[u8; 4]>>());
         assert_eq!(groups.dense().end(), 0);

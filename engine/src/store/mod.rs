@@ -3,4 +3,5 @@
 pub(crate) mod dense;
 pub(crate) mod groups;
 pub(crate) mod region;
+pub(crate) mod sparse;
 pub(crate) mod table;

@@ -3,18 +3,13 @@
 //! ```text
 //! index: [tag, entry + 1] ... linear probing, half full ──► segments: [K, V] x 256 each
 //! ```
-//! The index is probed a batch at a time: first all index words are read, which the processor does
-//! side by side, then the entries. Segments are never moved, so growth copies index words only.
+//! Entries are numbered in the order in which they came and never moved, so that others can refer to
+//! them by number; growth copies index words only.
 
 use crate::{Key, hash_key};
 
 const SEGMENT_BITS: u32 = 8;
 const SEGMENT: usize = 1 << SEGMENT_BITS;
-/// Rows that are looked up together in a large table.
-pub(crate) const LOOKUP_BATCH: usize = 64;
-/// The most index words of a small table: they stay in the second-level cache with their entries.
-const SMALL: usize = 1 << 15;
-
 /// One index word: 32 bits of hash over the number of the entry plus 1; 0 is empty.
 type Word = u64;
 
@@ -30,28 +25,6 @@ pub(crate) struct Table<K, V> {
     index: Vec<Word>,
     segments: Vec<Box<[Entry<K, V>; SEGMENT]>>,
     len: usize,
-}
-
-/// The keys of a batch, with what the index said of each when all were looked up together.
-pub(crate) struct Lookups<K> {
-    keys: [K; LOOKUP_BATCH],
-    hashes: [u64; LOOKUP_BATCH],
-    words: [Word; LOOKUP_BATCH],
-    numbers: [usize; LOOKUP_BATCH],
-}
-
-impl<K: Key> Lookups<K> {
-    pub(crate) fn new() -> Self {
-        let (hashes, words, numbers) = ([0; LOOKUP_BATCH], [0; LOOKUP_BATCH], [0; LOOKUP_BATCH]);
-        Self { keys: [K::zeroed(); LOOKUP_BATCH], hashes, words, numbers }
-    }
-
-    /// Sets the key of row `index` of the batch.
-    #[inline(always)]
-    pub(crate) fn set(&mut self, index: usize, key: K) {
-        self.keys[index] = key;
-        self.hashes[index] = hash_key(&key);
-    }
 }
 
 impl<K: Key, V: bytemuck::Pod> Table<K, V> {
@@ -84,15 +57,14 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         &mut self.segments[number >> SEGMENT_BITS][number & (SEGMENT - 1)]
     }
 
-    /// The number of the entry of `key`, which is added where it is new; then `on_new` is told.
+    /// The number of the entry of `key`, which is added where it is new.
     #[inline(always)]
-    pub(crate) fn find_or_insert(&mut self, key: K, hash: u64, on_new: impl FnOnce(&K)) -> usize {
+    pub(crate) fn find_or_insert(&mut self, key: K, hash: u64) -> usize {
         let mask = self.index.len() - 1;
         let mut at = self.home(hash);
         loop {
             let word = self.index[at];
             if word == 0 {
-                on_new(&key);
                 return self.insert(at, key, hash);
             }
             if Self::tag(word) == Self::tag(hash) {
@@ -103,33 +75,6 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
             }
             at = (at + 1) & mask;
         }
-    }
-
-    /// Whether the table stays in the cache, so that looking up one key after the other is fastest.
-    pub(crate) const fn is_small(&self) -> bool {
-        self.index.len() <= SMALL
-    }
-
-    /// Looks up the first `count` keys of a batch: first their index words, which the processor
-    /// fetches side by side, then their entries. New keys are added, and `on_new` is told of each.
-    #[inline]
-    pub(crate) fn find_all(&mut self, lookups: &mut Lookups<K>, count: usize, mut on_new: impl FnMut(&K)) {
-        for i in 0..count {
-            lookups.words[i] = self.index[self.home(lookups.hashes[i])];
-        }
-        for i in 0..count {
-            let (key, hash, word) = (lookups.keys[i], lookups.hashes[i], lookups.words[i]);
-            // An entry keeps its number, so a word that was right when it was read still is.
-            let number = (word as u32).wrapping_sub(1) as usize;
-            let is_hit = word != 0 && Self::tag(word) == Self::tag(hash) && self.entry(number).key == key;
-            lookups.numbers[i] = if is_hit { number } else { self.find_or_insert(key, hash, &mut on_new) };
-        }
-    }
-
-    /// The value of the key of row `index`, after [`Table::find_all`].
-    #[inline(always)]
-    pub(crate) fn found(&mut self, lookups: &Lookups<K>, index: usize) -> &mut V {
-        &mut self.entry_mut(lookups.numbers[index]).value
     }
 
     #[cold]
@@ -166,20 +111,9 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         self.index = index;
     }
 
-    /// Forgets all entries and keeps the memory.
-    pub(crate) fn clear(&mut self) {
-        self.index.fill(0);
-        self.len = 0;
-    }
-
     /// All entries, in the order they came.
     pub(crate) fn entries(&self) -> impl Iterator<Item = &Entry<K, V>> {
-        self.entries_from(0)
-    }
-
-    /// The entries from number `start` on.
-    pub(crate) fn entries_from(&self, start: usize) -> impl Iterator<Item = &Entry<K, V>> {
-        (start..self.len).map(|number| self.entry(number))
+        (0..self.len).map(|number| self.entry(number))
     }
 }
 
@@ -203,7 +137,7 @@ mod tests {
         let mut table = Table::<u64, u64>::new();
         for key in 0..3000u64 {
             // One hash for all: each lookup walks past every other key.
-            let entry = table.find_or_insert(key % 30, 42, |_| ());
+            let entry = table.find_or_insert(key % 30, 42);
             table.entry_mut(entry).value += 1;
         }
         assert_eq!(table.len(), 30);
@@ -212,17 +146,11 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_table_counts_as_a_hash_map_does(keys in prop::collection::vec(prop_oneof![0u64..3000, 0..u64::MAX], 0..6000), cut in 0usize..6000) {
+        fn a_table_counts_as_a_hash_map_does(keys in prop::collection::vec(prop_oneof![0u64..3000, 0..u64::MAX], 0..6000)) {
             let mut table = Table::<u64, u64>::new();
             let mut model = HashMap::<u64, u64>::new();
-            for (i, key) in keys.into_iter().enumerate() {
-                if i == cut {
-                    table.clear();
-                    model.clear();
-                }
-                let mut is_new = false;
-                let entry = table.find_or_insert(key, hash_key(&key), |_| is_new = true);
-                prop_assert_eq!(is_new, !model.contains_key(&key));
+            for key in keys {
+                let entry = table.find_or_insert(key, hash_key(&key));
                 table.entry_mut(entry).value += 1;
                 *model.entry(key).or_default() += 1;
             }
