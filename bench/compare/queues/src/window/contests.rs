@@ -39,11 +39,7 @@ impl Aggregate<Symbol> for CountSizesInOrder {
 }
 
 /// A job over every event, each of which goes to the worker of its symbol.
-pub(super) fn exchanged(
-    replay: Replay<Trade>,
-    size: Duration,
-    workers: usize,
-) -> Result<(Seen, Report), pelton::Error> {
+fn exchanged(replay: Replay<Trade>, size: Duration, workers: usize) -> Result<(Seen, Report), pelton::Error> {
     let mut job = Job::new("every event exchanged");
     let sink = blackhole();
     let seen = sink.seen();
