@@ -1,6 +1,7 @@
 //! Measures throughput: `cargo run --release -p pelton-bench --example throughput -- --events 50000000`
 //!
-//! Options: `--events`, `--keys`, `--runs` and `--dir`; `--latency SECONDS` measures latency instead;
+//! Options: `--events`, `--keys`, `--runs`, `--dir`, and `--out FILE.json` for the results instead of standard output;
+//! `--latency SECONDS` measures latency instead;
 //! `--only loop|job|stateless-loop|stateless-job` does the work once, untimed, for a profiler, with
 //! `--workers`.
 
@@ -14,6 +15,7 @@ fn main() -> Outcome {
     let mut options = ThroughputOptions::default();
     let mut only = None;
     let mut latency_seconds = None;
+    let mut out = None;
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
@@ -25,6 +27,7 @@ fn main() -> Outcome {
             "--dir" => options.dir = value.into(),
             "--latency" => latency_seconds = Some(value.parse()?),
             "--only" => only = Some(value),
+            "--out" => out = Some(value),
             "--capture" => options.capture = Some(value.into()),
             _ => return Err(format!("unknown option {name}").into()),
         }
@@ -41,7 +44,10 @@ fn main() -> Outcome {
         None => throughput_with(&options, tell)?,
     };
     println!("{results}");
-    println!("{}", results.to_json());
+    match out {
+        Some(out) => std::fs::write(out, format!("{:#}\n", results.to_json()))?,
+        None => println!("{}", results.to_json()),
+    }
     Ok(())
 }
 

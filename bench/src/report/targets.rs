@@ -63,7 +63,7 @@ pub(super) fn all(run: &Run) -> Vec<Target> {
             if name.starts_with("pelton") {
                 continue;
             }
-            let wanted = match name.split(',').next() {
+            let wanted = match name.split([',', ' ']).next() {
                 Some("plain") => PLAIN_MIN,
                 Some("expert") => EXPERT_MIN,
                 _ => PEER_MIN,
