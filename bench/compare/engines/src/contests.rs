@@ -107,8 +107,10 @@ impl Comparison {
         contest.add("pelton, 2 workers", path, "", Box::new(|blocks| ours::pelton(blocks, WINDOW, 2)));
         for workers in [1, 2] {
             let name = format!("timely, {}", count(workers, "worker"));
-            contest.add(&name, path, "an epoch every 100,000 events", timely(workers, SPARSE));
+            contest.add(&name, path, "an epoch every 100,000 events", timely(workers, SPARSE, false));
         }
+        let remark = "sums of each worker go through the exchange, as with pelton; an epoch every 100,000 events";
+        contest.add("timely, 2 workers, combined", path, remark, timely(2, SPARSE, true));
         let remark = "key_by, a watermark every 100,000 events";
         contest.add("renoir, 1 replica", path, remark, renoir(1, Keys::Stay, SPARSE));
         for replicas in [1, 2] {
@@ -133,7 +135,7 @@ impl Comparison {
             contest.add(&each("pelton", every), path, &remark, Box::new(|blocks| ours::pelton(blocks, WINDOW, 1)));
         }
         for every in [SPARSE, DENSE] {
-            contest.add(&each("timely", every), sparse, "the epoch", timely(1, every));
+            contest.add(&each("timely", every), sparse, "the epoch", timely(1, every, false));
         }
         for every in [SPARSE, DENSE] {
             contest.add(&each("renoir", every), sparse, "the watermarks' frequency", renoir(1, Keys::Stay, every));
@@ -176,8 +178,8 @@ fn events_of(path: &Path) -> Result<u64, BoxError> {
     Ok(pelton_io::capture::Capture::open(path)?.event_count())
 }
 
-fn timely(workers: usize, epoch: usize) -> Run<'static> {
-    let cut = Cut { epoch, batch: TIMELY_BATCH };
+fn timely(workers: usize, epoch: usize, combine: bool) -> Run<'static> {
+    let cut = Cut { epoch, batch: TIMELY_BATCH, combine };
     Box::new(move |blocks| timely_windows::run(blocks, WINDOW_NS, workers, cut))
 }
 

@@ -1,4 +1,7 @@
 //! The work on timely dataflow: an operator that keeps an array of accumulators for each open window.
+//!
+//! Either every event goes through an exchange by symbol to its accumulator, or each worker sums what it reads and
+//! the sums of a window go through the exchange when the window is over.
 
 use crate::work::{Blocks, Sale, window_start};
 use pelton::{BoxError, Symbol};
@@ -7,10 +10,10 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
 use timely::container::CapacityContainerBuilder;
-use timely::dataflow::InputHandleVec;
-use timely::dataflow::channels::pact::{Exchange, Pipeline};
+use timely::dataflow::channels::pact::{Exchange, ParallelizationContract, Pipeline};
 use timely::dataflow::operators::generic::OutputBuilderSession;
 use timely::dataflow::operators::{Capability, InputCapability, Operator};
+use timely::dataflow::{InputHandleVec, StreamVec};
 use timely::progress::frontier::MutableAntichain;
 use timely::worker::Worker;
 
@@ -21,6 +24,57 @@ pub struct Cut {
     pub epoch: usize,
     /// The most events that are sent at once.
     pub batch: usize,
+    /// Whether sums go through the exchange instead of events.
+    pub combine: bool,
+}
+
+/// What can be counted: an event, or the sums of many.
+trait Part: Copy {
+    fn time_ns(&self) -> i64;
+    fn symbol(&self) -> u32;
+    fn add_to(&self, acc: &mut CountAndSum);
+}
+
+impl Part for Sale {
+    #[inline(always)]
+    fn time_ns(&self) -> i64 {
+        self.time_ns
+    }
+
+    #[inline(always)]
+    fn symbol(&self) -> u32 {
+        self.symbol
+    }
+
+    #[inline(always)]
+    fn add_to(&self, acc: &mut CountAndSum) {
+        acc.trades += 1;
+        acc.size += u64::from(self.size);
+    }
+}
+
+/// What one worker has summed of a symbol's window.
+#[derive(Debug, Clone, Copy, serde::Serialize, serde::Deserialize)]
+struct Sums {
+    start_ns: i64,
+    size: u64,
+    trades: u32,
+    symbol: u32,
+}
+
+impl Part for Sums {
+    fn time_ns(&self) -> i64 {
+        self.start_ns
+    }
+
+    fn symbol(&self) -> u32 {
+        self.symbol
+    }
+
+    fn add_to(&self, acc: &mut CountAndSum) {
+        acc.trades += u64::from(self.trades);
+        acc.size += self.size;
+    }
 }
 
 /// Runs it; the input's time is event time in nanoseconds.
@@ -42,16 +96,15 @@ fn work(worker: &mut Worker, blocks: &Blocks, window_ns: i64, cut: Cut) -> Resul
     let rows = Rc::new(RefCell::new(Vec::new()));
     let kept = rows.clone();
     worker.dataflow::<u64, _, _>(|scope| {
-        input
-            .to_stream(scope)
-            .unary_frontier(Exchange::new(|sale: &Sale| u64::from(sale.symbol)), "windows", |_, _| {
-                let mut windows = Windows { window_ns, symbols, open: VecDeque::new(), spare: Vec::new() };
-                move |(input, frontier), output| {
-                    input.for_each(|capability, sales| windows.add(&capability, output.output_index(), sales));
-                    windows.fire(frontier, output);
-                }
-            })
-            .sink(Pipeline, "rows", move |(input, _)| input.for_each(|_, rows| kept.borrow_mut().append(rows)));
+        let sales = input.to_stream(scope);
+        let by_symbol = Exchange::new(|sale: &Sale| u64::from(sale.symbol));
+        let sums = if cut.combine {
+            let of_worker = windows(sales, Pipeline, window_ns, symbols);
+            windows(of_worker, Exchange::new(|sums: &Sums| u64::from(sums.symbol)), window_ns, symbols)
+        } else {
+            windows(sales, by_symbol, window_ns, symbols)
+        };
+        sums.sink(Pipeline, "rows", move |(input, _)| input.for_each(|_, sums| kept.borrow_mut().append(sums)));
     });
     let mut reader = blocks.reader()?;
     let mut batch = Vec::with_capacity(cut.batch);
@@ -77,7 +130,28 @@ fn work(worker: &mut Worker, blocks: &Blocks, window_ns: i64, cut: Cut) -> Resul
     }
     input.close();
     while worker.step() {}
-    Ok(rows.take())
+    Ok(rows.take().into_iter().map(|sums| row(sums, window_ns)).collect())
+}
+
+fn row(sums: Sums, window_ns: i64) -> WindowRow {
+    let Sums { start_ns, size, trades, symbol } = sums;
+    WindowRow { start_ns, end_ns: start_ns + window_ns, size, trades, symbol: Symbol::from_id(symbol) }
+}
+
+/// Sums the parts by symbol and window; a window's sums leave when its time is over.
+fn windows<'scope, P: Part + 'static>(
+    parts: StreamVec<'scope, u64, P>,
+    pact: impl ParallelizationContract<u64, Vec<P>>,
+    window_ns: i64,
+    symbols: usize,
+) -> StreamVec<'scope, u64, Sums> {
+    parts.unary_frontier(pact, "windows", |_, _| {
+        let mut windows = Windows { window_ns, symbols, open: VecDeque::new(), spare: Vec::new() };
+        move |(input, frontier), output| {
+            input.for_each(|capability, parts| windows.add(&capability, output.output_index(), parts));
+            windows.fire(frontier, output);
+        }
+    })
 }
 
 /// The open windows, oldest first.
@@ -97,19 +171,17 @@ struct Open {
 }
 
 impl Windows {
-    fn add(&mut self, capability: &InputCapability<u64>, port: usize, sales: &[Sale]) {
-        let mut rest = sales;
+    fn add<P: Part>(&mut self, capability: &InputCapability<u64>, port: usize, parts: &[P]) {
+        let mut rest = parts;
         while let Some(first) = rest.first() {
-            let open = self.of_time(first.time_ns, capability, port);
+            let open = self.of_time(first.time_ns(), capability, port);
             let (start_ns, end_ns) = (open.start_ns, open.end_ns);
             let mut added = 0;
-            for sale in rest {
-                if sale.time_ns < start_ns || sale.time_ns >= end_ns {
+            for part in rest {
+                if part.time_ns() < start_ns || part.time_ns() >= end_ns {
                     break;
                 }
-                let acc = &mut open.by_symbol[sale.symbol as usize];
-                acc.trades += 1;
-                acc.size += u64::from(sale.size);
+                part.add_to(&mut open.by_symbol[part.symbol() as usize]);
                 added += 1;
             }
             rest = &rest[added..];
@@ -131,16 +203,15 @@ impl Windows {
     fn fire(
         &mut self,
         frontier: &MutableAntichain<u64>,
-        output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<WindowRow>>>,
+        output: &mut OutputBuilderSession<'_, u64, CapacityContainerBuilder<Vec<Sums>>>,
     ) {
         while self.open.front().is_some_and(|open| !frontier.less_than(&(open.end_ns as u64))) {
             let Some(mut fired) = self.open.pop_front() else { break };
-            let (start_ns, end_ns) = (fired.start_ns, fired.end_ns);
+            let start_ns = fired.start_ns;
             let mut session = output.session(&fired.capability);
             for (symbol, acc) in fired.by_symbol.iter_mut().enumerate().filter(|(_, acc)| acc.trades > 0) {
                 let CountAndSum { trades, size } = std::mem::take(acc);
-                let symbol = Symbol::from_id(symbol as u32);
-                session.give(WindowRow { start_ns, end_ns, size, trades: trades as u32, symbol });
+                session.give(Sums { start_ns, size, trades: trades as u32, symbol: symbol as u32 });
             }
             drop(session);
             self.spare.push(fired.by_symbol);
