@@ -1,9 +1,8 @@
 //! Measures throughput: `cargo run --release -p pelton-bench --example throughput -- --events 50000000`
 //!
 //! Options: `--events`, `--keys`, `--runs`, `--dir`, and `--out FILE.json` for the results instead of standard output;
-//! `--latency SECONDS` measures latency instead;
-//! `--only loop|job|stateless-loop|stateless-job` does the work once, untimed, for a profiler, with
-//! `--workers`.
+//! `--latency SECONDS` measures latency instead; `--only loop|expert|job|stateless-loop|stateless-job` does the work
+//! once, untimed, for a profiler, with `--workers`.
 
 use pelton_bench::{LatencyOptions, ThroughputOptions, latency_with, throughput_with, work, yardstick};
 use pelton_io::{Trade, blackhole, capture};
@@ -64,6 +63,13 @@ fn once(rival: &str, options: &ThroughputOptions) -> Outcome {
     match rival {
         "loop" => {
             yardstick::keyed_window(&source.into_blocks(), options.window, &mut sink).map_err(fail)?;
+            println!("{} rows, hash {:x}", sink.seen().count(), sink.seen().hash());
+        }
+        "expert" => {
+            let keys = yardstick::Keys::Dense(source.capture().symbols().len());
+            let source = source.into_blocks();
+            yardstick::expert_window::<Trade>(&source, options.window, Duration::ZERO, keys, &mut sink)
+                .map_err(fail)?;
             println!("{} rows, hash {:x}", sink.seen().count(), sink.seen().hash());
         }
         "stateless-loop" => {

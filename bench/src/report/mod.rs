@@ -1,7 +1,7 @@
 //! The report of a run: reads all results in a directory and writes `README.md` and `chart.svg` beside them.
 //!
 //! Any `*.json` there may have `contests`, `latencies`, `growth`, `memory` and `results`; what else it has is passed
-//! over. Files are read in the order of [`FIRST`], then of their names.
+//! over. Files are read in the order of the suite, then of their names.
 
 mod chart;
 mod table;
