@@ -14,13 +14,15 @@ use std::time::Duration;
 
 const WINDOW: Duration = Duration::from_secs(1);
 const WINDOW_NS: i64 = 1_000_000_000;
-/// Events between two watermarks where that is not what is measured: fewer watermarks make no rival faster.
-const SPARSE: usize = 100_000;
+/// Events between two watermarks of the others where that is not what is measured, the best for each of them of those
+/// from 1,000 to a window's events.
+const OWN: usize = 1_000_000;
 /// Events of a block where that is not what is measured: the default of captures.
 const BLOCK: u32 = 4096;
 /// Events that timely's input sends at once: more leave the cache, fewer cost more steps of the worker.
 const TIMELY_BATCH: usize = 4096;
 /// The watermarks' distances that are compared.
+const SPARSE: usize = 100_000;
 const DENSE: usize = 1_000;
 
 /// One of the comparisons.
@@ -107,16 +109,16 @@ impl Comparison {
         contest.add("pelton, 2 workers", path, "", Box::new(|blocks| ours::pelton(blocks, WINDOW, 2)));
         for workers in [1, 2] {
             let name = format!("timely, {}", count(workers, "worker"));
-            contest.add(&name, path, "an epoch every 100,000 events", timely(workers, SPARSE, false));
+            contest.add(&name, path, "an epoch every 1,000,000 events", timely(workers, OWN, false));
         }
-        let remark = "sums of each worker go through the exchange, as with pelton; an epoch every 100,000 events";
-        contest.add("timely, 2 workers, combined", path, remark, timely(2, SPARSE, true));
-        let remark = "key_by, a watermark every 100,000 events";
-        contest.add("renoir, 1 replica", path, remark, renoir(1, Keys::Stay, SPARSE));
+        let remark = "sums of each worker go through the exchange, as with pelton; an epoch every 1,000,000 events";
+        contest.add("timely, 2 workers, combined", path, remark, timely(2, OWN, true));
+        let remark = "key_by, a watermark every 1,000,000 events";
+        contest.add("renoir, 1 replica", path, remark, renoir(1, Keys::Stay, OWN));
         for replicas in [1, 2] {
             let name = format!("renoir, {}, exchange", count(replicas, "replica"));
-            let remark = "group_by, 2 threads for each replica, a watermark every 100,000 events";
-            contest.add(&name, path, remark, renoir(replicas as u64, Keys::Exchange, SPARSE));
+            let remark = "group_by, 2 threads for each replica, a watermark every 1,000,000 events";
+            contest.add(&name, path, remark, renoir(replicas as u64, Keys::Exchange, OWN));
         }
         Ok(contest.run(rounds, tell))
     }
@@ -124,7 +126,7 @@ impl Comparison {
     fn windows_of_dbsp(&self, path: &Path, rounds: usize, tell: &mut dyn FnMut(&str)) -> Result<Standing, BoxError> {
         let mut contest = Entries::new(&self.name(), events_of(path)?);
         contest.plain_and_pelton(path);
-        contest.add("dbsp, 1 worker", path, "a step every 100,000 events", dbsp(SPARSE));
+        contest.add("dbsp, 1 worker", path, "a step every 1,000,000 events", dbsp(OWN));
         Ok(contest.run(rounds, tell))
     }
 

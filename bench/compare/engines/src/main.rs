@@ -185,3 +185,49 @@ fn run(options: &Options) -> Result<(), BoxError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::renoir_windows::Keys;
+    use crate::timely_windows::Cut;
+
+    #[test]
+    fn all_engines_make_the_same_rows() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("trades.pelton");
+        // 6 windows and a part of one.
+        generate(&path, 65_000, 50, 1_000).unwrap();
+        let (window_ns, window) = (10_000_000, Duration::from_millis(10));
+        let plain = work::outcome(&path, |blocks| ours::plain(blocks, window)).unwrap();
+        assert_eq!(plain.rows, 7 * 50);
+        let check = |name: &str, found: Result<pelton_bench::contest::Outcome, BoxError>| {
+            let found = found.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!((found.rows, found.hash), (plain.rows, plain.hash), "{name}");
+        };
+        for workers in [1, 2] {
+            check("pelton", work::outcome(&path, |blocks| ours::pelton(blocks, window, workers)));
+            for (epoch, batch, combine) in [(1_000, 4096, false), (3_333, 500, true), (1_000_000, 4096, false)] {
+                let cut = Cut { epoch, batch, combine };
+                check("timely", work::outcome(&path, |blocks| timely_windows::run(blocks, window_ns, workers, cut)));
+            }
+        }
+        for keys in [Keys::Stay, Keys::Exchange] {
+            check("renoir", work::outcome(&path, |blocks| renoir_windows::run(blocks, window_ns, 1, keys, 700)));
+        }
+        for step in [1_700, 1_000_000] {
+            check("dbsp", work::outcome(&path, |blocks| dbsp_windows::run(blocks, window_ns, 1, step)));
+        }
+    }
+
+    #[test]
+    fn an_export_holds_the_trades_and_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, raw) = (dir.path().join("trades.pelton"), dir.path().join("trades.raw"));
+        generate(&path, 1_500, 3, 1_000).unwrap();
+        export(&path, &raw).unwrap();
+        let bytes = std::fs::read(raw).unwrap();
+        let made: Vec<Trade> = trades(&TradeOptions { events: 1_500, keys: 3, ..TradeOptions::default() }).collect();
+        assert_eq!(bytes, bytemuck::cast_slice::<Trade, u8>(&made));
+    }
+}
