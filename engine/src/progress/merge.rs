@@ -32,14 +32,10 @@ impl<O: Order, T: bytemuck::Pod + Send> EdgeSender<O, T> {
     pub(crate) fn push_with(&mut self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) -> usize {
         match self {
             Self::Ring(ring) => {
-                let mut claim = ring.claim(rows.len());
-                let count = claim.len();
-                for (at, &index) in rows[..count].iter().enumerate() {
-                    let (time, order, value) = row(index as usize);
-                    claim.set(at, time, order, value);
-                }
-                claim.commit(count);
-                count
+                let claim = ring.claim(rows.len());
+                let rows = &rows[..claim.len()];
+                claim.fill(|at| row(rows[at] as usize));
+                rows.len()
             }
             Self::Local(queue) => queue.push_with(rows, row),
         }

@@ -6,19 +6,42 @@
 
 use crate::base::sync::UnsafeCell;
 use bytemuck::Pod;
+#[cfg(not(loom))]
+use std::marker::PhantomData;
 use std::mem::MaybeUninit;
 
 /// A column of plain values. Its cells start as zeros, so each holds a valid value at any time.
+#[cfg(loom)]
 pub(super) struct Column<T>(Box<[UnsafeCell<T>]>);
+
+/// A column of plain values. Its cells start as zeros, so each holds a valid value at any time.
+///
+/// The first cell lies at a multiple of [`ALIGN`]: runs of cells then share no cache line with memory
+/// of others, and no pair of lines that the processor fetches together.
+#[cfg(not(loom))]
+pub(super) struct Column<T> {
+    words: Box<[UnsafeCell<u64>]>,
+    /// Bytes before the first cell.
+    offset: usize,
+    len: usize,
+    values: PhantomData<T>,
+}
+
+#[cfg(not(loom))]
+const ALIGN: usize = 128;
 
 impl<T: Pod> Column<T> {
     /// A column of `len` cells; a large one takes no memory until it is written.
     #[cfg(not(loom))]
     pub(super) fn zeroed(len: usize) -> Self {
-        let values: Box<[T]> = bytemuck::allocation::zeroed_slice_box(len);
-        // SAFETY: the cell is transparent over `T`, so it is the same allocation with the same
+        const { assert!(align_of::<T>() <= ALIGN) };
+        let words: Box<[u64]> = bytemuck::allocation::zeroed_slice_box((len * size_of::<T>() + ALIGN).div_ceil(8));
+        // SAFETY: the cell is transparent over `u64`, so it is the same allocation with the same
         // layout, owned once. Test: every test of the ring.
-        Self(unsafe { Box::from_raw(Box::into_raw(values) as *mut [UnsafeCell<T>]) })
+        let words = unsafe { Box::from_raw(Box::into_raw(words) as *mut [UnsafeCell<u64>]) };
+        let offset = words.as_ptr().cast::<u8>().align_offset(ALIGN);
+        assert!(offset < ALIGN, "bytes can be aligned to any power of two");
+        Self { words, offset, len, values: PhantomData }
     }
 
     #[cfg(loom)]
@@ -28,7 +51,16 @@ impl<T: Pod> Column<T> {
 
     #[inline(always)]
     pub(super) fn cells(&self) -> Cells<'_, T> {
-        Cells(&self.0)
+        #[cfg(loom)]
+        return Cells(&self.0);
+        // SAFETY: `len` values behind less than `ALIGN` bytes are in the words, aligned as `zeroed`
+        // saw to, and any bytes are a value of a plain type. Access is through cells on both sides.
+        // Test: every test of the ring.
+        #[cfg(not(loom))]
+        Cells(unsafe {
+            let first = self.words.as_ptr().cast::<u8>().add(self.offset);
+            std::slice::from_raw_parts(first.cast::<UnsafeCell<T>>(), self.len)
+        })
     }
 }
 

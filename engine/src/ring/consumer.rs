@@ -169,7 +169,10 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Consumer<O, T, M
     /// When so many are not known to stand before the next mark: at most what [`Consumer::peek`] lent.
     #[inline]
     pub fn release(&mut self, count: usize) {
-        assert!(count <= self.known(), "{count} elements released of {}", self.known());
+        let known = self.known();
+        if count > known {
+            released_too_many(count, known);
+        }
         if count == 0 {
             return;
         }
@@ -301,4 +304,12 @@ impl<O, T, M, P: Protocol> fmt::Debug for Consumer<O, T, M, P> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Consumer").field("capacity", &self.capacity).field("head", &self.head).finish_non_exhaustive()
     }
+}
+
+/// Takes values, not references, so that what it tells can stay in registers.
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn released_too_many(count: usize, known: usize) -> ! {
+    panic!("{count} elements released of {known}")
 }

@@ -77,6 +77,19 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
         let start = self.tail & (self.capacity - 1);
         let first = count.min(self.capacity - start);
         let memory = &*self.memory;
+        if count == 1 {
+            // SAFETY: as below, for one slot that the mask keeps in the columns.
+            unsafe {
+                memory.times.cells().write(start, times[0]);
+                memory.orders.cells().write(start, orders[0]);
+                memory.values.cells().write(start, values[0]);
+            }
+            self.tail = self.tail.wrapping_add(1);
+            if !P::TAIL_BEFORE_COPY {
+                self.cursors.producer.data.store(self.tail, P::TAIL_STORE);
+            }
+            return 1;
+        }
         // SAFETY: `start + first <= capacity` and `count - first <= capacity - first`, so both ranges
         // are in the columns. Their positions are tail .. tail + count, at most head + capacity: the
         // consumer gave them back, which happened before (point 2), and reads them only after the
@@ -224,7 +237,9 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
     /// When `index` is not below the claim's length.
     #[inline(always)]
     pub fn set(&mut self, index: usize, time: Timestamp, order: O, value: T) {
-        assert!(index < self.len, "element {index} of a claim of {}", self.len);
+        if index >= self.len {
+            element_beyond_claim(index, self.len);
+        }
         let slot = self.start.wrapping_add(index) & self.mask;
         // SAFETY: the mask keeps the slot in the columns; its position is in tail .. head + capacity,
         // free as in `push` and not published before `commit`. Test: loom_claim.
@@ -235,6 +250,38 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
         }
     }
 
+    /// Writes all elements, `element(0)` first, and publishes them. It is faster than setting one by one.
+    ///
+    /// ```
+    /// use pelton::{Timestamp, ring::ring};
+    ///
+    /// let (mut producer, mut consumer) = ring::<u64, u32, ()>(4, 1);
+    /// producer.claim(3).fill(|index| (Timestamp::MIN, index as u64, 7));
+    /// assert_eq!(consumer.peek().orders, &[0, 1, 2]);
+    /// ```
+    #[inline]
+    pub fn fill(self, mut element: impl FnMut(usize) -> (Timestamp, O, T)) {
+        let start = self.start & self.mask;
+        let first = self.len.min(self.mask + 1 - start);
+        // The part up to the end of the columns, and the part from their start on.
+        for (part, slot) in [(0..first, start), (first..self.len, 0)] {
+            let part_start = part.start;
+            for index in part {
+                let (time, order, value) = element(index);
+                let slot = slot + (index - part_start);
+                // SAFETY: `start + first <= capacity` and the rest is shorter than the capacity, so the
+                // slot is in the columns; it is free and not published, as in `set`. Test: loom_claim.
+                unsafe {
+                    self.times.write(slot, time);
+                    self.orders.write(slot, order);
+                    self.values.write(slot, value);
+                }
+            }
+        }
+        let len = self.len;
+        self.commit(len);
+    }
+
     /// Publishes the first `count` elements; each of them should have been set, or holds whatever
     /// its slot held before.
     ///
@@ -242,8 +289,26 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
     /// When `count` is above the claim's length.
     #[inline]
     pub fn commit(self, count: usize) {
-        assert!(count <= self.len, "{count} elements of a claim of {}", self.len);
+        if count > self.len {
+            count_beyond_claim(count, self.len);
+        }
         *self.tail = self.start.wrapping_add(count);
         self.published.data.store(*self.tail, P::TAIL_STORE);
     }
+}
+
+// They take values, not references: with references the whole claim would lie on the stack.
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn element_beyond_claim(index: usize, len: usize) -> ! {
+    panic!("element {index} of a claim of {len}")
+}
+
+#[cold]
+#[inline(never)]
+#[track_caller]
+fn count_beyond_claim(count: usize, len: usize) -> ! {
+    panic!("{count} elements of a claim of {len}")
 }

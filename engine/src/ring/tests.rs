@@ -133,6 +133,21 @@ fn a_claim_publishes_what_is_committed_and_else_nothing() {
 }
 
 #[test]
+fn a_filled_claim_publishes_all_of_it_also_across_the_wrap() {
+    for start in [0, 1, 3, usize::MAX - 1] {
+        let (mut producer, mut consumer): Ends = build::<_, _, _, Sound>(4, 1, start);
+        for (from, wanted) in [(0, 3), (3, 9), (7, 1), (8, 0), (8, 4)] {
+            let claim = producer.claim(wanted);
+            let len = claim.len() as u64;
+            assert_eq!(len, wanted.min(4) as u64);
+            let (times, orders, values) = columns(from..from + len);
+            claim.fill(|i| (times[i], orders[i], values[i]));
+            assert_eq!(take(&mut consumer, 9).len() + take(&mut consumer, 9).len(), len as usize);
+        }
+    }
+}
+
+#[test]
 fn a_mark_stands_where_it_was_pushed_at_every_position() {
     for start in [0, 1, 2, 3, usize::MAX - 1] {
         for before in 0..=4 {

@@ -1,7 +1,7 @@
 //! A value for each key of a window: keys that are small numbers lie dense, others hashed.
 //!
 //! What is small is found out while keys come: numbers below a power of two lie dense once one in
-//! eight of them is there. Keys that came before move then, so an entry's number holds only as long
+//! eight of them is there, and they are not few among all. Keys that came before move then, so an entry's number holds only as long
 //! as nothing is added.
 
 use crate::store::dense::{Dense, number_of};
@@ -13,6 +13,8 @@ use bytemuck::Pod;
 const DENSE_MIN: usize = 1 << 8;
 /// Beyond that at least one in so many numbers is there when they become dense.
 const SPARSITY: usize = 8;
+/// Keys become dense when at most so many times as many stay hashed.
+const STAYING_MAX: usize = 4;
 /// The first number of an entry that is not dense.
 const SPARSE: u32 = 1 << 31;
 /// The most keys: slots of the hashed ones are numbered below 2^31.
@@ -131,22 +133,25 @@ impl<K: Key, V: Pod> Groups<K, V> {
     #[cold]
     fn make_dense(&mut self) {
         self.grown = false;
-        let mut keys = self.dense.len();
         let mut end = if self.dense.end() == 0 { DENSE_MIN } else { 0 };
+        let (mut moving, mut moved) = (0, 0);
         for (bits, &more) in self.bits.iter().enumerate() {
-            keys += more as usize;
-            if keys * SPARSITY >= 1 << bits && 1 << bits > self.dense.end().max(end) {
+            moving += more as usize;
+            if (self.dense.len() + moving) * SPARSITY >= 1 << bits && 1 << bits > self.dense.end().max(end) {
                 end = 1 << bits;
+                moved = moving;
             }
         }
-        if end == 0 || end >= self.end_max {
+        // The keys that stay are moved as well, to a table of their own.
+        let staying = self.sparse.len() - moved;
+        if end == 0 || end >= self.end_max || staying > STAYING_MAX * moved {
             return;
         }
         if !self.dense.grow(end) {
             self.end_max = end;
             return;
         }
-        let before = std::mem::replace(&mut self.sparse, Sparse::new());
+        let before = std::mem::replace(&mut self.sparse, Sparse::with_room(staying));
         self.bits = [0; 32];
         for (_, key, value) in before.entries(0) {
             let moved = match number_of(key).filter(|&number| number < end) {

@@ -49,6 +49,15 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         Self { slots: Region::new(), mask: 0, zero: None, len: 0 }
     }
 
+    /// A table that has room for so many keys before it grows.
+    pub(crate) fn with_room(keys: usize) -> Self {
+        let mut table = Self::new();
+        if keys > 0 {
+            table.grow_to((keys * FULL.1 / FULL.0 + 1).next_power_of_two().max(SLOTS_MIN));
+        }
+        table
+    }
+
     /// The number of keys.
     pub(crate) const fn len(&self) -> usize {
         self.len
@@ -114,11 +123,14 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         Self::slot_mut(words, at).1
     }
 
-    /// Doubles the slots. Without memory for them the program ends, as with any collection.
     #[cold]
     #[inline(never)]
     fn grow(&mut self) {
-        let slots = if self.mask == 0 { SLOTS_MIN } else { (self.mask + 1) * 2 };
+        self.grow_to(if self.mask == 0 { SLOTS_MIN } else { (self.mask + 1) * 2 });
+    }
+
+    /// Makes a power of two of slots. Without memory for them the program ends, as with any collection.
+    fn grow_to(&mut self, slots: usize) {
         let mut grown = Region::new();
         assert!(grown.grow(slots * Self::WORDS), "no memory for a table of {slots} slots");
         let words = grown.values_mut();
