@@ -29,6 +29,10 @@ pub(super) struct Column<T> {
 
 #[cfg(not(loom))]
 const ALIGN: usize = 128;
+/// Bytes of a cache line.
+const LINE: usize = 64;
+/// How far ahead, in bytes of a column, lines are fetched to be written.
+const AHEAD: usize = 512;
 
 impl<T: Pod> Column<T> {
     /// A column of `len` cells; a large one takes no memory until it is written.
@@ -81,7 +85,7 @@ impl<'a, T: Pod> Cells<'a, T> {
     /// # Safety
     /// `index` is in the column, and no other thread reaches that cell during the call.
     #[inline(always)]
-    pub(super) unsafe fn write(self, index: usize, value: T) {
+    unsafe fn write(self, index: usize, value: T) {
         debug_assert!(index < self.0.len());
         // SAFETY: the caller says that the index is inside.
         let cell = unsafe { self.0.get_unchecked(index) };
@@ -89,6 +93,36 @@ impl<'a, T: Pod> Cells<'a, T> {
             // SAFETY: the cell is live, aligned, and by the caller's word nobody else's now.
             unsafe { slot.write(value) }
         });
+    }
+
+    /// Begins to fetch the line that will be written [`AHEAD`] bytes after cell `index`, where that cell
+    /// begins a line: it is likely in the reader's cache. `mask` is the column's length - 1.
+    #[inline(always)]
+    fn prefetch_ahead(self, index: usize, mask: usize) {
+        let (cells_in_line, ahead) = (LINE / size_of::<T>().max(1), AHEAD / size_of::<T>().max(1));
+        if cells_in_line > 1 && !index.is_multiple_of(cells_in_line) {
+            return;
+        }
+        let cell = (index + ahead) & mask;
+        #[cfg(all(target_arch = "x86_64", not(loom)))]
+        // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_ET0>(self.0.as_ptr().wrapping_add(cell).cast());
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+        let _ = cell;
+    }
+
+    /// Writes one cell, and begins to fetch one to come.
+    ///
+    /// # Safety
+    /// As for `write`.
+    #[inline(always)]
+    pub(super) unsafe fn write_ahead(self, index: usize, mask: usize, value: T) {
+        self.prefetch_ahead(index, mask);
+        // SAFETY: as the caller says.
+        unsafe { self.write(index, value) }
     }
 
     /// Writes `values` to the cells from `index` on.

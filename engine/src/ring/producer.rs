@@ -80,9 +80,10 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
         if count == 1 {
             // SAFETY: as below, for one slot that the mask keeps in the columns.
             unsafe {
-                memory.times.cells().write(start, times[0]);
-                memory.orders.cells().write(start, orders[0]);
-                memory.values.cells().write(start, values[0]);
+                let mask = self.capacity - 1;
+                memory.times.cells().write_ahead(start, mask, times[0]);
+                memory.orders.cells().write_ahead(start, mask, orders[0]);
+                memory.values.cells().write_ahead(start, mask, values[0]);
             }
             self.tail = self.tail.wrapping_add(1);
             if !P::TAIL_BEFORE_COPY {
@@ -244,9 +245,9 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
         // SAFETY: the mask keeps the slot in the columns; its position is in tail .. head + capacity,
         // free as in `push` and not published before `commit`. Test: loom_claim.
         unsafe {
-            self.times.write(slot, time);
-            self.orders.write(slot, order);
-            self.values.write(slot, value);
+            self.times.write_ahead(slot, self.mask, time);
+            self.orders.write_ahead(slot, self.mask, order);
+            self.values.write_ahead(slot, self.mask, value);
         }
     }
 
@@ -272,9 +273,9 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
                 // SAFETY: `start + first <= capacity` and the rest is shorter than the capacity, so the
                 // slot is in the columns; it is free and not published, as in `set`. Test: loom_claim.
                 unsafe {
-                    self.times.write(slot, time);
-                    self.orders.write(slot, order);
-                    self.values.write(slot, value);
+                    self.times.write_ahead(slot, self.mask, time);
+                    self.orders.write_ahead(slot, self.mask, order);
+                    self.values.write_ahead(slot, self.mask, value);
                 }
             }
         }
