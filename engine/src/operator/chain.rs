@@ -22,6 +22,25 @@ pub trait Chain: Clone + Send + Sync + 'static {
 
     /// Whether one row may become more than one.
     fn fans_out(&self) -> bool;
+
+    /// Whether the chain gives rows as they are, or not at all: it has filters only.
+    const SELECTS: bool = false;
+
+    /// Whether the chain begins with a filter.
+    const BEGINS_WITH_FILTER: bool = false;
+
+    /// Whether the filters that the chain begins with keep `value`.
+    #[inline(always)]
+    fn is_selected(&self, value: &Self::In) -> bool {
+        let _ = value;
+        true
+    }
+
+    /// As [`Chain::each`], for a value that is selected.
+    #[inline(always)]
+    fn each_selected(&self, value: &Self::In, out: &mut impl FnMut(Self::Out)) {
+        self.each(value, out);
+    }
 }
 
 /// The chain without a step.
@@ -55,6 +74,8 @@ impl<T: Record> Chain for Identity<T> {
     fn fans_out(&self) -> bool {
         false
     }
+
+    const SELECTS: bool = true;
 }
 
 /// A chain that ends in a filter.
@@ -84,6 +105,30 @@ where
     fn fans_out(&self) -> bool {
         self.inner.fans_out()
     }
+
+    const SELECTS: bool = C::SELECTS;
+    const BEGINS_WITH_FILTER: bool = C::SELECTS || C::BEGINS_WITH_FILTER;
+
+    #[inline(always)]
+    fn is_selected(&self, value: &C::In) -> bool {
+        let mut is_selected = self.inner.is_selected(value);
+        if C::SELECTS && is_selected {
+            // What the steps before give is the value itself.
+            self.inner.each_selected(value, &mut |row| {
+                is_selected = blame::in_step(&self.step, || (self.keep)(&row));
+            });
+        }
+        is_selected
+    }
+
+    #[inline(always)]
+    fn each_selected(&self, value: &C::In, out: &mut impl FnMut(C::Out)) {
+        self.inner.each_selected(value, &mut |row| {
+            if C::SELECTS || blame::in_step(&self.step, || (self.keep)(&row)) {
+                out(row);
+            }
+        });
+    }
 }
 
 /// A chain that ends in a map.
@@ -109,6 +154,18 @@ where
 
     fn fans_out(&self) -> bool {
         self.inner.fans_out()
+    }
+
+    const BEGINS_WITH_FILTER: bool = C::BEGINS_WITH_FILTER;
+
+    #[inline(always)]
+    fn is_selected(&self, value: &C::In) -> bool {
+        self.inner.is_selected(value)
+    }
+
+    #[inline(always)]
+    fn each_selected(&self, value: &C::In, out: &mut impl FnMut(U)) {
+        self.inner.each_selected(value, &mut |row| out(blame::in_step(&self.step, || (self.map)(&row))));
     }
 }
 

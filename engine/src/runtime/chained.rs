@@ -15,11 +15,13 @@ pub(crate) struct ChainBuffer<T> {
     /// Of rows straight from a source; otherwise `places` has them.
     seqs: Vec<Seq>,
     places: Vec<Place>,
+    /// The rows that the filters keep with which a chain begins.
+    selected: Vec<u32>,
 }
 
 impl<T> ChainBuffer<T> {
     pub(crate) const fn new() -> Self {
-        Self { times: Vec::new(), values: Vec::new(), seqs: Vec::new(), places: Vec::new() }
+        Self { times: Vec::new(), values: Vec::new(), seqs: Vec::new(), places: Vec::new(), selected: Vec::new() }
     }
 }
 
@@ -52,6 +54,32 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
             self.seqs.resize(count, Seq::event(0));
         }
         let seqs = &mut self.seqs[..count];
+        if C::BEGINS_WITH_FILTER {
+            // Which rows are kept is written down without a branch: there is nothing to guess wrong.
+            if self.selected.len() < count {
+                self.selected.resize(count, 0);
+            }
+            let selected = &mut self.selected[..count];
+            let mut kept = 0;
+            for (index, value) in rows.values.iter().enumerate() {
+                selected[kept] = index as u32;
+                kept += usize::from(blame::at_index(index, || chain.is_selected(value)));
+            }
+            let times_in = &rows.times[..count];
+            for &index in &selected[..kept] {
+                let index = index as usize;
+                blame::at_index(index, || {
+                    chain.each_selected(&rows.values[index], &mut |row| {
+                        if made < count {
+                            (times[made], values[made]) = (times_in[index], row);
+                            seqs[made] = Seq::base(&rows.places, index);
+                            made += 1;
+                        }
+                    });
+                });
+            }
+            return made;
+        }
         for (index, (time, value)) in rows_in.enumerate() {
             blame::at_index(index, || {
                 chain.each(value, &mut |row| {
