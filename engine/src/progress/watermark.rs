@@ -96,6 +96,26 @@ fn is_behind(largest: Timestamp, time: Timestamp, bound: i64) -> bool {
     largest.as_nanos().wrapping_sub(time.as_nanos()) as u64 > bound as u64
 }
 
+/// Times that are compared side by side.
+const LANES: usize = 4;
+
+/// The smallest and the largest of times, which are not empty.
+#[inline(always)]
+fn extremes(times: &[Timestamp]) -> (Timestamp, Timestamp) {
+    let mut mins = [Timestamp::MAX; LANES];
+    let mut maxs = [Timestamp::MIN; LANES];
+    let (chunks, rest) = times.as_chunks::<LANES>();
+    for chunk in chunks {
+        for lane in 0..LANES {
+            mins[lane] = mins[lane].min(chunk[lane]);
+            maxs[lane] = maxs[lane].max(chunk[lane]);
+        }
+    }
+    let all = |(min, max): (Timestamp, Timestamp), (low, high): (Timestamp, Timestamp)| (min.min(low), max.max(high));
+    let lanes = mins.into_iter().zip(maxs).chain(rest.iter().map(|&time| (time, time)));
+    lanes.fold((Timestamp::MAX, Timestamp::MIN), all)
+}
+
 /// What [`WatermarkTracker::scan`] found.
 pub(crate) struct Scan {
     pub(crate) min: Timestamp,
@@ -132,20 +152,33 @@ impl WatermarkTracker {
             return Scan { min: Timestamp::MAX, max: Timestamp::MIN, any_behind: false };
         };
         // Most input is in order; then two times say all.
-        let in_order = out.is_sorted();
-        let extremes = |(min, max): (Timestamp, Timestamp), &time: &Timestamp| (min.min(time), max.max(time));
-        let (min, max) = if in_order { (first, last) } else { out.iter().fold((first, first), extremes) };
-        let any_behind = match &self.kind {
-            TrackerKind::Bounded(bound) if in_order => self.largest > first && is_behind(self.largest, first, *bound),
-            TrackerKind::Bounded(bound) => {
-                let mut largest = self.largest;
-                out.iter().fold(false, |any, &time| {
-                    largest = largest.max(time);
-                    any | is_behind(largest, time, *bound)
-                })
+        if out.is_sorted() {
+            let any_behind = match &self.kind {
+                TrackerKind::Bounded(bound) => self.largest > first && is_behind(self.largest, first, *bound),
+                TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && first <= *watermark,
+            };
+            return Scan { min: first, max: last, any_behind };
+        }
+        let (mut min, mut max) = (first, first);
+        let mut any_behind = false;
+        for times in out.chunks(LANES * 4) {
+            let (chunk_min, chunk_max) = extremes(times);
+            if let TrackerKind::Bounded(bound) = &self.kind {
+                let largest = self.largest.max(max);
+                // Mostly no time lies so far behind the largest of all.
+                if is_behind(largest.max(chunk_max), chunk_min, *bound) {
+                    let mut largest = largest;
+                    any_behind |= times.iter().fold(false, |any, &time| {
+                        largest = largest.max(time);
+                        any | is_behind(largest, time, *bound)
+                    });
+                }
             }
-            TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && min <= *watermark,
-        };
+            (min, max) = (min.min(chunk_min), max.max(chunk_max));
+        }
+        if let TrackerKind::Custom { watermark, .. } = &self.kind {
+            any_behind = *watermark > Timestamp::MIN && min <= *watermark;
+        }
         Scan { min, max, any_behind }
     }
 
