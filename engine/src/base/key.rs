@@ -85,6 +85,14 @@ pub trait Key: Record + Eq {
         None
     }
 
+    /// The key with this number; called with what [`Key::number`] gave and nothing else. A key that has
+    /// numbers has this too.
+    #[inline(always)]
+    fn from_number(number: u64) -> Self {
+        let _ = number;
+        Self::zeroed()
+    }
+
     /// Whether numbers below 2^31 order as the keys' canonical texts do: then keys with such numbers
     /// need not be sorted.
     const ORDERED_BY_NUMBER: bool = false;
@@ -104,6 +112,11 @@ macro_rules! integer_keys {
             fn number(&self) -> Option<u64> {
                 let number: fn($unsigned) -> Option<u64> = $number;
                 number(*self as $unsigned)
+            }
+
+            #[inline(always)]
+            fn from_number(number: u64) -> Self {
+                number as Self
             }
         }
     )*};
@@ -152,6 +165,11 @@ impl Key for Symbol {
     #[inline(always)]
     fn number(&self) -> Option<u64> {
         Some(u64::from(self.id()))
+    }
+
+    #[inline(always)]
+    fn from_number(number: u64) -> Self {
+        Self::from_id(number as u32)
     }
 }
 
@@ -215,6 +233,24 @@ mod tests {
                 assert!(counts.iter().all(|&count| count.abs_diff(fair) < fair / 5), "{stride} {counts:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_number_is_that_of_its_key() {
+        fn check<K: Key + std::fmt::Debug>(keys: impl IntoIterator<Item = K>) {
+            for key in keys {
+                assert_eq!(K::from_number(key.number().unwrap()), key);
+            }
+        }
+        check([0u8, 1, u8::MAX]);
+        check([0u32, 7, u32::MAX]);
+        check([0u64, 1 << 40, u64::MAX]);
+        check([i8::MIN, -1, 0, i8::MAX]);
+        check([i16::MIN, -1, 3]);
+        check([i32::MIN, -1, 0, i32::MAX]);
+        check([i64::MIN, -1, 0, i64::MAX]);
+        check([Symbol::from_id(0), Symbol::from_id(u32::MAX)]);
+        assert!(7u128.number().is_none() && [7u8; 4].number().is_none());
     }
 
     #[test]

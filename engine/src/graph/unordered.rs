@@ -34,6 +34,8 @@ impl<T> Clone for SharedSink<T> {
 }
 
 impl<T: Record> Stage<T> for SharedSink<T> {
+    const USES_PLACES: bool = false;
+
     fn is_ready(&mut self) -> bool {
         true
     }

@@ -16,7 +16,7 @@ use crate::operator::window::combine::{CombinedOperator, Combiner, Partial};
 use crate::operator::window::slices::{Slices, WindowLimits};
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::progress::merge::Merge;
-use crate::progress::place::Place;
+use crate::progress::place::Seq;
 use crate::runtime::combine::CombineOutlet;
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::outlet::{FanOut, Outlet};
@@ -64,7 +64,7 @@ where
 
 /// What is made when workers combine.
 struct Combined<K: Key, A: Record> {
-    exchange: Exchange<Place, Partial<K, A>>,
+    exchange: Exchange<Seq, Partial<K, A>>,
     counters: Arc<StepCounters>,
     /// Partial results, which the report does not show.
     partials: Arc<StepCounters>,

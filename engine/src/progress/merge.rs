@@ -182,7 +182,8 @@ pub(crate) struct Merge<O, T> {
     /// The combined watermark; it never goes back.
     watermark: Timestamp,
     /// Whether each sender holds rows back until its own watermark has passed them: then the combined
-    /// watermark is the least of all senders', not that of the block that has ended.
+    /// watermark is the least of all senders', not that of the block that has ended, and rows are taken
+    /// as they come.
     senders_hold_back: bool,
 }
 
@@ -235,8 +236,17 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
             }
         }
         let Some((place, first)) = least else { return Next::Ended };
+        if self.senders_hold_back
+            && let Some(any) = self.edges.iter().position(|edge| edge.head == Head::Row)
+        {
+            // Such rows mean the same in any order.
+            return self.take_rows(any, Place::MAX, true, body);
+        }
         match self.edges[first].head {
-            Head::Row => self.take_rows(first, body),
+            Head::Row => {
+                let (limit, is_included) = self.limit_of(first);
+                self.take_rows(first, limit, is_included, body)
+            }
             // A block's end is acted on when no edge can bring anything at or below it.
             Head::BlockEnd => {
                 let at_place = self.edges.iter().filter(|edge| edge.bound == place);
@@ -251,9 +261,9 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
         }
     }
 
-    /// Gives on the rows of edge `index` that no other edge can come before.
-    fn take_rows(&mut self, index: usize, body: impl FnOnce(MergedRows<'_, T>) -> usize) -> Next {
-        // Rows at the limit itself belong to the edge with the lower index.
+    /// The place that rows of edge `index` must not pass, and whether one may stand at it: rows at the
+    /// limit itself belong to the edge with the lower index.
+    fn limit_of(&self, index: usize) -> (Place, bool) {
         let mut limit = Place::MAX;
         let mut limit_included = true;
         for (other, edge) in self.edges.iter().enumerate().filter(|(other, _)| *other != index) {
@@ -264,6 +274,17 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
                 limit_included &= index < other;
             }
         }
+        (limit, limit_included)
+    }
+
+    /// Gives on the rows of edge `index` up to a limit.
+    fn take_rows(
+        &mut self,
+        index: usize,
+        limit: Place,
+        limit_included: bool,
+        body: impl FnOnce(MergedRows<'_, T>) -> usize,
+    ) -> Next {
         let others = self.watermark_of_others(self.edges[index].way);
         let edge = &mut self.edges[index];
         let block = edge.bound.block();

@@ -84,17 +84,6 @@ impl Place {
         if self.step >= END || self.step == 0 { None } else { Some((self.step >> 32) - 1) }
     }
 
-    /// The next place there can be.
-    pub(crate) fn successor(mut self) -> Self {
-        for word in self.path.iter_mut().rev() {
-            *word = word.wrapping_add(1);
-            if *word != 0 {
-                break;
-            }
-        }
-        self
-    }
-
     /// Behind all rows that this one becomes at the exchange of `level` and later.
     pub(crate) fn behind_all_it_becomes(mut self, level: usize) -> Self {
         for deeper in level..LEVELS {
@@ -142,6 +131,9 @@ pub(crate) enum Places<'a> {
     Seqs { block: u64, seqs: &'a [Seq] },
     /// Any rows.
     Full(&'a [Place]),
+    /// Rows fired at a block's end by a step `depth` exchanges away from the sources, on their way to one
+    /// who does not ask where each stands: the place is before that of each.
+    Fired { block: u64, depth: usize },
 }
 
 impl<'a> Places<'a> {
@@ -151,13 +143,14 @@ impl<'a> Places<'a> {
             Self::Run { block, first } => Place::event(*block, first + index as u64),
             Self::Seqs { block, seqs } => seqs[index].place(*block),
             Self::Full(places) => places[index],
+            Self::Fired { block, depth } => Place::fired(*block, *depth, i64::MIN, 0, 0),
         }
     }
 
     /// The block of the first row; 0 where there is none.
     pub(crate) fn block(&self) -> u64 {
         match self {
-            Self::Run { block, .. } | Self::Seqs { block, .. } => *block,
+            Self::Run { block, .. } | Self::Seqs { block, .. } | Self::Fired { block, .. } => *block,
             Self::Full(places) => places.first().map_or(0, Place::block),
         }
     }
@@ -168,6 +161,7 @@ impl<'a> Places<'a> {
             Self::Run { block, first } => Self::Run { block, first: first + start as u64 },
             Self::Seqs { block, seqs } => Self::Seqs { block, seqs: &seqs[start..] },
             Self::Full(places) => Self::Full(&places[start..]),
+            fired @ Self::Fired { .. } => fired,
         }
     }
 }
@@ -191,7 +185,7 @@ impl Order for Seq {
             Places::Run { first, .. } => Self::event(first + index as u64),
             Places::Seqs { seqs, .. } => seqs[index],
             // An edge of this order stands behind sources only, whose rows have runs or seqs.
-            Places::Full(places) => Self(places[index].step),
+            Places::Full(_) | Places::Fired { .. } => Self(places.place(index).step),
         }
     }
 

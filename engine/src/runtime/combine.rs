@@ -2,8 +2,8 @@
 //! results when their windows are over.
 //!
 //! Partial results leave at the end of the block whose watermark reached their window, before that
-//! end's mark; what is left leaves behind all blocks. Their order among senders means nothing: the
-//! merge is exact.
+//! end's mark, numbered as events of that block would be; what is left leaves behind all blocks. Their
+//! order among senders means nothing: the merge is exact.
 
 use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
@@ -11,7 +11,7 @@ use crate::operator::chain::{Chain, Identity};
 use crate::operator::window::combine::{Combiner, Partial};
 use crate::operator::{Batch, OperatorError};
 use crate::progress::mark::BlockMark;
-use crate::progress::place::{Place, Places};
+use crate::progress::place::{Place, Places, Seq};
 use crate::runtime::chained::{ChainBuffer, apply, position_of};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{FanOut, Outlet, Rows};
@@ -32,7 +32,7 @@ enum Pending {
 }
 
 /// The outlet that sends partial results.
-type Partials<K, A, R> = SendOutlet<Identity<Partial<K, A>>, R, Place>;
+type Partials<K, A, R> = SendOutlet<Identity<Partial<K, A>>, R, Seq>;
 
 pub(crate) struct CombineOutlet<C: Chain, K: Key, F, A: Aggregate<K, In = C::Out>, R> {
     chain: C,
@@ -41,11 +41,10 @@ pub(crate) struct CombineOutlet<C: Chain, K: Key, F, A: Aggregate<K, In = C::Out
     next: Partials<K, A::Acc, R>,
     late: FanOut<C::Out>,
     pending: Pending,
-    /// While something is pending: no partial result below this place will come.
-    sent: Place,
+    /// While something is pending: its block, and the partial results that have left in it.
+    sent: (u64, u64),
     times: Vec<Timestamp>,
     partials: Vec<Partial<K, A::Acc>>,
-    places: Vec<Place>,
     counters: Arc<StepCounters>,
     worker: usize,
     shared: Arc<JobShared>,
@@ -74,10 +73,9 @@ where
             next,
             late,
             pending: Pending::Nothing,
-            sent: Place::MIN,
+            sent: (0, 0),
             times: Vec::with_capacity(PARTIALS),
             partials: Vec::with_capacity(PARTIALS),
-            places: Vec::with_capacity(PARTIALS),
             counters,
             worker,
             shared,
@@ -112,13 +110,9 @@ where
                     }
                 }
             } else {
-                self.places.clear();
-                self.places.extend((0..self.partials.len()).scan(self.sent, |place, _| {
-                    *place = place.successor();
-                    Some(*place)
-                }));
-                self.sent = self.places.last().copied().unwrap_or(self.sent);
-                let places = Places::Full(&self.places);
+                let (block, first) = self.sent;
+                let places = Places::Run { block, first };
+                self.sent.1 += self.partials.len() as u64;
                 let rows = Rows { times: &self.times, values: &self.partials[..], places, bounds: None, behind: None };
                 self.next.rows(rows);
             }
@@ -130,14 +124,9 @@ where
 
     fn begin(&mut self, pending: Pending, block: u64) {
         self.pending = pending;
-        self.sent = first_place(block);
+        self.sent = (block, 0);
         self.send();
     }
-}
-
-/// Before all partial results that leave at a block's end.
-fn first_place(block: u64) -> Place {
-    Place::fired(block, 0, i64::MIN, 0, 0)
 }
 
 impl<C, K, F, A, R> Outlet<C::In> for CombineOutlet<C, K, F, A, R>
@@ -187,9 +176,12 @@ where
 
     fn frontier(&mut self, place: Place) {
         let (next, late) = match self.pending {
-            // Partial results leave behind a block's events, and at last behind all blocks.
-            Pending::Nothing => (place.min(first_place(place.block())).min(first_place(BlockMark::LAST.block)), place),
-            Pending::Mark(_) | Pending::End => (self.sent, self.sent),
+            // Of a block's partial results none has left; at last they leave behind all blocks.
+            Pending::Nothing => (Place::block_start(place.block().min(BlockMark::LAST.block)), place),
+            Pending::Mark(_) | Pending::End => {
+                let sent = Place::event(self.sent.0, self.sent.1);
+                (sent, sent)
+            }
         };
         self.next.frontier(next);
         self.late.frontier(late);

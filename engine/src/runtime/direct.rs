@@ -157,4 +157,8 @@ where
     fn end(&mut self) {
         self.stage.end();
     }
+
+    fn uses_places(&self) -> bool {
+        S::USES_PLACES || !self.chain.is_identity()
+    }
 }

@@ -58,6 +58,10 @@ pub(crate) trait Outlet<T> {
     fn frontier(&mut self, place: Place);
     /// Learns that nothing more will come.
     fn end(&mut self);
+    /// Whether it matters where each row stands. Otherwise fired rows come without places of their own.
+    fn uses_places(&self) -> bool {
+        true
+    }
 }
 
 /// An outlet to any number of others; with none, rows end here.
@@ -84,5 +88,9 @@ impl<T> Outlet<T> for FanOut<T> {
 
     fn end(&mut self) {
         self.0.iter_mut().for_each(|outlet| outlet.end());
+    }
+
+    fn uses_places(&self) -> bool {
+        self.0.iter().any(|outlet| outlet.uses_places())
     }
 }

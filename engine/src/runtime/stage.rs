@@ -1,7 +1,7 @@
 //! A stage: a step that takes rows in order, as the tasks that feed it see it.
 
 use crate::base::blame;
-use crate::operator::{Batch, Cause, Firing, Operator, OutColumns, Outbox};
+use crate::operator::{Batch, Cause, Firing, Operator, Outbox};
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
 use crate::runtime::chained::position_of;
@@ -18,6 +18,9 @@ const OUTBOX_ROWS: usize = 1024;
 ///
 /// `rows`, `mark` and `end` each follow an `is_ready` that said yes.
 pub(crate) trait Stage<T> {
+    /// Whether it matters where each row stands.
+    const USES_PLACES: bool = true;
+
     /// Moves on what is held up; whether nothing is held up any more.
     fn is_ready(&mut self) -> bool;
     /// Takes rows from the front and says how many.
@@ -45,6 +48,7 @@ pub(crate) struct KeyedStage<Op: Operator> {
     operator: Op,
     outbox: Outbox<Op::Out, Op::In>,
     main: FanOut<Op::Out>,
+    main_uses_places: bool,
     late: FanOut<Op::In>,
     /// The exchanges between the sources and this step, at least 1.
     depth: usize,
@@ -80,6 +84,7 @@ impl<Op: Operator> KeyedStage<Op> {
         Self {
             operator,
             outbox,
+            main_uses_places: main.uses_places(),
             main,
             late,
             depth,
@@ -105,18 +110,27 @@ impl<Op: Operator> KeyedStage<Op> {
         let main = &mut self.outbox.main;
         if !main.values.is_empty() {
             add(&counters.rows_out, main.values.len() as u64);
-            place_all(&mut self.places, main, places, block, depth);
-            if let Some(last) = self.places.last() {
+            let place_of = |cause: &Cause| place_of(cause, places, block, depth);
+            if let Some(last) = main.causes.last() {
                 // Rows with one place are given on together.
-                self.fired = last.behind_all_it_becomes(0);
+                self.fired = place_of(last).behind_all_it_becomes(0);
             }
-            let places = Places::Full(&self.places);
+            self.places.clear();
+            // No row caused them: the block's end did.
+            let is_fired = matches!(places, Places::Full([]));
+            let places = if is_fired && !self.main_uses_places {
+                Places::Fired { block, depth }
+            } else {
+                self.places.extend(main.causes.iter().map(place_of));
+                Places::Full(&self.places)
+            };
             self.main.rows(Rows { times: &main.times, values: &main.values, places, bounds: None, behind });
         }
         let late = &mut self.outbox.late;
         if !late.values.is_empty() {
             add(&counters.late, late.values.len() as u64);
-            place_all(&mut self.places, late, places, block, depth);
+            self.places.clear();
+            self.places.extend(late.causes.iter().map(|cause| place_of(cause, places, block, depth)));
             let places = Places::Full(&self.places);
             self.late.rows(Rows { times: &late.times, values: &late.values, places, bounds: None, behind });
         }
@@ -167,13 +181,12 @@ impl<Op: Operator> KeyedStage<Op> {
     }
 }
 
-/// The places of emitted rows.
-fn place_all<T>(out: &mut Vec<Place>, rows: &OutColumns<T>, places: Places<'_>, block: u64, depth: usize) {
-    out.clear();
-    out.extend(rows.causes.iter().map(|cause| match *cause {
+/// The place of an emitted row.
+fn place_of(cause: &Cause, places: Places<'_>, block: u64, depth: usize) -> Place {
+    match *cause {
         Cause::Row(index) => places.place(index as usize),
         Cause::Fired { time, key, hash } => Place::fired(block, depth, time.as_nanos(), key, hash),
-    }));
+    }
 }
 
 impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
@@ -260,6 +273,8 @@ impl<T: Record> SinkStage<T> {
 }
 
 impl<T: Record> Stage<T> for SinkStage<T> {
+    const USES_PLACES: bool = false;
+
     fn is_ready(&mut self) -> bool {
         true
     }

@@ -3,12 +3,13 @@
 //!
 //! ```text
 //! present: a bit for each number 0 .. end
-//! keys, values: [K] and [V] by number; a value is zeros where its bit is not set
+//! values:  [V] by number; a value is zeros where its bit is not set
 //! ```
 
 use crate::store::region::Region;
 use crate::{Key, Timestamp};
 use bytemuck::Pod;
+use std::marker::PhantomData;
 
 /// A multiple of 64, so that bits come in whole words.
 const WORD: usize = 64;
@@ -16,9 +17,9 @@ const WORD: usize = 64;
 #[derive(Debug)]
 pub(crate) struct Dense<K, V> {
     present: Vec<u64>,
-    keys: Region<K>,
     values: Region<V>,
     len: usize,
+    keys: PhantomData<K>,
 }
 
 /// The key's number, where it is below 2^31.
@@ -29,7 +30,7 @@ pub(crate) fn number_of<K: Key>(key: &K) -> Option<usize> {
 
 impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { present: Vec::new(), keys: Region::new(), values: Region::new(), len: 0 }
+        Self { present: Vec::new(), values: Region::new(), len: 0, keys: PhantomData }
     }
 
     /// The number of keys.
@@ -45,20 +46,19 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Makes room for numbers below `end`, a multiple of 64; whether there is so much memory.
     pub(crate) fn grow(&mut self, end: usize) -> bool {
-        if !self.keys.grow(end) || !self.values.grow(end) {
+        if !self.values.grow(end) {
             return false;
         }
         self.present.resize(end / WORD, 0);
         true
     }
 
-    /// The value of a key by its number below the end; zeros where it is new.
+    /// The value of the key with a number below the end; zeros where it is new.
     #[inline]
-    pub(crate) fn value_mut(&mut self, number: usize, key: K) -> &mut V {
+    pub(crate) fn value_mut(&mut self, number: usize) -> &mut V {
         let (word, bit) = (number / WORD, 1 << (number % WORD));
         if self.present[word] & bit == 0 {
             self.present[word] |= bit;
-            self.keys.values_mut()[number] = key;
             self.len += 1;
         }
         &mut self.values.values_mut()[number]
@@ -74,18 +74,16 @@ impl<K: Key, V: Pod> Dense<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
-        let Self { present, keys, values, len } = self;
+        let Self { present, values, len, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
         let (present, values) = (&mut present[..], values.values_mut());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
-            let key = key_of(index, row);
-            let Some(number) = number_of(&key) else { return index };
+            let Some(number) = number_of(&key_of(index, row)) else { return index };
             let (Some(value), Some(word)) = (values.get_mut(number), present.get_mut(number / WORD)) else {
                 return index;
             };
             if *word >> (number % WORD) & 1 == 0 {
                 *word |= 1 << (number % WORD);
-                insert(keys, number, key);
                 *len += 1;
             }
             add(index, time, row, value);
@@ -94,23 +92,23 @@ impl<K: Key, V: Pod> Dense<K, V> {
     }
 
     /// Keys and values with their numbers, from number `start` on, in growing order of number.
-    pub(crate) fn entries(&self, start: usize) -> impl Iterator<Item = (usize, &K, &V)> {
-        let (keys, values) = (self.keys.values(), self.values.values());
+    pub(crate) fn entries(&self, start: usize) -> impl Iterator<Item = (usize, K, &V)> {
+        let values = self.values.values();
         let words = self.present.iter().enumerate().skip(start / WORD);
         words.flat_map(move |(at, &word)| {
             let first = at * WORD;
             let before = start.saturating_sub(first);
             Bits(if before < WORD { word >> before << before } else { 0 }).map(move |bit| {
                 let number = first + bit;
-                (number, &keys[number], &values[number])
+                (number, K::from_number(number as u64), &values[number])
             })
         })
     }
 
     /// The entry of a number that is present.
     #[inline]
-    pub(crate) fn entry(&self, number: usize) -> (&K, &V) {
-        (&self.keys.values()[number], &self.values.values()[number])
+    pub(crate) fn entry(&self, number: usize) -> (K, &V) {
+        (K::from_number(number as u64), &self.values.values()[number])
     }
 
     /// A bit for each number, 64 to a word.
@@ -129,12 +127,6 @@ impl<K: Key, V: Pod> Dense<K, V> {
         }
         self.len = 0;
     }
-}
-
-#[cold]
-#[inline(never)]
-fn insert<K: Pod>(keys: &mut Region<K>, number: usize, key: K) {
-    keys.values_mut()[number] = key;
 }
 
 /// The positions of the bits that are set, in growing order.

@@ -57,7 +57,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
     pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
         self.settle(&key);
         match number_of(&key).filter(|&number| number < self.dense.end()) {
-            Some(number) => self.dense.value_mut(number, key),
+            Some(number) => self.dense.value_mut(number),
             None => self.sparse_value_mut(key),
         }
     }
@@ -115,7 +115,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             let (key, hash) = (keys[index], hashes[index]);
             let value = match number_of(&key).filter(|&number| number < dense.end()) {
-                Some(number) => dense.value_mut(number, key),
+                Some(number) => dense.value_mut(number),
                 None => sparse.value_mut(key, hash, |key| count_bits(bits, grown, key)),
             };
             add(index, time, row, value);
@@ -155,7 +155,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
         self.bits = [0; 32];
         for (_, key, value) in before.entries(0) {
             let moved = match number_of(key).filter(|&number| number < end) {
-                Some(number) => self.dense.value_mut(number, *key),
+                Some(number) => self.dense.value_mut(number),
                 None => self.sparse_value_mut(*key),
             };
             *moved = *value;
@@ -164,18 +164,21 @@ impl<K: Key, V: Pod> Groups<K, V> {
     }
 
     /// Keys and values with the numbers of their entries, from number `start` on, in growing order.
-    pub(crate) fn entries(&self, start: u32) -> impl Iterator<Item = (u32, &K, &V)> {
+    pub(crate) fn entries(&self, start: u32) -> impl Iterator<Item = (u32, K, &V)> {
         let dense = self.dense.entries(start as usize).map(|(number, key, value)| (number as u32, key, value));
         let sparse = self.sparse.entries(start.saturating_sub(SPARSE) as usize);
-        dense.chain(sparse.map(|(number, key, value)| (SPARSE + number as u32, key, value)))
+        dense.chain(sparse.map(|(number, key, value)| (SPARSE + number as u32, *key, value)))
     }
 
     /// The entry with this number.
     #[inline]
-    pub(crate) fn entry(&self, number: u32) -> (&K, &V) {
+    pub(crate) fn entry(&self, number: u32) -> (K, &V) {
         match number.checked_sub(SPARSE) {
             None => self.dense.entry(number as usize),
-            Some(number) => self.sparse.entry(number as usize),
+            Some(number) => {
+                let (key, value) = self.sparse.entry(number as usize);
+                (*key, value)
+            }
         }
     }
 
@@ -230,7 +233,7 @@ mod tests {
         assert_eq!(groups.len(), model.len());
         let mut numbers = Vec::new();
         for (number, key, value) in groups.entries(0) {
-            assert_eq!(model.get(key), Some(value));
+            assert_eq!(model.get(&key), Some(value));
             assert_eq!(groups.entry(number), (key, value));
             numbers.push(number);
         }

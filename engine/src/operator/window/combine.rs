@@ -69,7 +69,7 @@ where
             let room = most - partials.len();
             let mut count = 0;
             for (number, key, value) in slice.groups.entries(self.sent).take(room) {
-                partials.push(Partial { start: window.start, key: *key, accumulator: *value });
+                partials.push(Partial { start: window.start, key, accumulator: *value });
                 self.sent = number + 1;
                 count += 1;
             }

@@ -66,7 +66,7 @@ impl FiringOrder {
             self.orders.extend(self.known.iter().filter(is_firing));
             rest = KNOWN_END as u32;
         }
-        let others = groups.entries(rest).map(|(number, key, _)| order_of(number, key, symbols));
+        let others = groups.entries(rest).map(|(number, key, _)| order_of(number, &key, symbols));
         let kept = self.orders.len();
         self.orders.extend(others);
         if self.orders.len() > kept {
@@ -76,8 +76,8 @@ impl FiringOrder {
         // Keys that share a canonical text and a hash are ordered by their bytes.
         for run in self.orders.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|run| run.len() > 1) {
             run.sort_by(|a, b| {
-                let bytes = |order: &Order| bytemuck::bytes_of(groups.entry(order.2).0);
-                bytes(a).cmp(bytes(b))
+                let (a, b) = (groups.entry(a.2).0, groups.entry(b.2).0);
+                bytemuck::bytes_of(&a).cmp(bytemuck::bytes_of(&b))
             });
         }
     }
@@ -99,7 +99,7 @@ impl FiringOrder {
         for (at, (word, known)) in dense.present().iter().zip(&mut self.known_bits).enumerate() {
             for bit in Bits(word & !*known) {
                 let number = at * 64 + bit;
-                self.known.push(order_of(number as u32, dense.entry(number).0, symbols));
+                self.known.push(order_of(number as u32, &dense.entry(number).0, symbols));
             }
             *known |= word;
         }
@@ -128,7 +128,7 @@ impl FiringOrder {
         self.orders.clear();
         self.fired = 0;
         let entries = groups.entries(start).take(AT_ONCE);
-        self.orders.extend(entries.map(|(number, key, _)| order_of(number, key, symbols)));
+        self.orders.extend(entries.map(|(number, key, _)| order_of(number, &key, symbols)));
         self.next = self.orders.last().map(|last| last.2 + 1);
     }
 

@@ -10,6 +10,9 @@ use crate::operator::{Batch, OperatorError};
 use crate::store::groups::Groups;
 use crate::{Key, Timestamp};
 
+/// Slices that the rows of one batch are parted into before they are taken run by run.
+const PARTED_MAX: usize = 4;
+
 /// The limits of a window operator on one worker.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct WindowLimits {
@@ -31,6 +34,7 @@ pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
     limits: WindowLimits,
     /// In growing order of time.
     open: Vec<Slice<K, A::Acc>>,
+    mixed: Mixed<A::In>,
     /// Empty groups for slices to come.
     spare: Vec<Groups<K, A::Acc>>,
 }
@@ -39,8 +43,8 @@ impl<K: Key, F, A: Aggregate<K>> Slices<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
-    pub(crate) const fn new(windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
-        Self { windows, key_of, aggregate, limits, open: Vec::new(), spare: Vec::new() }
+    pub(crate) fn new(windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
+        Self { windows, key_of, aggregate, limits, open: Vec::new(), mixed: Mixed::default(), spare: Vec::new() }
     }
 
     /// The open slices, in growing order of time.
@@ -106,12 +110,12 @@ where
         Ok(at)
     }
 
-    /// Adds rows of a batch, from its row `first` on, that are all in one slice.
+    /// Adds rows that are all in one slice; `index_of` tells their numbers in the batch.
     #[inline]
     fn add_run(
         &mut self,
         slice: usize,
-        first: usize,
+        index_of: impl Fn(usize) -> usize,
         times: &[Timestamp],
         values: &[A::In],
     ) -> Result<(), OperatorError> {
@@ -120,8 +124,8 @@ where
         groups.update(
             times,
             values,
-            |row, value| blame::at_index(first + row, || key_of(value)),
-            |row, time, value, acc| blame::at_index(first + row, || aggregate.add(acc, time, value)),
+            |row, value| blame::at_index(index_of(row), || key_of(value)),
+            |row, time, value, acc| blame::at_index(index_of(row), || aggregate.add(acc, time, value)),
         );
         if groups.len() > limits.keys_max { Err(OperatorError::TooManyKeys(limits.keys_max)) } else { Ok(()) }
     }
@@ -135,16 +139,106 @@ where
         let is_inside = |(min, max)| window.contains(min) && window.contains(max);
         let extremes = || times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
         if batch.bounds.is_some_and(is_inside) || is_inside(extremes()) {
-            return self.add_run(slice, 0, times, values);
+            return self.add_run(slice, |row| row, times, values);
         }
+        let mut mixed = std::mem::take(&mut self.mixed);
+        let added = self.add_mixed(&mut mixed, times, values);
+        self.mixed = mixed;
+        added
+    }
+
+    /// Adds rows of several slices: slice by slice where there are few, run by run otherwise.
+    fn add_mixed(
+        &mut self,
+        mixed: &mut Mixed<A::In>,
+        times: &[Timestamp],
+        values: &[A::In],
+    ) -> Result<(), OperatorError> {
+        mixed.rest.fill(times, values);
+        for _ in 0..PARTED_MAX {
+            let Some(&first) = mixed.rest.times.first() else { return Ok(()) };
+            let slice = self.slice_of(first)?;
+            mixed.part(self.open[slice].window);
+            let Rows { times, values, indices } = &mixed.inside;
+            self.add_run(slice, |row| indices[row] as usize, times, values)?;
+        }
+        let Rows { times, values, indices } = &mixed.rest;
         let mut start = 0;
         while start < times.len() {
             let slice = self.slice_of(times[start])?;
             let window = self.open[slice].window;
             let end = times[start..].iter().position(|&time| !window.contains(time)).map_or(times.len(), |n| start + n);
-            self.add_run(slice, start, &times[start..end], &values[start..end])?;
+            self.add_run(slice, |row| indices[start + row] as usize, &times[start..end], &values[start..end])?;
             start = end;
         }
         Ok(())
+    }
+}
+
+/// Rows with their numbers in a batch.
+struct Rows<T> {
+    times: Vec<Timestamp>,
+    values: Vec<T>,
+    indices: Vec<u32>,
+}
+
+impl<T: Copy> Rows<T> {
+    const fn new() -> Self {
+        Self { times: Vec::new(), values: Vec::new(), indices: Vec::new() }
+    }
+
+    fn fill(&mut self, times: &[Timestamp], values: &[T]) {
+        self.clear();
+        self.times.extend_from_slice(times);
+        self.values.extend_from_slice(values);
+        self.indices.extend(0..times.len() as u32);
+    }
+
+    fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.indices.clear();
+    }
+
+    fn truncate(&mut self, len: usize) {
+        self.times.truncate(len);
+        self.values.truncate(len);
+        self.indices.truncate(len);
+    }
+}
+
+/// Rows of several slices that are being parted; kept for the memory.
+struct Mixed<T> {
+    inside: Rows<T>,
+    rest: Rows<T>,
+}
+
+impl<T: Copy> Default for Mixed<T> {
+    fn default() -> Self {
+        Self { inside: Rows::new(), rest: Rows::new() }
+    }
+}
+
+impl<T: Copy> Mixed<T> {
+    /// Moves the rows of a window from the rest to those inside, both in order. Each row is written to
+    /// both and counted in one, so that there is no branch to guess wrong.
+    fn part(&mut self, window: Window) {
+        let Self { inside, rest } = self;
+        let len = rest.times.len();
+        inside.clear();
+        inside.times.extend_from_slice(&rest.times);
+        inside.values.extend_from_slice(&rest.values);
+        inside.indices.extend_from_slice(&rest.indices);
+        let (mut taken, mut kept) = (0, 0);
+        for row in 0..len {
+            let (time, value, index) = (rest.times[row], rest.values[row], rest.indices[row]);
+            let is_inside = window.contains(time);
+            (inside.times[taken], inside.values[taken], inside.indices[taken]) = (time, value, index);
+            (rest.times[kept], rest.values[kept], rest.indices[kept]) = (time, value, index);
+            taken += usize::from(is_inside);
+            kept += usize::from(!is_inside);
+        }
+        inside.truncate(taken);
+        rest.truncate(kept);
     }
 }

@@ -41,7 +41,7 @@ where
                     return Firing::More;
                 }
                 let (key, value) = groups.entry(number);
-                let row = self.slices.aggregate.result(*window, key, value);
+                let row = self.slices.aggregate.result(*window, &key, value);
                 out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
                 firing.fired();
             }
@@ -90,9 +90,9 @@ where
             for (_, key, value) in slice.groups.entries(0) {
                 bytes.clear();
                 bytes.extend_from_slice(&slice.window.start.as_nanos().to_le_bytes());
-                bytes.extend_from_slice(bytemuck::bytes_of(key));
+                bytes.extend_from_slice(bytemuck::bytes_of(&key));
                 bytes.extend_from_slice(bytemuck::bytes_of(value));
-                piece(slot_of(hash_key(key)), &bytes);
+                piece(slot_of(hash_key(&key)), &bytes);
             }
         }
     }
