@@ -161,7 +161,7 @@ impl WatermarkTracker {
         }
         let (mut min, mut max) = (first, first);
         let mut any_behind = false;
-        for times in out.chunks(LANES * 4) {
+        for times in out.chunks(LANES * 16) {
             let (chunk_min, chunk_max) = extremes(times);
             if let TrackerKind::Bounded(bound) = &self.kind {
                 let largest = self.largest.max(max);
