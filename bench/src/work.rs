@@ -1,11 +1,13 @@
 //! The work that is measured, as jobs: what each row becomes is shared with the hand-written loops.
 
 use pelton::{
-    Aggregate, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Source, Symbol, Timestamp,
-    Tumbling, Watermarks, Window,
+    Aggregate, BoxError, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Sink, Source, Symbol,
+    Timestamp, Tumbling, Watermarks, Window,
 };
 use pelton_io::sink::Seen;
 use pelton_io::{Trade, blackhole};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// The trades of one symbol in one window.
@@ -111,6 +113,56 @@ pub fn window_job(
         .aggregate("sizes", CountSizes)
         .sink("out", sink);
     Ok((seen, job.run(options(workers))?))
+}
+
+/// Counts rows and sums their hashes, so that it sees the same whatever their order.
+#[derive(Debug, Clone, Default)]
+pub struct Tally(Arc<(AtomicU64, AtomicU64)>);
+
+impl Tally {
+    /// The number of rows, and the sum of their hashes.
+    pub fn seen(&self) -> (u64, u64) {
+        (self.0.0.load(Ordering::Acquire), self.0.1.load(Ordering::Acquire))
+    }
+}
+
+impl Sink<WindowRow> for Tally {
+    fn write(&mut self, _: &[Timestamp], rows: &[WindowRow]) -> Result<usize, BoxError> {
+        let hash = |row: &WindowRow| {
+            let words = [row.start_ns as u64, row.end_ns as u64, row.size, row.trades.into(), row.symbol.id().into()];
+            words.iter().fold(0u64, |hash, word| (hash ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29))
+        };
+        self.0.0.fetch_add(rows.len() as u64, Ordering::AcqRel);
+        self.0.1.fetch_add(rows.iter().fold(0, |sum, row| sum.wrapping_add(hash(row))), Ordering::AcqRel);
+        Ok(rows.len())
+    }
+}
+
+/// As [`window_job`], to a sink that does not mind the order of rows; they come in order, or to a sink of each
+/// worker as they are made.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn tallied_window_job(
+    source: impl Into<Source<Trade>>,
+    window: Duration,
+    workers: usize,
+    is_ordered: bool,
+) -> Result<(Tally, Report), pelton::Error> {
+    let mut job = Job::new("keyed window, tallied");
+    let tally = Tally::default();
+    let output = job
+        .source("trades", source)
+        .key_by(|trade| trade.symbol)
+        .window(Tumbling::of(window))
+        .aggregate("sizes", CountSizes);
+    if is_ordered {
+        output.sink("out", tally.clone());
+    } else {
+        let tally = tally.clone();
+        output.sink_unordered("out", move |_| tally.clone());
+    }
+    Ok((tally, job.run(options(workers))?))
 }
 
 /// Runs a filter and a map, to a blackhole.

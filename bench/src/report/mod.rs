@@ -19,6 +19,7 @@ const FIRST: &[&str] = &[
     "stateless",
     "symbols",
     "workers",
+    "order",
     "skew",
     "watermarks",
     "disorder",

@@ -74,6 +74,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("stateless", read::stateless),
     ("symbols", windows::symbols),
     ("workers", windows::workers),
+    ("order", windows::order),
     ("skew", windows::skew),
     ("watermarks", windows::watermarks),
     ("disorder", windows::disorder),

@@ -2,14 +2,15 @@
 
 use super::captures::{Kind, Spec};
 use super::{Found, Suite, by_hand, grouped, job};
-use crate::contest::{Contest, Standing};
+use crate::contest::{Contest, Outcome, Standing};
 use crate::readings::{Reading, reading_job};
-use crate::work::{disordered_job, exchanged_window_job, window_job};
+use crate::work::{disordered_job, exchanged_window_job, tallied_window_job, window_job};
 use crate::yardstick::{Keys, disordered_window, expert_window, keyed_window, reading_window};
 use pelton::BoxError;
 use pelton_io::Trade;
+use pelton_io::capture::replay;
 use serde_json::{Value, json};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 const EVENT_BYTES: u64 = size_of::<Trade>() as u64;
 const SECOND: Duration = Duration::from_secs(1);
@@ -143,4 +144,23 @@ pub(super) fn workers(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
 
 pub(super) fn skew(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     Ok(vec![by_workers(suite, "keyed window on 2 workers, one key has half of the events", Kind::Skewed)?].into())
+}
+
+/// In block order, and without order.
+pub(super) fn order(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
+    let path = suite.captures.get(Spec::new(Kind::Trades, 10_000), suite.tell)?;
+    let mut contest = Contest::new("keyed window on 2 workers, order", suite.options.events, EVENT_BYTES);
+    for (name, is_ordered) in [("pelton, 2 workers", true), ("pelton, 2 workers, unordered", false)] {
+        let path = &path;
+        contest.rival(name, move || {
+            let start = Instant::now();
+            let (tally, report) = tallied_window_job(replay(path)?, SECOND, 2, is_ordered)?;
+            let elapsed = start.elapsed();
+            report.balance()?;
+            let (rows, hash) = tally.seen();
+            Ok(Outcome { elapsed, rows, hash })
+        });
+    }
+    contest.remark("pelton, 2 workers, unordered", "a sink of each worker; the rows are compared by a sum of hashes");
+    Ok(vec![suite.run(contest)].into())
 }

@@ -343,13 +343,7 @@ impl<T: Event> Pipe<T> {
                 _ => false,
             };
             if !matches {
-                let block = self.block;
-                let tell = |summary: &Option<BlockSummary>| match summary {
-                    Some(summary) => format!("{} events from {} to {}", summary.count, summary.min, summary.max),
-                    None => "no event in range".to_owned(),
-                };
-                let (expected, found) = (tell(&self.expected), tell(&self.seen));
-                return Err(format!("the index says that block {block} has {expected}, it has {found}").into());
+                return Err(misfit(self.block, self.expected, self.seen).into());
             }
         }
         if let Some(seen) = self.seen {
@@ -357,6 +351,15 @@ impl<T: Event> Pipe<T> {
         }
         Ok(BlockStep::Done)
     }
+}
+
+/// Says that a block's events do not fit its summary.
+fn misfit(block: usize, expected: Option<BlockSummary>, found: Option<BlockSummary>) -> String {
+    let tell = |summary: Option<BlockSummary>| match summary {
+        Some(summary) => format!("{} events from {} to {}", summary.count, summary.min, summary.max),
+        None => "no event in range".to_owned(),
+    };
+    format!("the index says that block {block} has {}, it has {}", tell(expected), tell(found))
 }
 
 /// How many of the next events are due. Times out of range are due at once: they are rejected.
@@ -393,6 +396,10 @@ pub(crate) fn summaries_in_range<T: Event>(
             continue;
         }
         reader.load(number)?;
+        // As for the blocks in range, whose events are compared when they are read.
+        if let Some(found) = BlockSummary::of(reader.events()).filter(|found| found != block) {
+            return Err(misfit(number, Some(*block), Some(found)).into());
+        }
         let mut summary: Option<BlockSummary> = None;
         for time in reader.events().iter().map(Event::time).filter(|time| range.contains(time)) {
             let summary = summary.get_or_insert(BlockSummary { count: 0, min: time, max: time });

@@ -239,13 +239,15 @@ fn an_index_that_lies_and_a_reader_that_fails_end_the_job_with_their_words() {
         (summary(3, 5, 9), false, "2 events"),
         (summary(2, 4, 9), false, "from 4ns"),
         (summary(2, 5, 8), false, "to 8ns"),
+        // Beyond the job's range, so that the block is looked at before the job runs.
+        (summary(2, 5, i64::MAX), false, "to 9ns"),
     ] {
         for workers in [1, 2] {
             let mut job = Job::new("wrong");
             let (sink, _rows) = collect();
             job.source("s", Source::blocks(Wrong { index: vec![index], fails })).sink("out", sink);
-            let handle = job.start(Options::workers(workers)).unwrap();
-            let error = handle.join_within(DEADLINE).unwrap_err();
+            let ended = job.start(Options::workers(workers)).and_then(|handle| handle.join_within(DEADLINE));
+            let error = ended.unwrap_err();
             assert!(matches!(error, Error::Source { .. }), "{error}");
             assert!(error.to_string().contains(words), "{error}");
         }

@@ -76,7 +76,7 @@ pub fn runs<const WORDS: usize>(
 ) -> Standing {
     let load = Load { events, run: RUN as u64, most: RUN };
     let mut hops = Hops::<WORDS>::new(&runs_name::<WORDS>(threads, capacity), load, threads);
-    hops.rival("pelton claim", "claim, set, commit; peek, release", move || pelton::by_claim(capacity));
+    hops.rival("pelton claim", "claim, fill; peek, release", move || pelton::by_claim(capacity));
     hops.rival("pelton push", "push; peek, release", move || pelton::by_push(capacity, RUN));
     hops.rival("rtrb chunk", "write_chunk_uninit, fill_from_iter; read_chunk", move || rtrb::by_chunk(capacity));
     hops.rival("rtrb slice", "push_entire_slice; read_chunk", move || rtrb::by_slice(capacity, RUN));
@@ -105,7 +105,7 @@ pub fn singles<const WORDS: usize>(
 ) -> Standing {
     let capacity = SINGLE_SLOTS;
     let mut hops = Hops::<WORDS>::new(&singles_name::<WORDS>(threads), Load { events, run: 1, most: 1 }, threads);
-    hops.rival("pelton claim", "claim, set, commit; peek, release", move || pelton::by_claim(capacity));
+    hops.rival("pelton claim", "claim, fill; peek, release", move || pelton::by_claim(capacity));
     hops.rival("pelton push", "push; peek, release", move || pelton::push_one(capacity));
     hops.rival("rtrb", "push; pop", move || rtrb::one(capacity));
     hops.rival("ringbuf", "try_push; try_pop", move || ringbuf::one(capacity));
@@ -130,7 +130,7 @@ pub fn gathered<const WORDS: usize>(
     let capacity = SINGLE_SLOTS;
     let load = Load { events, run: 1, most: usize::MAX };
     let mut hops = Hops::<WORDS>::new(&gathered_name::<WORDS>(threads), load, threads);
-    hops.rival("pelton claim", "claim, set, commit; peek, release", move || pelton::by_claim(capacity));
+    hops.rival("pelton claim", "claim, fill; peek, release", move || pelton::by_claim(capacity));
     hops.rival("pelton push", "push; peek, release", move || pelton::push_one(capacity));
     hops.rival("rtrb", "push; read_chunk", move || rtrb::one_to_chunks(capacity));
     hops.rival("ringbuf", "try_push; as_slices, skip", move || ringbuf::one_to_slices(capacity));

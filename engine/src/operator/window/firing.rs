@@ -145,3 +145,89 @@ impl FiringOrder {
         self.fired = 0;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Symbol;
+    use proptest::prelude::*;
+
+    /// The keys that fire, in order, a call of `next` and `fired` for each.
+    fn fire<K: Key>(order: &mut FiringOrder, groups: &Groups<K, u64>, symbols: &Dictionary) -> Vec<K> {
+        let mut keys = Vec::new();
+        loop {
+            // Asking again to start changes nothing while a window fires.
+            order.start(groups, symbols);
+            let Some(((_, _, number), _)) = order.next(groups, symbols) else { break };
+            keys.push(groups.entry(number).0);
+            order.fired();
+        }
+        order.end();
+        keys
+    }
+
+    fn groups<K: Key>(keys: &[K]) -> Groups<K, u64> {
+        let mut groups = Groups::new();
+        keys.iter().for_each(|key| *groups.value_mut(*key) += 1);
+        groups
+    }
+
+    /// Window after window fires as if each were sorted for itself.
+    fn check<K: Key + std::fmt::Debug>(windows: &[Vec<K>], symbols: &Dictionary) {
+        let mut order = FiringOrder::default();
+        for keys in windows {
+            let mut expected: Vec<_> =
+                keys.iter().map(|key| (CanonicalKey::of(key, symbols).value(), hash_key(key), *key)).collect();
+            expected.sort_by_key(|(canonical, hash, key)| (*canonical, *hash, bytemuck::bytes_of(key).to_vec()));
+            expected.dedup_by_key(|entry| entry.2);
+            let expected: Vec<_> = expected.into_iter().map(|entry| entry.2).collect();
+            assert_eq!(fire(&mut order, &groups(keys), symbols), expected);
+        }
+    }
+
+    #[test]
+    fn symbols_fire_by_text_also_when_texts_come_later() {
+        let symbols = Dictionary::default();
+        let id = |id: u32| Symbol::from_id(id);
+        let mut order = FiringOrder::default();
+        let window = groups(&[id(0), id(1), id(2)]);
+        // Unknown texts come in the order of ids, behind known ones.
+        assert_eq!(fire(&mut order, &window, &symbols), [id(0), id(1), id(2)]);
+        for text in ["B", "C", "A"] {
+            symbols.intern(text).unwrap();
+        }
+        assert_eq!(fire(&mut order, &window, &symbols), [id(2), id(0), id(1)]);
+    }
+
+    #[test]
+    fn keys_that_share_16_bytes_of_text_follow_their_hash() {
+        let key = |last: u8| {
+            let mut key = [7u8; 20];
+            key[19] = last;
+            key
+        };
+        check(&[(0..200).map(key).collect(), (100..=255).map(key).collect()], &Dictionary::default());
+    }
+
+    proptest! {
+        #[test]
+        fn windows_fire_as_if_each_were_sorted_for_itself(
+            windows in prop::collection::vec(
+                prop::collection::vec(prop_oneof![0u32..300, 60_000u32..70_000, any::<u32>()], 0..400), 1..6),
+            narrow in prop::collection::vec(prop::collection::vec(0u32..3000, 0..1000), 1..6),
+        ) {
+            let symbols = Dictionary::default();
+            (0..2000u32).for_each(|i| { symbols.intern(&format!("{}", i.wrapping_mul(7919) % 5000)).unwrap(); });
+            for windows in [&windows, &narrow] {
+                check(windows, &symbols);
+                let of = |make: fn(u32) -> Symbol| -> Vec<Vec<Symbol>> {
+                    windows.iter().map(|keys| keys.iter().map(|key| make(*key)).collect()).collect()
+                };
+                check(&of(Symbol::from_id), &symbols);
+                let signed: Vec<Vec<i16>> =
+                    windows.iter().map(|keys| keys.iter().map(|key| *key as i16).collect()).collect();
+                check(&signed, &symbols);
+            }
+        }
+    }
+}

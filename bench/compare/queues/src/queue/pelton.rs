@@ -13,22 +13,21 @@ fn ends<const WORDS: usize>(capacity: usize) -> (Writing<WORDS>, Reading<WORDS>)
     ring(capacity, 1)
 }
 
-/// Events are written where they stay: `claim`, `set`, `commit`.
+/// Events are written where they stay: `claim`, `fill`.
 pub struct ByClaim<const WORDS: usize>(Writing<WORDS>);
 
 impl<const WORDS: usize> Sender<WORDS> for ByClaim<WORDS> {
     #[inline(always)]
     fn send(&mut self, numbers: Range<u64>, make: impl Fn(u64) -> Event<WORDS>) -> bool {
         let wanted = (numbers.end - numbers.start) as usize;
-        let mut claim = self.0.claim(wanted);
+        let claim = self.0.claim(wanted);
         if claim.len() < wanted {
             return false;
         }
-        for (index, number) in numbers.enumerate() {
-            let event = make(number);
-            claim.set(index, Timestamp::from_nanos(event.time_ns), event.order, event.value);
-        }
-        claim.commit(wanted);
+        claim.fill(|index| {
+            let event = make(numbers.start + index as u64);
+            (Timestamp::from_nanos(event.time_ns), event.order, event.value)
+        });
         true
     }
 }
