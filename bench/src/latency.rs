@@ -2,10 +2,11 @@
 
 use crate::load::{self, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
 use crate::{Entry, Error, Results, machine, stall, work};
-use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, push};
+use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, hash_key, push, slot_of, worker_of};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// What [`latency`] measures.
@@ -13,8 +14,10 @@ use std::time::{Duration, Instant};
 pub struct LatencyOptions {
     /// Events per second, one scenario each.
     pub rates: Vec<u64>,
-    /// Numbers of workers. With 1 the job is push, map, sink; with more a keyed step stands between,
-    /// and the rows of all workers but the first take a second hop, to the sink.
+    /// Numbers of workers. With 1 the job is push, map, sink; with more a keyed step stands between.
+    /// Then there is a scenario in which all keys are the last worker's and its rows stay there: one
+    /// hop; and one in which keys are anybody's and the sink is ordered: the rows of all workers but
+    /// the first take a second hop, to it.
     pub workers: Vec<usize>,
     /// How long is measured, in whole seconds, at least 1.
     pub duration: Duration,
@@ -76,14 +79,33 @@ pub fn latency_with(options: &LatencyOptions, tell: &mut dyn FnMut(&str)) -> Res
     for &workers in &options.workers {
         for &rate in &options.rates {
             let input = if has_core_for_load(workers) { "push" } else { "feed" };
-            let steps = if workers == 1 { "map" } else { "key_by, process" };
-            let path = format!("{input}, {steps}, sink");
-            let name = format!("{path}, {workers} worker{}, {rate}/s", if workers == 1 { "" } else { "s" });
-            tell(&name);
-            results.push(scenario(options, name, workers, rate)?);
+            let paths: &[_] = match workers {
+                1 => &[(Path::Straight, "map, sink")],
+                _ => &[(Path::OneHop, "key_by, process, one hop"), (Path::Ordered, "key_by, process, ordered sink")],
+            };
+            for &(path, steps) in paths {
+                let name =
+                    format!("{input}, {steps}, {workers} worker{}, {rate}/s", if workers == 1 { "" } else { "s" });
+                tell(&name);
+                results.push(scenario(options, name, workers, rate, path)?);
+            }
         }
     }
     Ok(Results { machine, results })
+}
+
+/// The way of a row from the source to the sink.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Path {
+    Straight,
+    OneHop,
+    Ordered,
+}
+
+/// So many keys that the last worker owns.
+fn keys_of_last(workers: usize, keys: u64) -> Arc<[u64]> {
+    let is_last = |key: &u64| worker_of(slot_of(hash_key(key)), workers) == workers - 1;
+    (0..).filter(is_last).take(keys.max(1) as usize).collect()
 }
 
 /// Passes each event on, marked by its key's count.
@@ -110,7 +132,7 @@ fn has_core_for_load(workers: usize) -> bool {
 /// Events between the generator and the job.
 const INPUT_EVENTS: usize = 1 << 16;
 
-fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -> Result<Entry, Error> {
+fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64, path: Path) -> Result<Entry, Error> {
     let seconds = options.duration.as_secs().max(1);
     let warm_up_events = (u128::from(rate) * options.warm_up.as_nanos() / 1_000_000_000) as u64;
     let schedule = Schedule { rate, events: warm_up_events + rate * seconds, keys: options.keys };
@@ -125,10 +147,20 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -
     };
     let mut job = Job::new("latency");
     let pings = job.source("pings", source);
-    if workers == 1 {
-        pings.map(|ping: &Ping| Ping { value: ping.number, ..*ping }).sink("out", sink);
-    } else {
-        pings.key_by(|ping| ping.key).process("echo", Echo).sink("out", sink);
+    match path {
+        Path::Straight => pings.map(|ping: &Ping| Ping { value: ping.number, ..*ping }).sink("out", sink),
+        Path::Ordered => pings.key_by(|ping| ping.key).process("echo", Echo).sink("out", sink),
+        Path::OneHop => {
+            let keys = keys_of_last(workers, options.keys);
+            let (warm_up, sink) = (options.warm_up, Mutex::new(Some(sink)));
+            let echoed = pings.key_by(move |ping| keys[ping.key as usize % keys.len()]).process("echo", Echo);
+            echoed.sink_unordered("out", move |worker| {
+                let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
+                // The others get no rows.
+                let last = if worker == workers - 1 { sink.take() } else { None };
+                last.unwrap_or_else(|| LatencySink::new(start, warm_up, 1).0)
+            });
+        }
     }
     let handle = job.start(work::options(workers))?;
     let lags = input.map(|mut input| {
@@ -146,7 +178,8 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64) -
     };
     let total = latencies.total();
     if let Some(dir) = &options.hlog_dir {
-        let file = format!("{workers}-workers-{rate}-per-s.hlog");
+        let way = if path == Path::OneHop { "-one-hop" } else { "" };
+        let file = format!("{workers}-workers{way}-{rate}-per-s.hlog");
         let mut out = BufWriter::new(File::create(dir.join(file))?);
         latencies.write_hlog(&mut out, &name, options.warm_up)?;
         std::io::Write::flush(&mut out)?;
