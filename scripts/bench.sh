@@ -29,6 +29,7 @@ if [ "$short" ]; then
     engines=(--events 200000 --dbsp-events 50000 --rounds 1)
     flink=(--events 100000 --warm 100000 --keys 100 --rounds 1)
     queues=(--events 500000 --rounds 1 --latency-ms 100)
+    threads=(--events 500000 --rounds 1)
 else
     cpu="$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1 | tr '[:upper:]' '[:lower:]')"
     machine="$(echo "$cpu" | tr -cs 'a-z0-9\n' ' ' | awk '{print $1 "-" $2}')-$(nproc)-cores"
@@ -43,7 +44,10 @@ else
     suite=(--rounds 5)
     throughput=()
     latency=10
-    engines=() flink=() queues=()
+    engines=() flink=()
+    # One at a time some queues take half a microsecond.
+    queues=(--events 8388608)
+    threads=(--events 67108864)
 fi
 
 failed=
@@ -77,7 +81,10 @@ if [ -x "$compare/engines" ]; then
 fi
 if [ -x "$compare/queues" ]; then
     step "queues"
-    "$compare/queues" --out "$out/queues.json" "${queues[@]}" || failing "queues"
+    "$compare/queues" --only ring --out "$out/queues.json" "${queues[@]}" || failing "queues"
+    "$compare/queues" --only latency --out "$out/queue-latency.json" "${queues[@]}" || failing "latency of queues"
+    step "two workers and two threads by hand"
+    "$compare/queues" --only workers --out "$out/threads.json" "${threads[@]}" || failing "threads"
 fi
 
 step "report"

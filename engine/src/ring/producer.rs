@@ -262,21 +262,15 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
     /// ```
     #[inline]
     pub fn fill(self, mut element: impl FnMut(usize) -> (Timestamp, O, T)) {
-        let start = self.start & self.mask;
-        let first = self.len.min(self.mask + 1 - start);
-        // The part up to the end of the columns, and the part from their start on.
-        for (part, slot) in [(0..first, start), (first..self.len, 0)] {
-            let part_start = part.start;
-            for index in part {
-                let (time, order, value) = element(index);
-                let slot = slot + (index - part_start);
-                // SAFETY: `start + first <= capacity` and the rest is shorter than the capacity, so the
-                // slot is in the columns; it is free and not published, as in `set`. Test: loom_claim.
-                unsafe {
-                    self.times.write_ahead(slot, self.mask, time);
-                    self.orders.write_ahead(slot, self.mask, order);
-                    self.values.write_ahead(slot, self.mask, value);
-                }
+        for index in 0..self.len {
+            let (time, order, value) = element(index);
+            let slot = self.start.wrapping_add(index) & self.mask;
+            // SAFETY: the mask keeps the slot in the columns; it is free and not published, as in `set`.
+            // Test: loom_claim.
+            unsafe {
+                self.times.write_ahead(slot, self.mask, time);
+                self.orders.write_ahead(slot, self.mask, order);
+                self.values.write_ahead(slot, self.mask, value);
             }
         }
         let len = self.len;

@@ -109,9 +109,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
             keys[index] = key_of(index, row);
             hashes[index] = hash_key(&keys[index]);
         }
-        if sparse.is_large() {
-            sparse.touch(&hashes[..rows.len()]);
-        }
+        sparse.touch(&hashes[..rows.len()]);
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             let (key, hash) = (keys[index], hashes[index]);
             let value = match number_of(&key).filter(|&number| number < dense.end()) {

@@ -1,7 +1,7 @@
 //! Pelton, and the loop written by hand.
 
 use crate::work::{Blocks, Rows};
-use pelton::{BlockReader, BlockSource, BlockSummary, BoxError, Job, Source, Tumbling};
+use pelton::{BlockReader, BlockSource, BlockSummary, BoxError, Job, Tumbling};
 use pelton_bench::work::{CountSizes, WindowRow, options};
 use pelton_bench::yardstick;
 use pelton_io::Trade;
@@ -12,7 +12,7 @@ use std::time::Duration;
 pub fn pelton(blocks: Blocks, window: Duration, workers: usize) -> Result<Vec<WindowRow>, BoxError> {
     let mut job = Job::new("keyed window");
     let rows = Rows::default();
-    job.source("trades", Source::blocks(Shared(blocks)))
+    job.source("trades", blocks.source()?)
         .key_by(|trade| trade.symbol)
         .window(Tumbling::of(window))
         .aggregate("sizes", CountSizes)

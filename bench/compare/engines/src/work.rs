@@ -4,16 +4,39 @@
 //! through [`BlockSource`] and keeps its rows; the clock stops when it has the last one. Sorting and hashing happen
 //! behind the clock, as some engines give the rows of a window in no order.
 
-use pelton::{BlockSource, BoxError, Sink, Timestamp};
+use pelton::{BlockSource, BoxError, Sink, Source, Timestamp};
 use pelton_bench::contest::Outcome;
 use pelton_bench::work::WindowRow;
 use pelton_io::{Trade, blackhole, capture};
-use std::path::Path;
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// The capture as all rivals read it.
-pub type Blocks = Arc<dyn BlockSource<Trade>>;
+#[derive(Clone)]
+pub struct Blocks {
+    path: PathBuf,
+    blocks: Arc<dyn BlockSource<Trade>>,
+}
+
+impl Blocks {
+    /// The capture as a job's source: its times are then checked once, by the job.
+    ///
+    /// # Errors
+    /// When it cannot be opened again.
+    pub fn source(&self) -> Result<Source<Trade>, BoxError> {
+        Ok(capture::replay::<Trade>(&self.path)?.into())
+    }
+}
+
+impl Deref for Blocks {
+    type Target = dyn BlockSource<Trade>;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.blocks
+    }
+}
 
 /// What of a trade goes into the result: engines that copy events copy no more than this.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -57,7 +80,7 @@ pub fn timed(
 /// # Errors
 /// When it cannot be opened.
 pub fn open(path: &Path) -> Result<Blocks, BoxError> {
-    Ok(Arc::new(capture::replay::<Trade>(path)?.into_blocks()))
+    Ok(Blocks { path: path.to_owned(), blocks: Arc::new(capture::replay::<Trade>(path)?.into_blocks()) })
 }
 
 /// As [`timed`], with the rows' number and hash in the order of windows and symbols.
