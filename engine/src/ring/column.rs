@@ -33,6 +33,8 @@ const ALIGN: usize = 128;
 const LINE: usize = 64;
 /// How far ahead, in bytes of a column, lines are fetched to be written.
 const AHEAD: usize = 512;
+/// The same in elements: those of the narrowest column, which are times.
+pub(super) const AHEAD_ELEMENTS: usize = AHEAD / 8;
 
 impl<T: Pod> Column<T> {
     /// A column of `len` cells; a large one takes no memory until it is written.
@@ -114,13 +116,16 @@ impl<'a, T: Pod> Cells<'a, T> {
         let _ = cell;
     }
 
-    /// Writes one cell, and begins to fetch one to come.
+    /// Writes one cell, and begins to fetch one to come where that one is free: it would be taken from
+    /// the reader otherwise, who is about to read it.
     ///
     /// # Safety
     /// As for `write`.
     #[inline(always)]
-    pub(super) unsafe fn write_ahead(self, index: usize, mask: usize, value: T) {
-        self.prefetch_ahead(index, mask);
+    pub(super) unsafe fn write_ahead(self, index: usize, mask: usize, is_free_ahead: bool, value: T) {
+        if is_free_ahead {
+            self.prefetch_ahead(index, mask);
+        }
         // SAFETY: as the caller says.
         unsafe { self.write(index, value) }
     }

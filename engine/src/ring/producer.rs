@@ -1,6 +1,6 @@
 //! The writing end of a ring, and slots claimed to be written in place.
 
-use super::column::Cells;
+use super::column::{AHEAD_ELEMENTS, Cells};
 use super::protocol::{Protocol, Sound};
 use super::spsc::{Cursors, Gauge, Memory, Published};
 use crate::Timestamp;
@@ -51,13 +51,18 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
     /// below the truth when it is at least `wanted`, and never above it.
     #[inline]
     pub fn room(&mut self, wanted: usize) -> usize {
-        let limit = self.capacity + P::EXTRA_ROOM;
-        let known = limit - self.tail.wrapping_sub(self.known_head);
+        let known = self.known_room();
         if known >= wanted {
             return known;
         }
         self.known_head = self.cursors.consumer.data.load(P::HEAD_LOAD);
-        limit - self.tail.wrapping_sub(self.known_head)
+        self.known_room()
+    }
+
+    /// Elements that can be pushed as far as is known without asking.
+    #[inline(always)]
+    fn known_room(&self) -> usize {
+        self.capacity + P::EXTRA_ROOM - self.tail.wrapping_sub(self.known_head)
     }
 
     /// Copies the longest prefix that fits, publishes it at once, and says how long it is.
@@ -78,12 +83,13 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
         let first = count.min(self.capacity - start);
         let memory = &*self.memory;
         if count == 1 {
+            let is_free_ahead = self.known_room() > AHEAD_ELEMENTS;
             // SAFETY: as below, for one slot that the mask keeps in the columns.
             unsafe {
                 let mask = self.capacity - 1;
-                memory.times.cells().write_ahead(start, mask, times[0]);
-                memory.orders.cells().write_ahead(start, mask, orders[0]);
-                memory.values.cells().write_ahead(start, mask, values[0]);
+                memory.times.cells().write_ahead(start, mask, is_free_ahead, times[0]);
+                memory.orders.cells().write_ahead(start, mask, is_free_ahead, orders[0]);
+                memory.values.cells().write_ahead(start, mask, is_free_ahead, values[0]);
             }
             self.tail = self.tail.wrapping_add(1);
             if !P::TAIL_BEFORE_COPY {
@@ -128,6 +134,7 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
     #[inline]
     pub fn claim(&mut self, wanted: usize) -> Claim<'_, O, T, P> {
         let len = self.room(wanted).min(wanted);
+        let free = self.known_room();
         let memory = &*self.memory;
         Claim {
             times: memory.times.cells(),
@@ -138,6 +145,7 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
             start: self.tail,
             tail: &mut self.tail,
             len,
+            free,
             policy: PhantomData,
         }
     }
@@ -216,6 +224,8 @@ pub struct Claim<'a, O, T, P: Protocol = Sound> {
     start: usize,
     tail: &'a mut usize,
     len: usize,
+    /// Slots from element 0 on that are known to be free, at least the claim's length.
+    free: usize,
     policy: PhantomData<P>,
 }
 
@@ -242,12 +252,13 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
             element_beyond_claim(index, self.len);
         }
         let slot = self.start.wrapping_add(index) & self.mask;
+        let is_free_ahead = index + AHEAD_ELEMENTS < self.free;
         // SAFETY: the mask keeps the slot in the columns; its position is in tail .. head + capacity,
         // free as in `push` and not published before `commit`. Test: loom_claim.
         unsafe {
-            self.times.write_ahead(slot, self.mask, time);
-            self.orders.write_ahead(slot, self.mask, order);
-            self.values.write_ahead(slot, self.mask, value);
+            self.times.write_ahead(slot, self.mask, is_free_ahead, time);
+            self.orders.write_ahead(slot, self.mask, is_free_ahead, order);
+            self.values.write_ahead(slot, self.mask, is_free_ahead, value);
         }
     }
 
@@ -265,12 +276,13 @@ impl<O: Pod, T: Pod, P: Protocol> Claim<'_, O, T, P> {
         for index in 0..self.len {
             let (time, order, value) = element(index);
             let slot = self.start.wrapping_add(index) & self.mask;
+            let is_free_ahead = index + AHEAD_ELEMENTS < self.free;
             // SAFETY: the mask keeps the slot in the columns; it is free and not published, as in `set`.
             // Test: loom_claim.
             unsafe {
-                self.times.write_ahead(slot, self.mask, time);
-                self.orders.write_ahead(slot, self.mask, order);
-                self.values.write_ahead(slot, self.mask, value);
+                self.times.write_ahead(slot, self.mask, is_free_ahead, time);
+                self.orders.write_ahead(slot, self.mask, is_free_ahead, order);
+                self.values.write_ahead(slot, self.mask, is_free_ahead, value);
             }
         }
         let len = self.len;
