@@ -3,53 +3,15 @@
 use super::rows::Windows;
 use super::{combine_by_hand, exchange_by_hand, one_thread_by_hand};
 use crate::hop::Cores;
-use pelton::{Aggregate, BlockSource, BoxError, Job, Report, Symbol, Timestamp, Tumbling, Window};
+use pelton::{BlockSource, BoxError, Report};
 use pelton_bench::contest::{Contest, Outcome, Standing};
-use pelton_bench::work::{self, CountAndSum, CountSizes, WindowRow};
+use pelton_bench::work;
 use pelton_bench::yardstick;
 use pelton_io::capture::{self, Capture, Replay};
 use pelton_io::sink::{Blackhole, Seen};
 use pelton_io::{Trade, blackhole};
 use std::path::Path;
 use std::time::Duration;
-
-/// [`CountSizes`] that does not say that its merge is exact, so that its rows are not combined before the exchange: what
-/// a job with any aggregate costs whose result depends on the order of the rows.
-#[derive(Debug, Clone, Copy)]
-struct CountSizesInOrder;
-
-impl Aggregate<Symbol> for CountSizesInOrder {
-    type In = Trade;
-    type Acc = CountAndSum;
-    type Out = WindowRow;
-    const EXACT: bool = false;
-
-    #[inline]
-    fn add(&self, acc: &mut CountAndSum, time: Timestamp, trade: &Trade) {
-        CountSizes.add(acc, time, trade);
-    }
-
-    fn merge(&self, acc: &mut CountAndSum, later: &CountAndSum) {
-        CountSizes.merge(acc, later);
-    }
-
-    fn result(&self, window: Window, symbol: &Symbol, acc: &CountAndSum) -> WindowRow {
-        CountSizes.result(window, symbol, acc)
-    }
-}
-
-/// A job over every event, each of which goes to the worker of its symbol.
-fn exchanged(replay: Replay<Trade>, size: Duration, workers: usize) -> Result<(Seen, Report), pelton::Error> {
-    let mut job = Job::new("every event exchanged");
-    let sink = blackhole();
-    let seen = sink.seen();
-    job.source("trades", replay)
-        .key_by(|trade| trade.symbol)
-        .window(Tumbling::of(size))
-        .aggregate("sizes", CountSizesInOrder)
-        .sink("out", sink);
-    Ok((seen, job.run(work::options(workers))?))
-}
 
 /// The outcome of a job over the capture, which is opened within the time.
 fn job(
@@ -99,7 +61,7 @@ pub fn run(
     let mut standings = Vec::new();
     if wanted(EXCHANGED) {
         let mut contest = Contest::new(EXCHANGED, events, bytes);
-        contest.rival("pelton, 2 workers", || job(path, |replay| exchanged(replay, size, 2)));
+        contest.rival("pelton, 2 workers", || job(path, |replay| work::exchanged_window_job(replay, size, 2)));
         let name = "two threads by hand, rtrb";
         contest
             .rival(name, || by_hand(path, blocks, |source, sink| exchange_by_hand::run(source, windows, cores, sink)));
