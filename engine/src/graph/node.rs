@@ -12,6 +12,7 @@ use crate::runtime::outlet::Outlet;
 use crate::runtime::send::{Route, SendOutlet};
 use crate::runtime::stage::Stage;
 use crate::runtime::task::{MergeTask, Task};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 /// A step of the graph, whatever its rows are.
@@ -47,6 +48,8 @@ pub(crate) struct StepNode<T, M> {
     ways: Vec<Roots>,
     /// Keyed steps between the sources and this one's input.
     depth: usize,
+    /// Whether all rows of the input are made on the first worker.
+    from_first: Arc<AtomicBool>,
     /// Makes the stage for one worker.
     make_stage: M,
     edges: OnceLock<Edges<T>>,
@@ -71,6 +74,7 @@ where
             placement,
             ways: origin.ways.clone(),
             depth: origin.depth,
+            from_first: origin.on_first.clone(),
             make_stage,
             edges: OnceLock::new(),
             counters: OnceLock::new(),
@@ -143,7 +147,8 @@ where
             Placement::One => 1,
         };
         let bytes = deployment.ring_bytes;
-        let edges = if workers == 1 && self.ways.len() == 1 {
+        let stays = receivers == 1 && (workers == 1 || self.from_first.load(Ordering::Relaxed));
+        let edges = if stays && self.ways.len() == 1 {
             Edges::Direct
         } else if self.depth == 0 {
             Edges::Short(Exchange::new(id, self.ways.len(), workers, receivers, bytes))

@@ -22,11 +22,23 @@ pub(crate) struct Origin<T> {
     subscribers: Mutex<Vec<Subscriber<T>>>,
     /// Whether a keyed step or a union takes the rows.
     feeds_step: AtomicBool,
+    /// Whether sinks of each worker take the rows.
+    feeds_all_workers: AtomicBool,
+    /// Whether all rows are made on the first worker; known when what makes them is prepared.
+    pub(crate) on_first: Arc<AtomicBool>,
 }
 
 impl<T> Origin<T> {
     pub(crate) fn new(name: Arc<str>, ways: Vec<Roots>, depth: usize) -> Arc<Self> {
-        Arc::new(Self { name, ways, depth, subscribers: Mutex::default(), feeds_step: AtomicBool::new(false) })
+        Arc::new(Self {
+            name,
+            ways,
+            depth,
+            subscribers: Mutex::default(),
+            feeds_step: AtomicBool::new(false),
+            feeds_all_workers: AtomicBool::new(false),
+            on_first: Arc::default(),
+        })
     }
 
     /// The sources of all ways together.
@@ -38,6 +50,16 @@ impl<T> Origin<T> {
     /// Notes that a keyed step or a union takes the rows.
     pub(crate) fn feed_step(&self) {
         self.feeds_step.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that sinks of each worker take the rows.
+    pub(crate) fn feed_all_workers(&self) {
+        self.feeds_all_workers.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether sinks of each worker take the rows.
+    pub(crate) fn feeds_all_workers(&self) -> bool {
+        self.feeds_all_workers.load(Ordering::Relaxed)
     }
 
     /// Whether only sinks take the rows.

@@ -73,6 +73,7 @@ where
     C::Out: Record,
     S: Sink<C::Out>,
 {
+    origin.feed_all_workers();
     let node = Arc::new(UnorderedNode { name, prepared: OnceLock::new() });
     let (feeding, level, ways) = (node.clone(), origin.depth, origin.ways.len());
     origin.subscribe(move |context, _| {

@@ -1,9 +1,10 @@
-//! A window step on all workers: fed with rows, or with partial results that each worker combined.
+//! A window step on all workers: fed with rows, or with slices that each worker combined.
 //!
 //! Workers combine where the aggregate's merge is exact and there is something to gain: there is
 //! more than one worker, and all sources are bounded, so that every worker reads. When a window fires
 //! then depends on the number of workers, by a few blocks, so nothing but sinks may take the rows:
-//! they get the same rows in the same order.
+//! they get the same rows in the same order. Combined windows fire where their rows are taken: on the
+//! first worker, straight into the sinks, or on all of them in turn where each has sinks of its own.
 
 use crate::graph::exchange::Exchange;
 use crate::graph::node::{Node, Placement, StepNode};
@@ -12,7 +13,7 @@ use crate::graph::plan::{BuildContext, Deployment};
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::window::Tumbling;
-use crate::operator::window::combine::{CombinedOperator, Combiner, Partial};
+use crate::operator::window::combine::{CombinedOperator, Combiner, Gathering};
 use crate::operator::window::slices::{Slices, WindowLimits};
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::progress::merge::Merge;
@@ -20,12 +21,16 @@ use crate::progress::place::Seq;
 use crate::runtime::combine::CombineOutlet;
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::outlet::{FanOut, Outlet};
-use crate::runtime::send::{KeyRoute, SendOutlet};
+use crate::runtime::send::{KeyRoute, Route, SendOutlet};
 use crate::runtime::stage::KeyedStage;
 use crate::runtime::task::{MergeTask, Task};
-use crate::{Key, Record};
+use crate::{Key, Timestamp};
 use std::marker::PhantomData;
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, OnceLock};
+
+/// Windows are few: the bytes of a ring that announces them.
+const ANNOUNCED_BYTES: usize = 8 << 10;
 
 /// What a window step does, and where its rows go.
 pub(crate) struct WindowStep<K, F, A: Aggregate<K>> {
@@ -56,18 +61,34 @@ where
         TumblingOperator::new(self.name.clone(), self.windows, key_of, aggregate, Self::limits(context))
     }
 
-    fn combiner(&self, context: &BuildContext) -> Combiner<K, F, A> {
+    fn combiner(&self, context: &BuildContext, gathering: Arc<Gathering<K, A>>) -> Combiner<K, F, A> {
         let (key_of, aggregate) = (self.key_of.clone(), self.aggregate.clone());
-        Combiner::new(self.name.clone(), Slices::new(self.windows, key_of, aggregate, Self::limits(context)))
+        let slices = Slices::new(self.windows, key_of, aggregate, Self::limits(context));
+        Combiner::new(self.name.clone(), slices, gathering)
     }
 }
 
 /// What is made when workers combine.
-struct Combined<K: Key, A: Record> {
-    exchange: Exchange<Seq, Partial<K, A>>,
+struct Combined<K: Key, A: Aggregate<K>> {
+    /// The workers that fire windows: the first, or all.
+    firing: usize,
+    gathering: Arc<Gathering<K, A>>,
+    announcements: Exchange<Seq, Timestamp>,
     counters: Arc<StepCounters>,
-    /// Partial results, which the report does not show.
-    partials: Arc<StepCounters>,
+    /// Of the announcements, which the report does not show.
+    announced: Arc<StepCounters>,
+}
+
+/// Windows that start one after another are fired by one worker after another.
+struct InTurn {
+    windows: Tumbling,
+    workers: usize,
+}
+
+impl Route<Timestamp> for InTurn {
+    fn worker(&self, start: &Timestamp) -> usize {
+        self.windows.number(*start).rem_euclid(self.workers as i64) as usize
+    }
 }
 
 /// A window step on all workers.
@@ -78,7 +99,7 @@ pub(crate) struct WindowNode<K: Key, F, A: Aggregate<K>, M> {
     /// Whether the input is straight from one source.
     is_first: bool,
     roots: crate::progress::merge::Roots,
-    combined: OnceLock<Combined<K, A::Acc>>,
+    combined: OnceLock<Combined<K, A>>,
 }
 
 /// Adds a window step behind `origin`.
@@ -126,16 +147,15 @@ where
         context: &BuildContext,
         way: usize,
         chain: C,
-        combined: &Combined<K, A::Acc>,
+        combined: &Combined<K, A>,
     ) -> Box<dyn Outlet<C::In>> {
         let (worker, shared) = (context.worker, &context.shared);
-        let route = KeyRoute { key_of: |partial: &Partial<K, A::Acc>| partial.key, workers: context.workers };
-        let senders = combined.exchange.senders(context, way);
-        let partials = combined.partials.clone();
-        let next =
-            SendOutlet::new(Identity::new(), route, (self.depth - 1, way), senders, partials, worker, shared.clone());
+        let route = InTurn { windows: self.step.windows, workers: combined.firing };
+        let senders = combined.announcements.senders(context, way);
+        let (at, announced) = ((self.depth - 1, way), combined.announced.clone());
+        let next = SendOutlet::new(Identity::new(), route, at, senders, announced, worker, shared.clone());
         let outputs = (next, self.step.late.outlet(context, 0));
-        let combiner = self.step.combiner(context);
+        let combiner = self.step.combiner(context, combined.gathering.clone());
         Box::new(CombineOutlet::new(chain, combiner, outputs, combined.counters.clone(), worker, shared.clone()))
     }
 }
@@ -154,10 +174,19 @@ where
         if !combines {
             return self.rows.prepare(id, deployment);
         }
+        let main = &self.step.main;
+        let firing = if main.feeds_all_workers() { workers } else { 1 };
+        main.on_first.store(firing == 1, Ordering::Relaxed);
         let counters = || StepCounters::new(self.step.name.clone(), StepKind::Keyed, workers);
-        let exchange = Exchange::new(id, 1, workers, workers, deployment.ring_bytes);
+        let combined = Combined {
+            firing,
+            gathering: Arc::new(Gathering::new(self.step.aggregate.clone(), deployment.limits.keys_max)),
+            announcements: Exchange::new(id, 1, workers, firing, deployment.ring_bytes.min(ANNOUNCED_BYTES)),
+            counters: counters(),
+            announced: counters(),
+        };
         // A job is deployed once.
-        let _ = self.combined.set(Combined { exchange, counters: counters(), partials: counters() });
+        let _ = self.combined.set(combined);
     }
 
     fn counters(&self) -> Option<Arc<StepCounters>> {
@@ -169,11 +198,15 @@ where
 
     fn task(&self, context: &BuildContext) -> Option<Box<dyn Task>> {
         let Some(combined) = self.combined.get() else { return self.rows.task(context) };
-        let merge = Merge::of_combiners(self.depth - 1, self.roots.clone(), combined.exchange.receivers(context));
-        let operator = CombinedOperator(self.step.operator(context));
-        let outputs = (self.step.main.outlet(context, 0), FanOut(Vec::new()));
+        if context.worker >= combined.firing {
+            return None;
+        }
+        let merge = Merge::of_combiners(self.depth - 1, self.roots.clone(), combined.announcements.receivers(context));
+        let Self { step, depth, .. } = self;
+        let operator = CombinedOperator::new(step.name.clone(), step.windows, combined.gathering.clone());
+        let outputs = (step.main.outlet(context, 0), FanOut(Vec::new()));
         let counters = combined.counters.clone();
-        let stage = KeyedStage::new(operator, outputs, self.depth, counters, context.worker, context.shared.clone());
-        Some(Box::new(MergeTask::behind_combiners(merge, stage.of_partials())))
+        let stage = KeyedStage::new(operator, outputs, *depth, counters, context.worker, context.shared.clone());
+        Some(Box::new(MergeTask::behind_combiners(merge, stage.behind_combiners())))
     }
 }

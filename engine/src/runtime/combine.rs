@@ -1,14 +1,14 @@
-//! The sending side of a combined window step: aggregates what this worker reads, and sends partial
-//! results when their windows are over.
+//! The sending side of a combined window step: aggregates what this worker reads, and brings the
+//! slices of windows that are over.
 //!
-//! Partial results leave at the end of the block whose watermark reached their window, before that
-//! end's mark, numbered as events of that block would be; what is left leaves behind all blocks. Their
-//! order among senders means nothing: the merge is exact.
+//! They are brought at the end of the block whose watermark reached their window, and announced before
+//! that end's mark, numbered as events of that block would be; what is left is brought behind all
+//! blocks. Their order among senders means nothing: the merge is exact.
 
 use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
-use crate::operator::window::combine::{Combiner, Partial};
+use crate::operator::window::combine::Combiner;
 use crate::operator::{Batch, OperatorError};
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places, Seq};
@@ -20,8 +20,8 @@ use crate::runtime::shared::JobShared;
 use crate::{Error, Key, Timestamp};
 use std::sync::Arc;
 
-/// Partial results that leave at once.
-const PARTIALS: usize = 1024;
+/// Windows that are announced at once.
+const AT_ONCE: usize = 256;
 
 /// What is still owed to the next step.
 #[derive(Clone, Copy)]
@@ -31,20 +31,20 @@ enum Pending {
     End,
 }
 
-/// The outlet that sends partial results.
-type Partials<K, A, R> = SendOutlet<Identity<Partial<K, A>>, R, Seq>;
+/// The way on which windows are announced by their starts.
+type Announcements<R> = SendOutlet<Identity<Timestamp>, R, Seq>;
 
 pub(crate) struct CombineOutlet<C: Chain, K: Key, F, A: Aggregate<K, In = C::Out>, R> {
     chain: C,
     buffer: ChainBuffer<C::Out>,
     combiner: Combiner<K, F, A>,
-    next: Partials<K, A::Acc, R>,
+    next: Announcements<R>,
     late: FanOut<C::Out>,
     pending: Pending,
-    /// While something is pending: its block, and the partial results that have left in it.
+    /// While something is pending: its block, and the windows that were announced in it.
     sent: (u64, u64),
     times: Vec<Timestamp>,
-    partials: Vec<Partial<K, A::Acc>>,
+    starts: Vec<Timestamp>,
     counters: Arc<StepCounters>,
     worker: usize,
     shared: Arc<JobShared>,
@@ -56,12 +56,12 @@ where
     K: Key,
     F: Fn(&C::Out) -> K,
     A: Aggregate<K, In = C::Out>,
-    R: Route<Partial<K, A::Acc>>,
+    R: Route<Timestamp>,
 {
     pub(crate) fn new(
         chain: C,
         combiner: Combiner<K, F, A>,
-        (next, late): (Partials<K, A::Acc, R>, FanOut<C::Out>),
+        (next, late): (Announcements<R>, FanOut<C::Out>),
         counters: Arc<StepCounters>,
         worker: usize,
         shared: Arc<JobShared>,
@@ -74,12 +74,16 @@ where
             late,
             pending: Pending::Nothing,
             sent: (0, 0),
-            times: Vec::with_capacity(PARTIALS),
-            partials: Vec::with_capacity(PARTIALS),
+            times: Vec::with_capacity(AT_ONCE),
+            starts: Vec::with_capacity(AT_ONCE),
             counters,
             worker,
             shared,
         }
+    }
+
+    fn fail(&self, error: OperatorError) {
+        self.shared.fail(Error::Step { step: self.counters.name.to_string(), error });
     }
 
     fn outputs_ready(&mut self) -> bool {
@@ -87,7 +91,7 @@ where
         self.late.is_ready() && next
     }
 
-    /// Sends what the pending mark or end has set free; whether all of it has left.
+    /// Brings what the pending mark or end has set free; whether all of it has left.
     fn send(&mut self) -> bool {
         loop {
             let mark = match self.pending {
@@ -96,9 +100,12 @@ where
                 Pending::End => BlockMark::LAST,
             };
             self.times.clear();
-            self.partials.clear();
-            self.combiner.take(mark.watermark, PARTIALS, &mut self.times, &mut self.partials);
-            if self.partials.is_empty() {
+            self.starts.clear();
+            if let Err(error) = self.combiner.bring(mark.watermark, AT_ONCE, &mut self.times, &mut self.starts) {
+                self.fail(error);
+                return false;
+            }
+            if self.starts.is_empty() {
                 match std::mem::replace(&mut self.pending, Pending::Nothing) {
                     Pending::End => {
                         self.next.end();
@@ -112,8 +119,8 @@ where
             } else {
                 let (block, first) = self.sent;
                 let places = Places::Run { block, first };
-                self.sent.1 += self.partials.len() as u64;
-                let rows = Rows { times: &self.times, values: &self.partials[..], places, bounds: None, behind: None };
+                self.sent.1 += self.starts.len() as u64;
+                let rows = Rows { times: &self.times, values: &self.starts[..], places, bounds: None, behind: None };
                 self.next.rows(rows);
             }
             if !self.outputs_ready() {
@@ -136,7 +143,7 @@ where
     K: Key,
     F: Fn(&C::Out) -> K,
     A: Aggregate<K, In = C::Out>,
-    R: Route<Partial<K, A::Acc>>,
+    R: Route<Timestamp>,
 {
     fn is_ready(&mut self) -> bool {
         self.outputs_ready() && self.send()
@@ -166,7 +173,7 @@ where
             },
         );
         if let Err(error) = added {
-            self.shared.fail(Error::Step { step: self.counters.name.to_string(), error });
+            self.fail(error);
         }
     }
 
@@ -176,7 +183,7 @@ where
 
     fn frontier(&mut self, place: Place) {
         let (next, late) = match self.pending {
-            // Of a block's partial results none has left; at last they leave behind all blocks.
+            // Of a block's windows none was announced; at last they are behind all blocks.
             Pending::Nothing => (Place::block_start(place.block().min(BlockMark::LAST.block)), place),
             Pending::Mark(_) | Pending::End => {
                 let sent = Place::event(self.sent.0, self.sent.1);

@@ -57,15 +57,15 @@ pub(crate) struct KeyedStage<Op: Operator> {
     fired: Place,
     places: Vec<Place>,
     counters: Arc<StepCounters>,
-    /// Whether the rows it takes are the step's input; partial results are not.
+    /// Whether the rows it takes are the step's input; announced windows are not.
     counts_input: bool,
     worker: usize,
     shared: Arc<JobShared>,
 }
 
 impl<Op: Operator> KeyedStage<Op> {
-    /// A stage that takes partial results of rows that are counted elsewhere.
-    pub(crate) fn of_partials(mut self) -> Self {
+    /// A stage of windows whose rows are counted where they are combined.
+    pub(crate) fn behind_combiners(mut self) -> Self {
         self.counts_input = false;
         self
     }

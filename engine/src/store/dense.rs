@@ -91,6 +91,21 @@ impl<K: Key, V: Pod> Dense<K, V> {
         rows.len()
     }
 
+    /// Merges all of another's values into these, whose end is not lower.
+    pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
+        let parts = self.present.iter_mut().zip(self.values.values_mut().chunks_mut(WORD));
+        let others = other.present.iter().zip(other.values.values().chunks(WORD));
+        for ((word, values), (&more, others)) in parts.zip(others) {
+            self.len += (more & !*word).count_ones() as usize;
+            *word |= more;
+            if more == u64::MAX {
+                values.iter_mut().zip(others).for_each(|(value, other)| merge(value, other));
+            } else {
+                Bits(more).for_each(|bit| merge(&mut values[bit], &others[bit]));
+            }
+        }
+    }
+
     /// Keys and values with their numbers, from number `start` on, in growing order of number.
     pub(crate) fn entries(&self, start: usize) -> impl Iterator<Item = (usize, K, &V)> {
         let values = self.values.values();

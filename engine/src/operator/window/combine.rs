@@ -1,32 +1,74 @@
-//! Combining before the exchange: each worker aggregates the rows it reads, and sends one partial
-//! result for each key and window instead of each row.
+//! Combining before the exchange: each worker aggregates the rows it reads, and brings each of its
+//! slices, whole, to where it is merged with those of the others. No row leaves its worker.
 //!
-//! Only for aggregates whose merge is exact: the result is then the same whatever rows a worker read.
-//! Partial results leave when the sender's watermark reaches the window's end, and the receiver fires
-//! when all senders' watermarks have.
+//! Only for aggregates whose merge is exact: the result is then the same whatever rows a worker read,
+//! and in whatever order slices are merged. A worker brings a slice when its own watermark has reached
+//! the window's end, and announces the window to the operator that fires it, which does so when all
+//! workers' watermarks have.
 
 use crate::base::blame;
-use crate::operator::aggregate::{Aggregate, packed_layout};
-use crate::operator::window::slices::Slices;
-use crate::operator::window::tumbling::TumblingOperator;
+use crate::operator::aggregate::Aggregate;
+use crate::operator::window::Tumbling;
+use crate::operator::window::firing::{FiringOrder, fire_slice};
+use crate::operator::window::slices::{Slice, Slices};
+use crate::operator::window::tumbling::{Piece, save_slice};
 use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
-use crate::{Key, Layout, Record, Slot, Timestamp};
-use bytemuck::{Pod, Zeroable};
-use std::sync::Arc;
+use crate::store::groups::Groups;
+use crate::{Key, Slot, Timestamp};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// What one worker knows of a key and window.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, packed)]
-pub(crate) struct Partial<K, A> {
-    start: Timestamp,
-    pub(crate) key: K,
-    accumulator: A,
+/// The slices that workers have brought, by the starts of their windows.
+pub(crate) struct Gathering<K: Key, A: Aggregate<K>> {
+    aggregate: A,
+    keys_max: usize,
+    gathered: Mutex<Gathered<K, A::Acc>>,
 }
 
-impl<K: Record, A: Record> Record for Partial<K, A> {
-    fn layout() -> Layout {
-        let parts = [("start", Timestamp::layout()), ("key", K::layout()), ("accumulator", A::layout())];
-        packed_layout("Partial", &parts)
+struct Gathered<K, V> {
+    groups: BTreeMap<Timestamp, Groups<K, V>>,
+    /// Empty ones, for workers that have brought theirs.
+    spare: Vec<Groups<K, V>>,
+}
+
+impl<K: Key, A: Aggregate<K>> Gathering<K, A> {
+    /// A gathering of windows with at most `keys_max` keys each.
+    pub(crate) fn new(aggregate: A, keys_max: usize) -> Self {
+        let gathered = Gathered { groups: BTreeMap::new(), spare: Vec::new() };
+        Self { aggregate, keys_max, gathered: Mutex::new(gathered) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Gathered<K, A::Acc>> {
+        self.gathered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one worker's part of a window and gives an empty one for it. What others have brought is
+    /// merged without the lock, so that several workers merge side by side.
+    fn bring(&self, start: Timestamp, mut own: Groups<K, A::Acc>) -> Result<Groups<K, A::Acc>, OperatorError> {
+        loop {
+            let mut gathered = self.lock();
+            let Some(mut other) = gathered.groups.remove(&start) else {
+                gathered.groups.insert(start, own);
+                return Ok(gathered.spare.pop().unwrap_or_else(Groups::new));
+            };
+            drop(gathered);
+            own.absorb(&mut other, |value, more| self.aggregate.merge(value, more));
+            if own.len() > self.keys_max {
+                return Err(OperatorError::TooManyKeys(self.keys_max));
+            }
+            other.clear();
+            self.give_back(other);
+        }
+    }
+
+    /// Takes what there is of a window.
+    pub(crate) fn take(&self, start: Timestamp) -> Option<Groups<K, A::Acc>> {
+        self.lock().groups.remove(&start)
+    }
+
+    /// Keeps the memory of groups that were cleared.
+    fn give_back(&self, groups: Groups<K, A::Acc>) {
+        self.lock().spare.push(groups);
     }
 }
 
@@ -34,16 +76,15 @@ impl<K: Record, A: Record> Record for Partial<K, A> {
 pub(crate) struct Combiner<K: Key, F, A: Aggregate<K>> {
     step: Arc<str>,
     slices: Slices<K, F, A>,
-    /// Entries of the first slice with numbers below this have left.
-    sent: u32,
+    gathering: Arc<Gathering<K, A>>,
 }
 
 impl<K: Key, F, A: Aggregate<K>> Combiner<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
-    pub(crate) const fn new(step: Arc<str>, slices: Slices<K, F, A>) -> Self {
-        Self { step, slices, sent: 0 }
+    pub(crate) const fn new(step: Arc<str>, slices: Slices<K, F, A>, gathering: Arc<Gathering<K, A>>) -> Self {
+        Self { step, slices, gathering }
     }
 
     /// Adds rows that are not late.
@@ -55,74 +96,109 @@ where
         self.slices.is_late(time, watermark)
     }
 
-    /// Takes at most `most` partial results of windows that `watermark` has reached, with the last
-    /// times of their windows; none when all have left.
-    pub(crate) fn take(
+    /// Brings at most `most` slices of windows that `watermark` has reached, and announces each by the
+    /// last time and the start of its window; none when all were brought.
+    pub(crate) fn bring(
         &mut self,
         watermark: Timestamp,
         most: usize,
         times: &mut Vec<Timestamp>,
-        partials: &mut Vec<Partial<K, A::Acc>>,
-    ) {
-        while let Some(slice) = self.slices.first_due(watermark) {
-            let window = slice.window;
-            let room = most - partials.len();
-            let mut count = 0;
-            for (number, key, value) in slice.groups.entries(self.sent).take(room) {
-                partials.push(Partial { start: window.start, key, accumulator: *value });
-                self.sent = number + 1;
-                count += 1;
+        starts: &mut Vec<Timestamp>,
+    ) -> Result<(), OperatorError> {
+        let Self { step, slices, gathering } = self;
+        blame::in_step(step, || {
+            while starts.len() < most && slices.first_due(watermark).is_some() {
+                let Slice { window, groups } = slices.take_first();
+                slices.keep_spare(gathering.bring(window.start, groups)?);
+                times.push(window.max_timestamp());
+                starts.push(window.start);
             }
-            times.resize(partials.len(), window.max_timestamp());
-            if count == room {
-                return;
-            }
-            self.slices.close_first();
-            self.sent = 0;
-        }
+            Ok(())
+        })
     }
 }
 
-/// The receiving side: the window operator, fed with partial results.
-pub(crate) struct CombinedOperator<K: Key, F, A: Aggregate<K>>(pub(crate) TumblingOperator<K, F, A>);
+/// The receiving side: fires windows that were announced by their starts.
+pub(crate) struct CombinedOperator<K: Key, A: Aggregate<K>> {
+    step: Arc<str>,
+    windows: Tumbling,
+    gathering: Arc<Gathering<K, A>>,
+    /// Starts of windows that have not begun to fire.
+    announced: BTreeSet<Timestamp>,
+    firing: Option<Slice<K, A::Acc>>,
+    order: FiringOrder,
+}
 
-impl<K: Key, F, A: Aggregate<K>> Operator for CombinedOperator<K, F, A>
-where
-    F: Fn(&A::In) -> K + 'static,
-{
-    type In = Partial<K, A::Acc>;
+impl<K: Key, A: Aggregate<K>> CombinedOperator<K, A> {
+    pub(crate) fn new(step: Arc<str>, windows: Tumbling, gathering: Arc<Gathering<K, A>>) -> Self {
+        let order = FiringOrder::default();
+        Self { step, windows, gathering, announced: BTreeSet::new(), firing: None, order }
+    }
+
+    /// The first window that `watermark` has reached, where one fires or is to.
+    fn first_due(&mut self, watermark: Timestamp) -> Option<Slice<K, A::Acc>> {
+        if let Some(slice) = self.firing.take() {
+            return Some(slice);
+        }
+        loop {
+            let window = self.windows.assign(*self.announced.first()?);
+            if window.max_timestamp() > watermark {
+                return None;
+            }
+            self.announced.pop_first();
+            if let Some(groups) = self.gathering.take(window.start) {
+                return Some(Slice { window, groups });
+            }
+        }
+    }
+
+    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, Timestamp>) -> Firing {
+        while let Some(slice) = self.first_due(watermark) {
+            if fire_slice(&slice, &mut self.order, &self.gathering.aggregate, out) == Firing::More {
+                self.firing = Some(slice);
+                return Firing::More;
+            }
+            let Slice { mut groups, .. } = slice;
+            groups.clear();
+            self.gathering.give_back(groups);
+        }
+        Firing::Done
+    }
+}
+
+impl<K: Key, A: Aggregate<K>> Operator for CombinedOperator<K, A> {
+    type In = Timestamp;
     type Out = A::Out;
 
     fn on_batch(
         &mut self,
-        batch: Batch<'_, Self::In>,
-        _: &mut Outbox<A::Out, Self::In>,
+        batch: Batch<'_, Timestamp>,
+        _: &mut Outbox<A::Out, Timestamp>,
     ) -> Result<usize, OperatorError> {
-        let TumblingOperator { step, slices, .. } = &mut self.0;
-        blame::in_step(step, || {
-            let aggregate = slices.aggregate.clone();
-            for partial in batch.values {
-                let later = partial.accumulator;
-                aggregate.merge(slices.accumulator(partial.start, partial.key)?, &later);
-            }
-            Ok(batch.values.len())
-        })
+        self.announced.extend(batch.values);
+        Ok(batch.values.len())
     }
 
     fn on_watermark(
         &mut self,
         watermark: Timestamp,
-        out: &mut Outbox<A::Out, Self::In>,
+        out: &mut Outbox<A::Out, Timestamp>,
     ) -> Result<Firing, OperatorError> {
-        let step = self.0.step.clone();
-        Ok(blame::in_step(&step, || self.0.fire(watermark, out)))
+        let step = self.step.clone();
+        Ok(blame::in_step(&step, || self.fire(watermark, out)))
     }
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        self.0.save(piece);
+        let gathered = self.gathering.lock();
+        let open = self.announced.iter().filter_map(|start| Some((*start, gathered.groups.get(start)?)));
+        let firing = self.firing.iter().map(|slice| (slice.window.start, &slice.groups));
+        firing.chain(open).for_each(|(start, groups)| save_slice(start, groups, piece));
     }
 
     fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        self.0.restore(slot, piece)
+        let Piece { start, key, value } = Piece::parse(&self.step, self.windows, slot, piece)?;
+        *self.gathering.lock().groups.entry(start).or_insert_with(Groups::new).value_mut(key) = value;
+        self.announced.insert(start);
+        Ok(())
     }
 }

@@ -3,9 +3,12 @@
 //! The order of keys that lie dense is kept from window to window, so that a window whose keys were
 //! seen before is not sorted again. Keys whose numbers order as their texts do are not sorted at all.
 
+use crate::operator::aggregate::Aggregate;
+use crate::operator::window::slices::Slice;
+use crate::operator::{Firing, Outbox};
 use crate::store::dense::Bits;
 use crate::store::groups::Groups;
-use crate::{CanonicalKey, Dictionary, Key, hash_key};
+use crate::{CanonicalKey, Dictionary, Key, Record, hash_key};
 use bytemuck::Pod;
 
 /// A place in the order of firing: canonical key, hash, number of the entry.
@@ -37,6 +40,28 @@ pub(crate) struct FiringOrder {
 
 fn order_of<K: Key>(number: u32, key: &K, symbols: &Dictionary) -> Order {
     (CanonicalKey::of(key, symbols).value(), hash_key(key), number)
+}
+
+/// Fires the rest of a slice, as far as `out` has room.
+pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, In: Record>(
+    Slice { window, groups }: &Slice<K, A::Acc>,
+    order: &mut FiringOrder,
+    aggregate: &A,
+    out: &mut Outbox<A::Out, In>,
+) -> Firing {
+    let symbols = out.symbols().clone();
+    order.start(groups, &symbols);
+    while let Some(((canonical, hash, number), is_same_place)) = order.next(groups, &symbols) {
+        if out.is_full() && !is_same_place {
+            return Firing::More;
+        }
+        let (key, value) = groups.entry(number);
+        let row = aggregate.result(*window, &key, value);
+        out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
+        order.fired();
+    }
+    order.end();
+    Firing::Done
 }
 
 impl FiringOrder {

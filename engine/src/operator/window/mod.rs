@@ -71,6 +71,11 @@ impl Tumbling {
         Window { start: clamp(start), end: clamp(start + i128::from(self.size_nanos)) }
     }
 
+    /// The number of the window that starts at `start`, growing by one from window to window.
+    pub(crate) const fn number(&self, start: Timestamp) -> i64 {
+        start.as_nanos().saturating_sub(self.offset_nanos).div_euclid(self.size_nanos)
+    }
+
     pub(crate) const fn is_valid(&self) -> bool {
         self.size_nanos > 0
     }

@@ -28,7 +28,7 @@ pub(crate) struct Slice<K, A> {
 
 /// The open slices of one step on one worker.
 pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
-    windows: Tumbling,
+    pub(crate) windows: Tumbling,
     key_of: F,
     pub(crate) aggregate: A,
     limits: WindowLimits,
@@ -59,19 +59,24 @@ where
 
     /// Closes the first open slice and keeps its memory.
     pub(crate) fn close_first(&mut self) {
-        let mut groups = self.open.remove(0).groups;
+        let mut groups = self.take_first().groups;
         groups.clear();
+        self.keep_spare(groups);
+    }
+
+    /// Closes the first open slice, which there must be, and hands it out.
+    pub(crate) fn take_first(&mut self) -> Slice<K, A::Acc> {
+        self.open.remove(0)
+    }
+
+    /// Keeps empty groups for a slice to come.
+    pub(crate) fn keep_spare(&mut self, groups: Groups<K, A::Acc>) {
         self.spare.push(groups);
     }
 
     /// Whether a row is late for its window: the watermark at the row's own place has reached it.
     pub(crate) fn is_late(&self, time: Timestamp, watermark: Timestamp) -> bool {
         self.windows.assign(time).max_timestamp() <= watermark
-    }
-
-    /// Whether a window starts at this time.
-    pub(crate) fn is_start(&self, time: Timestamp) -> bool {
-        self.windows.assign(time).start == time
     }
 
     /// The accumulator of a key in the slice that `time` is in, zeros where it is new.

@@ -4,15 +4,17 @@
 use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
-use crate::operator::window::firing::FiringOrder;
-use crate::operator::window::slices::{Slice, Slices, WindowLimits};
+use crate::operator::window::firing::{FiringOrder, fire_slice};
+use crate::operator::window::slices::{Slices, WindowLimits};
 use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
-use crate::{CanonicalKey, Key, Record, Slot, Timestamp, hash_key, slot_of};
+use crate::store::groups::Groups;
+use crate::{Key, Record, Slot, Timestamp, hash_key, slot_of};
+use bytemuck::Pod;
 use std::sync::Arc;
 
 pub(crate) struct TumblingOperator<K: Key, F, A: Aggregate<K>> {
-    pub(crate) step: Arc<str>,
-    pub(crate) slices: Slices<K, F, A>,
+    step: Arc<str>,
+    slices: Slices<K, F, A>,
     /// Of the first slice.
     firing: FiringOrder,
     /// What has fired. Rows are not behind their source's watermark unless they say so, but they can
@@ -30,22 +32,12 @@ where
     }
 
     /// Fires the slices that `watermark` has reached.
-    pub(crate) fn fire<In: Record>(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, In>) -> Firing {
+    fn fire<In: Record>(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, In>) -> Firing {
         self.watermark = watermark;
-        let symbols = out.symbols().clone();
-        while let Some(Slice { window, groups }) = self.slices.first_due(watermark) {
-            let firing = &mut self.firing;
-            firing.start(groups, &symbols);
-            while let Some(((canonical, hash, number), is_same_place)) = firing.next(groups, &symbols) {
-                if out.is_full() && !is_same_place {
-                    return Firing::More;
-                }
-                let (key, value) = groups.entry(number);
-                let row = self.slices.aggregate.result(*window, &key, value);
-                out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
-                firing.fired();
+        while let Some(slice) = self.slices.first_due(watermark) {
+            if fire_slice(slice, &mut self.firing, &self.slices.aggregate, out) == Firing::More {
+                return Firing::More;
             }
-            firing.end();
             self.slices.close_first();
         }
         Firing::Done
@@ -85,35 +77,52 @@ where
     }
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        let mut bytes = Vec::new();
-        for slice in self.slices.open() {
-            for (_, key, value) in slice.groups.entries(0) {
-                bytes.clear();
-                bytes.extend_from_slice(&slice.window.start.as_nanos().to_le_bytes());
-                bytes.extend_from_slice(bytemuck::bytes_of(&key));
-                bytes.extend_from_slice(bytemuck::bytes_of(value));
-                piece(slot_of(hash_key(&key)), &bytes);
-            }
-        }
+        self.slices.open().iter().for_each(|slice| save_slice(slice.window.start, &slice.groups, piece));
     }
 
     fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        let misfit = |what: &str| OperatorError::Misfit(format!("{what} in a piece of slot {slot} of {}", self.step));
+        let Piece { start, key, value } = Piece::parse(&self.step, self.slices.windows, slot, piece)?;
+        *self.slices.accumulator(start, key)? = value;
+        Ok(())
+    }
+}
+
+/// Saves what a window has: a piece for each key, with the window's start, the key and its value.
+pub(crate) fn save_slice<K: Key, V: Pod>(start: Timestamp, groups: &Groups<K, V>, piece: &mut dyn FnMut(Slot, &[u8])) {
+    let mut bytes = Vec::new();
+    for (_, key, value) in groups.entries(0) {
+        bytes.clear();
+        bytes.extend_from_slice(&start.as_nanos().to_le_bytes());
+        bytes.extend_from_slice(bytemuck::bytes_of(&key));
+        bytes.extend_from_slice(bytemuck::bytes_of(value));
+        piece(slot_of(hash_key(&key)), &bytes);
+    }
+}
+
+/// What [`save_slice`] saved of a key.
+pub(crate) struct Piece<K, V> {
+    pub(crate) start: Timestamp,
+    pub(crate) key: K,
+    pub(crate) value: V,
+}
+
+impl<K: Key, V: Pod> Piece<K, V> {
+    /// Checks what was saved in `slot` of a step with these windows.
+    pub(crate) fn parse(step: &str, windows: Tumbling, slot: Slot, piece: &[u8]) -> Result<Self, OperatorError> {
+        let misfit = |what: &str| OperatorError::Misfit(format!("{what} in a piece of slot {slot} of {step}"));
         let Some((start, rest)) = piece.split_first_chunk::<8>() else { return Err(misfit("no window")) };
-        if rest.len() != size_of::<K>() + size_of::<A::Acc>() {
+        if rest.len() != size_of::<K>() + size_of::<V>() {
             return Err(misfit("a wrong length"));
         }
         let (key, value) = rest.split_at(size_of::<K>());
         let key: K = bytemuck::pod_read_unaligned(key);
-        let hash = hash_key(&key);
-        if slot_of(hash) != slot {
+        if slot_of(hash_key(&key)) != slot {
             return Err(misfit("a key of another slot"));
         }
         let start = Timestamp::from_nanos(i64::from_le_bytes(*start));
-        if !self.slices.is_start(start) {
+        if windows.assign(start).start != start {
             return Err(misfit("a time that is no window's start"));
         }
-        *self.slices.accumulator(start, key)? = bytemuck::pod_read_unaligned(value);
-        Ok(())
+        Ok(Self { start, key, value: bytemuck::pod_read_unaligned(value) })
     }
 }
