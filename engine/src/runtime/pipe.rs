@@ -42,7 +42,7 @@ pub(crate) trait SourcePipe {
     /// The number of events in the current block.
     fn block_events(&self) -> usize;
     /// Gives on some of the current block, which is `ordinal` in the job's order.
-    fn step(&mut self, ordinal: u64, now: Duration) -> Result<BlockStep, BoxError>;
+    fn step(&mut self, ordinal: u64, now: &dyn Fn() -> Duration) -> Result<BlockStep, BoxError>;
     /// The place of the next event of the current block.
     fn place(&self, ordinal: u64) -> Place;
     /// Passes over a block that another worker reads.
@@ -238,7 +238,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         })
     }
 
-    fn step(&mut self, ordinal: u64, now: Duration) -> Result<BlockStep, BoxError> {
+    fn step(&mut self, ordinal: u64, now: &dyn Fn() -> Duration) -> Result<BlockStep, BoxError> {
         let block = events(&self.parts.input, &self.copy, self.copied);
         if self.position == block.len() {
             return self.finish_block();
@@ -254,7 +254,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         }
         let times = &self.times[self.position - self.batch_start..];
         let released = match &mut self.parts.pace {
-            Some(pace) => released(pace, times, range, now),
+            Some(pace) => released(pace, times, range, now()),
             None => times.len(),
         };
         let times = &times[..released];

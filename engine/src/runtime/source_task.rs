@@ -67,6 +67,11 @@ pub(crate) struct SourceTask {
     turn: usize,
 }
 
+/// The time for pacing; what a job that drains has begun is not held back.
+fn pacing_time(shared: &JobShared) -> Duration {
+    if shared.is_draining() { Duration::MAX } else { shared.clock.now() }
+}
+
 impl SourceTask {
     pub(crate) fn new(
         pipes: Vec<Box<dyn SourcePipe>>,
@@ -93,11 +98,6 @@ impl SourceTask {
 
     fn fail(&self, source: usize, error: BoxError) {
         self.shared.fail(Error::Source { name: self.pipes[source].name().to_string(), error });
-    }
-
-    /// The time for pacing; what a job that drains has begun is not held back.
-    fn now(&self) -> Duration {
-        if self.shared.is_draining() { Duration::MAX } else { self.shared.clock.now() }
     }
 
     /// Whether nothing of this source comes behind the current block.
@@ -223,8 +223,8 @@ impl SourceTask {
                 BlockOrder::Elsewhere => Some(State::Ending),
             },
             State::Reading(source) => {
-                let now = self.now();
-                match self.pipes[source].step(self.ordinal, now) {
+                let Self { pipes, shared, .. } = self;
+                match pipes[source].step(self.ordinal, &|| pacing_time(shared)) {
                     Ok(BlockStep::Made) => Some(State::Reading(source)),
                     Ok(BlockStep::Waiting) => None,
                     Ok(BlockStep::Done) => Some(State::Marking { last: false }),

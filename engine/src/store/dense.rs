@@ -78,13 +78,14 @@ impl<K: Key, V: Pod> Dense<K, V> {
         // Slices on the stack: what is behind them does not change while values do.
         let (present, values) = (&mut present[..], values.values_mut());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
-            let Some(number) = number_of(&key_of(index, row)) else { return index };
+            // No end is beyond 2^31, so it parts the numbers that are too large as well.
+            let number = key_of(index, row).number().and_then(|number| usize::try_from(number).ok());
+            let Some(number) = number else { return index };
             let (Some(value), Some(word)) = (values.get_mut(number), present.get_mut(number / WORD)) else {
                 return index;
             };
             if *word >> (number % WORD) & 1 == 0 {
-                *word |= 1 << (number % WORD);
-                *len += 1;
+                mark(word, number, len);
             }
             add(index, time, row, value);
         }
@@ -142,6 +143,14 @@ impl<K: Key, V: Pod> Dense<K, V> {
         }
         self.len = 0;
     }
+}
+
+/// Notes a new number. Apart, so that nothing is made ready for it each time it is not called.
+#[cold]
+#[inline(never)]
+fn mark(word: &mut u64, number: usize, len: &mut usize) {
+    *word |= 1 << (number % WORD);
+    *len += 1;
 }
 
 /// The positions of the bits that are set, in growing order.
