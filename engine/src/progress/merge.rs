@@ -27,17 +27,18 @@ impl<O: Order, T: bytemuck::Pod + Send> EdgeSender<O, T> {
         }
     }
 
-    /// Writes the first of these rows that fit, in place, and says how many.
+    /// Pushes the first of the picked rows that fit, and says how many.
     #[inline]
-    pub(crate) fn push_with(&mut self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) -> usize {
+    pub(crate) fn push_picked(
+        &mut self,
+        picks: &[u32],
+        times: &[Timestamp],
+        order_of: impl Fn(usize) -> O,
+        values: &[T],
+    ) -> usize {
         match self {
-            Self::Ring(ring) => {
-                let claim = ring.claim(rows.len());
-                let rows = &rows[..claim.len()];
-                claim.fill(|at| row(rows[at] as usize));
-                rows.len()
-            }
-            Self::Local(queue) => queue.push_with(rows, row),
+            Self::Ring(ring) => ring.push_picked(picks, times, order_of, values),
+            Self::Local(queue) => queue.push_picked(picks, times, order_of, values),
         }
     }
 

@@ -253,12 +253,10 @@ impl<O: Order> Stamp<O> {
         Some(base.stamped(self.level, self.way << SUB_BITS | self.sub))
     }
 
-    /// The orders of `count` rows, each the only one made of its row of `places`.
-    pub(crate) fn each(&self, places: &Places<'_>, count: usize, orders: &mut Vec<O>) {
-        // A copy on the stack: which case it is is then told apart once.
-        let (places, level, number) = (*places, self.level, self.way << SUB_BITS);
-        orders.clear();
-        orders.extend((0..count).map(|index| O::base(&places, index).stamped(level, number)));
+    /// The order of a row that is the only one made of row `index` of `places`.
+    #[inline(always)]
+    pub(crate) fn single(&self, places: &Places<'_>, index: usize) -> O {
+        O::base(places, index).stamped(self.level, self.way << SUB_BITS)
     }
 
     /// Forgets the last row: positions start anew with each block.

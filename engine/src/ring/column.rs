@@ -87,7 +87,7 @@ impl<'a, T: Pod> Cells<'a, T> {
     /// # Safety
     /// `index` is in the column, and no other thread reaches that cell during the call.
     #[inline(always)]
-    unsafe fn write(self, index: usize, value: T) {
+    pub(super) unsafe fn write(self, index: usize, value: T) {
         debug_assert!(index < self.0.len());
         // SAFETY: the caller says that the index is inside.
         let cell = unsafe { self.0.get_unchecked(index) };
@@ -105,15 +105,7 @@ impl<'a, T: Pod> Cells<'a, T> {
         if cells_in_line > 1 && !index.is_multiple_of(cells_in_line) {
             return;
         }
-        let cell = (index + ahead) & mask;
-        #[cfg(all(target_arch = "x86_64", not(loom)))]
-        // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_ET0>(self.0.as_ptr().wrapping_add(cell).cast());
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-        let _ = cell;
+        self.prefetch((index + ahead) & mask);
     }
 
     /// Writes one cell, and begins to fetch one to come where that one is free: it would be taken from
@@ -128,6 +120,45 @@ impl<'a, T: Pod> Cells<'a, T> {
         }
         // SAFETY: as the caller says.
         unsafe { self.write(index, value) }
+    }
+
+    /// Begins to fetch the lines that will be written [`AHEAD`] bytes after those of a run of `len` cells
+    /// from `index` on, as far as they are free: `free` cells are, from `index` on. `mask` is the column's
+    /// length - 1.
+    #[inline(always)]
+    pub(super) fn prefetch_run_ahead(self, index: usize, mask: usize, len: usize, free: usize) {
+        let (cells_in_line, ahead) = (LINE.div_ceil(size_of::<T>().max(1)), AHEAD / size_of::<T>().max(1));
+        let count = free.saturating_sub(ahead).min(len);
+        for cell in (index + ahead..index + ahead + count).step_by(cells_in_line) {
+            self.prefetch(cell & mask);
+        }
+    }
+
+    /// Begins to fetch a cell for writing.
+    #[inline(always)]
+    fn prefetch(self, cell: usize) {
+        #[cfg(all(target_arch = "x86_64", not(loom)))]
+        // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
+        unsafe {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+            _mm_prefetch::<_MM_HINT_ET0>(self.0.as_ptr().wrapping_add(cell).cast());
+        }
+        #[cfg(not(all(target_arch = "x86_64", not(loom))))]
+        let _ = cell;
+    }
+
+    /// Writes a run of cells from `index` on, each with the value of a pick. Apart from its callers, so
+    /// that the loop has the registers for itself.
+    ///
+    /// # Safety
+    /// As for [`Cells::copy_in`].
+    #[inline(never)]
+    pub(super) unsafe fn pick_in(self, index: usize, picks: &[u32], value_of: impl Fn(usize) -> T) {
+        debug_assert!(index <= self.0.len() && picks.len() <= self.0.len() - index);
+        for (offset, &pick) in picks.iter().enumerate() {
+            // SAFETY: as the caller says.
+            unsafe { self.write(index + offset, value_of(pick as usize)) }
+        }
     }
 
     /// Writes `values` to the cells from `index` on.

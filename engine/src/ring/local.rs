@@ -70,16 +70,21 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
         count
     }
 
-    /// Appends the first of these rows that fit and says how many.
+    /// As [`Local::push`], of the rows that `picks` number; each one's order is computed.
     #[inline]
-    pub(crate) fn push_with(&self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) -> usize {
+    pub(crate) fn push_picked(
+        &self,
+        picks: &[u32],
+        times: &[Timestamp],
+        order_of: impl Fn(usize) -> O,
+        values: &[T],
+    ) -> usize {
         let mut queue = self.0.borrow_mut();
-        let rows = &rows[..queue.make_room(rows.len())];
-        let Queue { times, orders, values, .. } = &mut *queue;
-        times.extend(rows.iter().map(|&index| row(index as usize).0));
-        orders.extend(rows.iter().map(|&index| row(index as usize).1));
-        values.extend(rows.iter().map(|&index| row(index as usize).2));
-        rows.len()
+        let picks = &picks[..queue.make_room(picks.len())];
+        pick_onto(&mut queue.times, picks, |pick| times[pick]);
+        pick_onto(&mut queue.orders, picks, order_of);
+        pick_onto(&mut queue.values, picks, |pick| values[pick]);
+        picks.len()
     }
 
     /// Appends a mark behind the rows pushed so far; `false` where there is no room.
@@ -124,6 +129,12 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
         queue.marks.pop_front();
         Some(mark)
     }
+}
+
+/// Appends the value of each pick. Apart from its callers, so that the loop has the registers for itself.
+#[inline(never)]
+fn pick_onto<T>(column: &mut Vec<T>, picks: &[u32], value_of: impl Fn(usize) -> T) {
+    column.extend(picks.iter().map(|&pick| value_of(pick as usize)));
 }
 
 #[cfg(test)]

@@ -66,12 +66,23 @@ impl Deal {
             *batch = values.len();
             rows.resize(*batch * counts.len(), 0);
         }
-        let (rows, batch, counts) = (&mut rows[..], *batch, &mut counts[..]);
+        if let [first, second] = &mut counts[..] {
+            // The count stays in a register, where the next row does not wait for it to be stored.
+            let (to_first, to_second) = rows.split_at_mut(*batch);
+            let mut count = 0;
+            for (index, value) in values.iter().enumerate() {
+                to_first[count] = index as u32;
+                to_second[index - count] = index as u32;
+                count += usize::from(worker_of(index, value) == 0);
+            }
+            (*first, *second) = (count, values.len() - count);
+            return;
+        }
         counts.fill(0);
         for (index, value) in values.iter().enumerate() {
             let worker = worker_of(index, value);
             let count = &mut counts[worker];
-            rows[worker * batch + *count] = index as u32;
+            rows[worker * *batch + *count] = index as u32;
             *count += 1;
         }
     }
@@ -124,15 +135,25 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
         }
     }
 
-    /// Puts rows behind all there is: into the edge as far as they fit, the others into the stage.
+    /// Puts the picked rows behind all there is: into the edge as far as they fit, the others into the
+    /// stage.
     #[inline]
-    fn push_rows(&mut self, rows: &[u32], row: impl Fn(usize) -> (Timestamp, O, T)) {
-        let pushed = if self.is_empty() { self.sender.push_with(rows, &row) } else { 0 };
-        for &index in &rows[pushed..] {
-            let (time, order, value) = row(index as usize);
-            self.times.push(time);
-            self.orders.push(order);
-            self.values.push(value);
+    fn push_rows(&mut self, picks: &[u32], times: &[Timestamp], order_of: impl Fn(usize) -> O, values: &[T]) {
+        let pushed = if self.is_empty() { self.sender.push_picked(picks, times, &order_of, values) } else { 0 };
+        for &pick in &picks[pushed..] {
+            let pick = pick as usize;
+            self.times.push(times[pick]);
+            self.orders.push(order_of(pick));
+            self.values.push(values[pick]);
+        }
+    }
+
+    /// As [`Staged::push_rows`]; a row that lies behind takes the watermark with it.
+    fn push_all(&mut self, picks: &[u32], rows: &Rows<'_, T>, order_of: impl Fn(usize) -> O) {
+        let Some(watermark) = rows.behind else { return self.push_rows(picks, rows.times, order_of, rows.values) };
+        for pick in picks.chunks(1) {
+            self.push_mark(Mark::Behind(watermark));
+            self.push_rows(pick, rows.times, &order_of, rows.values);
         }
     }
 
@@ -167,7 +188,7 @@ pub(crate) struct SendOutlet<C: Chain, R, O> {
     buffer: ChainBuffer<C::Out>,
     route: R,
     stamp: Stamp<O>,
-    /// The orders of a batch.
+    /// The orders of a batch of which one row may have become several.
     orders: Vec<O>,
     deal: Deal,
     edges: Vec<Staged<O, C::Out>>,
@@ -218,7 +239,8 @@ where
             return;
         }
         // Rows that are made one of one, straight from a source, have places of their own.
-        if matches!(rows.places, Places::Full(_)) || chain.fans_out() {
+        let is_stamped = matches!(rows.places, Places::Full(_)) || chain.fans_out();
+        if is_stamped {
             orders.clear();
             for index in 0..rows.values.len() {
                 let Some(order) = stamp.next(&rows.places, index) else {
@@ -227,8 +249,6 @@ where
                 };
                 orders.push(order);
             }
-        } else {
-            stamp.each(&rows.places, rows.values.len(), orders);
         }
         let step = &counters.name;
         blame::at_position(
@@ -250,18 +270,13 @@ where
                 edge.block = block;
                 edge.push_mark(Mark::Frontier(Place::block_start(block)));
             }
-            // Slices of one length, so that one comparison serves for all.
-            let values = rows.values;
-            let (times, orders) = (&rows.times[..values.len()], &orders[..values.len()]);
-            let row = |index: usize| (times[index], orders[index], values[index]);
-            let Some(watermark) = rows.behind else {
-                edge.push_rows(dealt, row);
-                continue;
-            };
-            for index in dealt.chunks(1) {
-                // Each such row carries the watermark.
-                edge.push_mark(Mark::Behind(watermark));
-                edge.push_rows(index, row);
+            match rows.places {
+                _ if is_stamped => edge.push_all(dealt, &rows, |index| orders[index]),
+                // Told apart here, so that it is not for each row.
+                Places::Run { block, first } => {
+                    edge.push_all(dealt, &rows, |index| stamp.single(&Places::Run { block, first }, index));
+                }
+                places => edge.push_all(dealt, &rows, |index| stamp.single(&places, index)),
             }
         }
     }
