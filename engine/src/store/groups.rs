@@ -103,18 +103,18 @@ impl<K: Key, V: Pod> Groups<K, V> {
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
         let Self { dense, sparse, bits, grown, .. } = self;
-        let mut keys = [K::zeroed(); LOOKUP_BATCH];
-        let mut hashes = [0; LOOKUP_BATCH];
-        for (index, row) in rows.iter().enumerate() {
-            keys[index] = key_of(index, row);
-            hashes[index] = hash_key(&keys[index]);
+        let dense_end = dense.end();
+        if sparse.is_large() {
+            let mut hashes = [0; LOOKUP_BATCH];
+            rows.iter().enumerate().for_each(|(index, row)| hashes[index] = hash_key(&key_of(index, row)));
+            sparse.touch(&hashes[..rows.len()]);
         }
-        sparse.touch(&hashes[..rows.len()]);
+        let mut slots = sparse.with_room_for(rows.len());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
-            let (key, hash) = (keys[index], hashes[index]);
-            let value = match number_of(&key).filter(|&number| number < dense.end()) {
+            let key = key_of(index, row);
+            let value = match number_of(&key).filter(|&number| number < dense_end) {
                 Some(number) => dense.value_mut(number),
-                None => sparse.value_mut(key, hash, |key| count_bits(bits, grown, key)),
+                None => slots.value_mut(key, hash_key(&key), |key| count_bits(bits, grown, key)),
             };
             add(index, time, row, value);
         }

@@ -28,7 +28,7 @@ const FULL: (usize, usize) = (5, 8);
 /// A table that was filled less than by one in so many slots is made anew when it is cleared.
 const WIDE: usize = 16;
 /// A table of so many bytes does not stay in the second-level cache.
-const LARGE_BYTES: usize = 512 << 10;
+const LARGE_BYTES: usize = 1 << 20;
 /// The highest bit of each tag: whether the slot is taken.
 const TAKEN: u64 = 0x8080_8080_8080_8080;
 const ONES: u64 = 0x0101_0101_0101_0101;
@@ -106,14 +106,17 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         (bytemuck::from_bytes_mut(&mut key[..size_of::<K>()]), bytemuck::from_bytes_mut(&mut value[..size_of::<V>()]))
     }
 
-    /// Begins to fetch what keys with these hashes need, where the table does not stay in the cache.
+    /// Whether the table does not stay in the second-level cache.
+    #[inline]
+    pub(crate) fn is_large(&self) -> bool {
+        self.tags.values().len() >= LARGE_BYTES / (GROUP * Self::WORDS * size_of::<Word>())
+    }
+
+    /// Begins to fetch what keys with these hashes need.
     #[inline]
     pub(crate) fn touch(&self, hashes: &[u64]) {
         let (tags, words) = (self.tags.values(), self.slots.values());
-        if size_of_val(words) < LARGE_BYTES {
-            return;
-        }
-        let mask = tags.len() - 1;
+        let Some(mask) = tags.len().checked_sub(1) else { return };
         let group = |hash: &u64| *hash as usize & mask;
         let seen = hashes.iter().fold(0, |all, hash| all ^ tags[group(hash)]);
         let slot = |hash: &u64| {
@@ -125,50 +128,39 @@ impl<K: Key, V: Pod> Sparse<K, V> {
     }
 
     /// The value of `key`, zeros where it is new; then `on_new` is told.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn value_mut(&mut self, key: K, hash: u64, on_new: impl FnOnce(&K)) -> &mut V {
-        if self.len * FULL.1 >= self.tags.values().len() * (GROUP * FULL.0) {
-            self.grow();
-        }
-        let Self { tags, slots, len, .. } = self;
-        let (tags, words) = (tags.values_mut(), slots.values_mut());
-        let (mask, tag) = (tags.len() - 1, tag_of(hash));
-        let mut group = hash as usize & mask;
-        loop {
-            let mut candidates = matches(tags[group], tag);
-            while candidates != 0 {
-                let number = group * GROUP + first(candidates);
-                if *Self::slot_mut(words, number).0 == key {
-                    return Self::slot_mut(words, number).1;
-                }
-                candidates &= candidates - 1;
-            }
-            let empty = !tags[group] & TAKEN;
-            if empty != 0 {
-                on_new(&key);
-                *len += 1;
-                tags[group] |= tag << (8 * first(empty));
-                let (new_key, value) = Self::slot_mut(words, group * GROUP + first(empty));
-                (*new_key, *value) = (key, V::zeroed());
-                return value;
-            }
-            group = (group + 1) & mask;
-        }
+        let number = self.with_room_for(1).number_of(key, hash, on_new);
+        Self::slot_mut(self.slots.values_mut(), number).1
     }
 
-    #[cold]
-    #[inline(never)]
-    fn grow(&mut self) {
-        self.grow_to((self.tags.values().len() * 2).max(GROUPS_MIN));
+    /// The table, with room for so many more keys.
+    #[inline]
+    pub(crate) fn with_room_for(&mut self, keys: usize) -> Slots<'_, K, V> {
+        let len_max = |groups: usize| groups * GROUP * FULL.0 / FULL.1;
+        let mut groups = self.tags.values().len();
+        if self.len + keys > len_max(groups) {
+            groups = groups.max(GROUPS_MIN);
+            while self.len + keys > len_max(groups) {
+                groups *= 2;
+            }
+            self.grow_to(groups);
+        }
+        let Self { tags, slots, len, .. } = self;
+        let len_max = len_max(groups);
+        Slots { tags: tags.values_mut(), words: slots.values_mut(), len, len_max, types: PhantomData }
     }
 
     /// Makes a power of two of groups. Without memory for them the program ends, as with any collection.
+    #[cold]
+    #[inline(never)]
     fn grow_to(&mut self, groups: usize) {
         let mut grown = Self::new();
         let has_room = grown.tags.grow(groups) && grown.slots.grow(groups * GROUP * Self::WORDS);
         assert!(has_room, "no memory for a table of {groups} groups of {GROUP} slots");
+        let mut slots = grown.with_room_for(0);
         for (_, key, value) in self.entries(0) {
-            *grown.value_mut(*key, hash_key(key), |_| ()) = *value;
+            *slots.value_mut(*key, hash_key(key), |_| ()) = *value;
         }
         *self = grown;
     }
@@ -201,6 +193,65 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         }
         self.tags.values_mut().fill(0);
         self.len = 0;
+    }
+}
+
+/// A table that has room for some keys more.
+pub(crate) struct Slots<'a, K, V> {
+    tags: &'a mut [u64],
+    words: &'a mut [Word],
+    len: &'a mut usize,
+    /// There are empty slots behind so many keys.
+    len_max: usize,
+    types: PhantomData<(K, V)>,
+}
+
+impl<K: Key, V: Pod> Slots<'_, K, V> {
+    /// The value of `key`, zeros where it is new; then `on_new` is told.
+    ///
+    /// # Panics
+    /// When it is new and there is no room for it.
+    #[inline(always)]
+    pub(crate) fn value_mut(&mut self, key: K, hash: u64, on_new: impl FnOnce(&K)) -> &mut V {
+        let number = self.number_of(key, hash, on_new);
+        Sparse::<K, V>::slot_mut(self.words, number).1
+    }
+
+    /// The slot of `key`, whose value is zeros where it is new; then `on_new` is told.
+    #[inline(always)]
+    fn number_of(&mut self, key: K, hash: u64, on_new: impl FnOnce(&K)) -> usize {
+        let Self { tags, words, .. } = self;
+        let (mask, tag) = (tags.len() - 1, tag_of(hash));
+        let mut group = hash as usize & mask;
+        loop {
+            let mut candidates = matches(tags[group], tag);
+            while candidates != 0 {
+                let number = group * GROUP + first(candidates);
+                if *Sparse::<K, V>::slot_mut(words, number).0 == key {
+                    return number;
+                }
+                candidates &= candidates - 1;
+            }
+            if !tags[group] & TAKEN != 0 {
+                on_new(&key);
+                return self.take_slot(group, tag, key);
+            }
+            group = (group + 1) & mask;
+        }
+    }
+
+    /// Puts a new key in a group that has room.
+    #[cold]
+    #[inline(never)]
+    fn take_slot(&mut self, group: usize, tag: u64, key: K) -> usize {
+        assert!(*self.len < self.len_max, "more new keys than there was room made for");
+        *self.len += 1;
+        let empty = first(!self.tags[group] & TAKEN);
+        self.tags[group] |= tag << (8 * empty);
+        let number = group * GROUP + empty;
+        let (new_key, value) = Sparse::<K, V>::slot_mut(self.words, number);
+        (*new_key, *value) = (key, V::zeroed());
+        number
     }
 }
 
