@@ -24,6 +24,9 @@ const PARK_MIN: Duration = Duration::from_micros(50);
 const PARK_MAX: Duration = Duration::from_millis(1);
 const PARK: Duration = Duration::from_micros(100);
 
+/// Spins between two looks at the clock, which takes as long as asking all tasks.
+const SPINS: u32 = 16;
+
 /// The idling of one worker.
 #[derive(Debug)]
 pub(crate) struct Idler {
@@ -31,18 +34,21 @@ pub(crate) struct Idler {
     /// There are more workers than cores: spinning would take the core from one with work.
     crowded: bool,
     since: Option<Instant>,
+    /// Since the clock was last looked at.
+    spins: u32,
     park: Duration,
 }
 
 impl Idler {
     pub(crate) const fn new(strategy: IdleStrategy, crowded: bool) -> Self {
-        Self { strategy, crowded, since: None, park: PARK_MIN }
+        Self { strategy, crowded, since: None, spins: 0, park: PARK_MIN }
     }
 
     /// Something was done.
     #[inline]
     pub(crate) fn reset(&mut self) {
         self.since = None;
+        self.spins = 0;
         self.park = PARK_MIN;
     }
 
@@ -53,9 +59,13 @@ impl Idler {
             IdleStrategy::BusySpin => std::hint::spin_loop(),
             IdleStrategy::Park => thread::park_timeout(PARK),
             IdleStrategy::Backoff => {
+                if !self.crowded && self.spins < SPINS {
+                    self.spins += 1;
+                    return std::hint::spin_loop();
+                }
                 let idle = self.since.get_or_insert_with(Instant::now).elapsed();
                 if idle < SPIN && !self.crowded {
-                    std::hint::spin_loop();
+                    self.spins = 0;
                 } else if idle < YIELD {
                     thread::yield_now();
                 } else {
