@@ -47,7 +47,7 @@ impl Options {
             workers,
             pin: true,
             idle: IdleStrategy::default(),
-            ring_bytes: 256 << 10,
+            ring_bytes: 512 << 10,
             feed_block_events: 4096,
             times: TIMES,
             limits: Limits { keys_max: 1 << 28, open_windows_max: 1 << 16, timers_max: 1 << 28 },
@@ -67,7 +67,7 @@ impl Options {
         self
     }
 
-    /// Bytes of one ring between two workers, by default 256 KiB. A full ring stops its sender.
+    /// Bytes of one ring between two workers, by default 512 KiB. A full ring stops its sender.
     pub fn ring_bytes(mut self, bytes: usize) -> Self {
         self.ring_bytes = bytes;
         self
