@@ -143,7 +143,7 @@ where
         let window = self.open[slice].window;
         let is_inside = |(min, max)| window.contains(min) && window.contains(max);
         let extremes = || times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
-        if batch.bounds.is_some_and(is_inside) || is_inside(extremes()) {
+        if is_inside(batch.bounds.unwrap_or_else(extremes)) {
             return self.add_run(slice, |row| row, times, values);
         }
         let mut mixed = std::mem::take(&mut self.mixed);
@@ -159,91 +159,76 @@ where
         times: &[Timestamp],
         values: &[A::In],
     ) -> Result<(), OperatorError> {
-        mixed.rest.fill(times, values);
-        for _ in 0..PARTED_MAX {
-            let Some(&first) = mixed.rest.times.first() else { return Ok(()) };
-            let slice = self.slice_of(first)?;
-            mixed.part(self.open[slice].window);
-            let Rows { times, values, indices } = &mixed.inside;
-            self.add_run(slice, |row| indices[row] as usize, times, values)?;
-        }
-        let Rows { times, values, indices } = &mixed.rest;
-        let mut start = 0;
-        while start < times.len() {
-            let slice = self.slice_of(times[start])?;
+        mixed.rest.clear();
+        mixed.rest.extend(0..times.len() as u32);
+        mixed.taken = 0;
+        let mut parts = 0;
+        while let Some(&first) = mixed.rest.get(mixed.taken) {
+            let slice = self.slice_of(times[first as usize])?;
             let window = self.open[slice].window;
-            let end = times[start..].iter().position(|&time| !window.contains(time)).map_or(times.len(), |n| start + n);
-            self.add_run(slice, |row| indices[start + row] as usize, &times[start..end], &values[start..end])?;
-            start = end;
+            if parts < PARTED_MAX {
+                mixed.part(times, window);
+                parts += 1;
+            } else {
+                mixed.take_run(times, window);
+            }
+            mixed.gather(times, values);
+            let Mixed { inside, times, values, .. } = &*mixed;
+            self.add_run(slice, |row| inside[row] as usize, times, values)?;
         }
         Ok(())
     }
 }
 
-/// Rows with their numbers in a batch.
-struct Rows<T> {
-    times: Vec<Timestamp>,
-    values: Vec<T>,
-    indices: Vec<u32>,
-}
-
-impl<T: Copy> Rows<T> {
-    const fn new() -> Self {
-        Self { times: Vec::new(), values: Vec::new(), indices: Vec::new() }
-    }
-
-    fn fill(&mut self, times: &[Timestamp], values: &[T]) {
-        self.clear();
-        self.times.extend_from_slice(times);
-        self.values.extend_from_slice(values);
-        self.indices.extend(0..times.len() as u32);
-    }
-
-    fn clear(&mut self) {
-        self.times.clear();
-        self.values.clear();
-        self.indices.clear();
-    }
-
-    fn truncate(&mut self, len: usize) {
-        self.times.truncate(len);
-        self.values.truncate(len);
-        self.indices.truncate(len);
-    }
-}
-
 /// Rows of several slices that are being parted; kept for the memory.
 struct Mixed<T> {
-    inside: Rows<T>,
-    rest: Rows<T>,
+    /// Numbers of the rows that are added next, in order.
+    inside: Vec<u32>,
+    times: Vec<Timestamp>,
+    values: Vec<T>,
+    /// Numbers of the rows that are left, in order, behind some that were taken.
+    rest: Vec<u32>,
+    taken: usize,
 }
 
-impl<T: Copy> Default for Mixed<T> {
+impl<T> Default for Mixed<T> {
     fn default() -> Self {
-        Self { inside: Rows::new(), rest: Rows::new() }
+        Self { inside: Vec::new(), times: Vec::new(), values: Vec::new(), rest: Vec::new(), taken: 0 }
     }
 }
 
 impl<T: Copy> Mixed<T> {
-    /// Moves the rows of a window from the rest to those inside, both in order. Each row is written to
-    /// both and counted in one, so that there is no branch to guess wrong.
-    fn part(&mut self, window: Window) {
-        let Self { inside, rest } = self;
-        let len = rest.times.len();
-        inside.clear();
-        inside.times.extend_from_slice(&rest.times);
-        inside.values.extend_from_slice(&rest.values);
-        inside.indices.extend_from_slice(&rest.indices);
+    /// Takes the rows of a window from the rest. Each number is written to both lists and counted in one,
+    /// so that there is no branch to guess wrong.
+    fn part(&mut self, times: &[Timestamp], window: Window) {
+        let Self { inside, rest, .. } = self;
+        inside.resize(rest.len(), 0);
         let (mut taken, mut kept) = (0, 0);
-        for row in 0..len {
-            let (time, value, index) = (rest.times[row], rest.values[row], rest.indices[row]);
-            let is_inside = window.contains(time);
-            (inside.times[taken], inside.values[taken], inside.indices[taken]) = (time, value, index);
-            (rest.times[kept], rest.values[kept], rest.indices[kept]) = (time, value, index);
+        for at in 0..rest.len() {
+            let row = rest[at];
+            let is_inside = window.contains(times[row as usize]);
+            (inside[taken], rest[kept]) = (row, row);
             taken += usize::from(is_inside);
             kept += usize::from(!is_inside);
         }
         inside.truncate(taken);
         rest.truncate(kept);
+    }
+
+    /// Takes the first of the rest, as far as they are in a window.
+    fn take_run(&mut self, times: &[Timestamp], window: Window) {
+        let Self { inside, rest, taken, .. } = self;
+        inside.clear();
+        inside.extend(rest[*taken..].iter().take_while(|row| window.contains(times[**row as usize])));
+        *taken += inside.len();
+    }
+
+    /// Copies the rows that are added next.
+    fn gather(&mut self, times: &[Timestamp], values: &[T]) {
+        let rows = || self.inside.iter().map(|row| *row as usize);
+        self.times.clear();
+        self.times.extend(rows().map(|row| times[row]));
+        self.values.clear();
+        self.values.extend(rows().map(|row| values[row]));
     }
 }
