@@ -3,7 +3,7 @@
 use crate::event::{Checksum, event_bytes};
 use crate::hop::{Cores, Load, Receiver, Sender, alone, hop};
 use crate::latency::{self, AGAINST, LatencyContest, LatencyStanding};
-use crate::queue::{crossbeam, disruptor, pelton, ringbuf, rtrb};
+use crate::queue::{crossbeam, disruptor, least, pelton, ringbuf, rtrb};
 use ::pelton::BoxError;
 use pelton_bench::contest::{Contest, Outcome, Standing};
 use pelton_bench::load::Schedule;
@@ -85,6 +85,9 @@ pub fn runs<const WORDS: usize>(
     hops.rival("disruptor", "try_batch_publish; take", move || disruptor::batches(capacity));
     hops.rival("crossbeam ArrayQueue", "no runs: push; pop", move || crossbeam::array(capacity));
     hops.rival("crossbeam channel", "no runs: try_send; try_recv", move || crossbeam::channel(capacity));
+    let remark = "cells and two cursors, nothing else";
+    hops.rival("least queue, rows", remark, move || least::ends::<WORDS, false>(capacity));
+    hops.rival("least queue, columns", remark, move || least::ends::<WORDS, true>(capacity));
     hops.contest.run(rounds, tell)
 }
 

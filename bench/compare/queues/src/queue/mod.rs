@@ -4,6 +4,7 @@
 
 pub mod crossbeam;
 pub mod disruptor;
+pub mod least;
 pub mod pelton;
 pub mod ringbuf;
 pub mod rtrb;

@@ -1,6 +1,6 @@
 //! Every queue gives all events in order, in small rings that fill and empty all the time.
 
-use super::{crossbeam, disruptor, pelton, ringbuf, rtrb};
+use super::{crossbeam, disruptor, least, pelton, ringbuf, rtrb};
 use crate::event::Checksum;
 use crate::hop::{Cores, Load, Receiver, Sender, hop};
 use crate::latency;
@@ -34,6 +34,8 @@ fn all<const WORDS: usize>() {
     check("pelton claim, odd runs", 5, 3, || pelton::by_claim::<WORDS>(16));
     check("pelton push", 8, 8, || pelton::by_push::<WORDS>(16, 8));
     check("pelton push one", 1, 1, || pelton::push_one::<WORDS>(16));
+    check("least queue, rows", 5, 3, || least::ends::<WORDS, false>(16));
+    check("least queue, columns", 5, 3, || least::ends::<WORDS, true>(16));
     check("rtrb chunk", 8, 8, || rtrb::by_chunk::<WORDS>(16));
     check("rtrb chunk, odd runs", 5, 3, || rtrb::by_chunk::<WORDS>(16));
     check("rtrb slice", 8, 8, || rtrb::by_slice::<WORDS>(16, 8));
