@@ -265,7 +265,7 @@ impl fmt::Display for Standing {
 }
 
 /// The median of sorted numbers.
-fn median(sorted: &[f64]) -> Option<f64> {
+pub(crate) fn median(sorted: &[f64]) -> Option<f64> {
     let upper = *sorted.get(sorted.len() / 2)?;
     let lower = *sorted.get(sorted.len().saturating_sub(1) / 2)?;
     Some((lower + upper) / 2.0)
