@@ -25,6 +25,8 @@ const GROUP: usize = 8;
 const GROUPS_MIN: usize = 2;
 /// The share of slots that are taken when a table grows.
 const FULL: (usize, usize) = (5, 8);
+/// Groups of the table that has room for a batch of new keys.
+const GROUPS_OF_BATCH: usize = (LOOKUP_BATCH * FULL.1).div_ceil(FULL.0 * GROUP).next_power_of_two();
 /// A table that was filled less than by one in so many slots is made anew when it is cleared.
 const WIDE: usize = 16;
 /// A table of so many bytes does not stay in the second-level cache.
@@ -185,9 +187,10 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         Self::slot(self.slots.values(), number)
     }
 
-    /// Forgets all keys, and keeps the memory where most of it was used.
+    /// Forgets all keys, and keeps the memory where most of it was used, or all is what a batch asks for.
     pub(crate) fn clear(&mut self) {
-        if self.len * WIDE < self.tags.values().len() * GROUP {
+        let groups = self.tags.values().len();
+        if groups > GROUPS_OF_BATCH && self.len * WIDE < groups * GROUP {
             *self = Self::new();
             return;
         }
@@ -293,6 +296,19 @@ mod tests {
         check(|number| [number as u8, (number >> 8) as u8, 7], |number| [number as u16; 3]);
         check(|number| (number.wrapping_mul(977)).to_be_bytes(), |number| [number; 9]);
         check(|number| -(number as i64), |_| ());
+    }
+
+    #[test]
+    fn the_table_of_a_few_keys_is_kept() {
+        let mut table = Sparse::<u64, u64>::new();
+        *table.with_room_for(LOOKUP_BATCH).value_mut(7, hash_key(&7u64), |_| ()) = 1;
+        assert_eq!(table.tags.values().len(), GROUPS_OF_BATCH);
+        table.clear();
+        assert_eq!((table.len(), table.tags.values().len()), (0, GROUPS_OF_BATCH));
+        // One that was made for many is not.
+        table.with_room_for(10 * LOOKUP_BATCH);
+        table.clear();
+        assert_eq!(table.tags.values().len(), 0);
     }
 
     #[test]
