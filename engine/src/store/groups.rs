@@ -100,21 +100,41 @@ impl<K: Key, V: Pod> Groups<K, V> {
         times: &[Timestamp],
         rows: &[T],
         key_of: impl Fn(usize, &T) -> K,
+        add: impl FnMut(usize, Timestamp, &T, &mut V),
+    ) {
+        if !self.sparse.is_large() {
+            let keyed = |index, row: &T| {
+                let key = key_of(index, row);
+                (key, hash_key(&key))
+            };
+            return self.update_each(times, rows, keyed, add);
+        }
+        let (mut keys, mut hashes) = ([K::zeroed(); LOOKUP_BATCH], [0; LOOKUP_BATCH]);
+        for (index, row) in rows.iter().enumerate() {
+            keys[index] = key_of(index, row);
+            hashes[index] = hash_key(&keys[index]);
+        }
+        self.sparse.touch(&hashes[..rows.len()]);
+        self.update_each(times, rows, |index, _| (keys[index], hashes[index]), add);
+    }
+
+    /// Adds each row to the value of its key; `keyed` tells the key and its hash.
+    #[inline(always)]
+    fn update_each<T>(
+        &mut self,
+        times: &[Timestamp],
+        rows: &[T],
+        keyed: impl Fn(usize, &T) -> (K, u64),
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
         let Self { dense, sparse, bits, grown, .. } = self;
         let dense_end = dense.end();
-        if sparse.is_large() {
-            let mut hashes = [0; LOOKUP_BATCH];
-            rows.iter().enumerate().for_each(|(index, row)| hashes[index] = hash_key(&key_of(index, row)));
-            sparse.touch(&hashes[..rows.len()]);
-        }
         let mut slots = sparse.with_room_for(rows.len());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
-            let key = key_of(index, row);
+            let (key, hash) = keyed(index, row);
             let value = match number_of(&key).filter(|&number| number < dense_end) {
                 Some(number) => dense.value_mut(number),
-                None => slots.value_mut(key, hash_key(&key), |key| count_bits(bits, grown, key)),
+                None => slots.value_mut(key, hash, |key| count_bits(bits, grown, key)),
             };
             add(index, time, row, value);
         }
