@@ -124,7 +124,7 @@ pub struct TestJob {
 pub enum Kind {
     /// One window behind one exchange.
     Window,
-    /// One window whose rows are combined before the exchange, where that may be.
+    /// One window whose rows are combined on each worker, where that may be.
     Combined,
     /// A process function without timers, then a window by another key.
     TwoExchanges,

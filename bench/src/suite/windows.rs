@@ -125,13 +125,13 @@ pub(super) fn disorder(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     Ok(vec![suite.run(contest)].into())
 }
 
-/// One worker, two that combine before the exchange, two that exchange every event.
+/// One worker, two that combine, two that exchange every event.
 fn by_workers(suite: &mut Suite<'_>, work: &str, kind: Kind) -> Result<Standing, BoxError> {
     let path = suite.captures.get(Spec::new(kind, 10_000), suite.tell)?;
     let mut contest = Contest::new(work, suite.options.events, EVENT_BYTES);
     contest.rival("pelton", job(&path, |source| window_job(source, SECOND, 1)));
     contest.rival("pelton, 2 workers", job(&path, |source| window_job(source, SECOND, 2)));
-    contest.remark("pelton, 2 workers", "combined before the exchange");
+    contest.remark("pelton, 2 workers", "combined on each worker");
     contest.rival("pelton, 2 workers, exchanged", job(&path, |source| exchanged_window_job(source, SECOND, 2)));
     contest.remark("pelton, 2 workers, exchanged", "every event goes to its key's worker");
     contest.rival("plain", by_hand(&path, |source, sink| keyed_window(&source.into_blocks(), SECOND, sink)));

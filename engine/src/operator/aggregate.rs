@@ -52,7 +52,7 @@ pub trait Aggregate<K>: Clone + Send + Sync + 'static {
     fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Self::In);
 
     /// Whether [`Aggregate::merge`] gives the same bits in any order and grouping. Then each worker
-    /// may combine the rows it reads before they are exchanged; order among them is lost.
+    /// may combine the rows it reads instead of sending them to their keys; order among them is lost.
     ///
     /// True for integers, counts and extremes; false for sums of floats, and for all that keeps an
     /// order among rows of equal time.

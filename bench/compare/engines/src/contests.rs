@@ -111,7 +111,7 @@ impl Comparison {
             let name = format!("timely, {}", count(workers, "worker"));
             contest.add(&name, path, "an epoch every 1,000,000 events", timely(workers, OWN, false));
         }
-        let remark = "sums of each worker go through the exchange, as with pelton; an epoch every 1,000,000 events";
+        let remark = "sums of each worker go through the exchange; an epoch every 1,000,000 events";
         contest.add("timely, 2 workers, combined", path, remark, timely(2, OWN, true));
         let remark = "key_by, a watermark every 1,000,000 events";
         contest.add("renoir, 1 replica", path, remark, renoir(1, Keys::Stay, OWN));

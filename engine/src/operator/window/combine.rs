@@ -1,4 +1,4 @@
-//! Combining before the exchange: each worker aggregates the rows it reads, and brings each of its
+//! Combining instead of exchanging: each worker aggregates the rows it reads, and brings each of its
 //! slices, whole, to where it is merged with those of the others. No row leaves its worker.
 //!
 //! Only for aggregates whose merge is exact: the result is then the same whatever rows a worker read,

@@ -144,7 +144,7 @@ fn added_rows_are_a_model_too() {
     });
 }
 
-/// Runs a step as several workers do that combine their rows before they send them.
+/// Runs a step as several workers do that combine their rows.
 fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, workers: &[usize]) {
     assert!(A::EXACT);
     let windows = Tumbling::of(Duration::from_nanos(size as u64));
@@ -218,7 +218,7 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
 }
 
 #[test]
-fn rows_combined_before_the_exchange_give_the_same_windows() {
+fn rows_combined_on_each_worker_give_the_same_windows() {
     proptest!(cases(96), |(steps in steps(50), size in 1i64..60, workers in prop::collection::vec(0usize..4, 1..9))| {
         hold_combined(&steps, size, count(), &workers);
         hold_combined(&steps, size, mean(|row: &Row| row.value), &workers);
