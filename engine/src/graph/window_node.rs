@@ -64,7 +64,7 @@ where
     fn combiner(&self, context: &BuildContext, gathering: Arc<Gathering<K, A>>) -> Combiner<K, F, A> {
         let (key_of, aggregate) = (self.key_of.clone(), self.aggregate.clone());
         let slices = Slices::new(self.windows, key_of, aggregate, Self::limits(context));
-        Combiner::new(self.name.clone(), slices, gathering)
+        Combiner::new(self.name.clone(), context.worker, slices, gathering)
     }
 }
 
@@ -180,7 +180,7 @@ where
         let counters = || StepCounters::new(self.step.name.clone(), StepKind::Keyed, workers);
         let combined = Combined {
             firing,
-            gathering: Arc::new(Gathering::new(self.step.aggregate.clone(), deployment.limits.keys_max)),
+            gathering: Arc::new(Gathering::new(self.step.aggregate.clone(), deployment.limits.keys_max, workers)),
             announcements: Exchange::new(id, 1, workers, firing, deployment.ring_bytes.min(ANNOUNCED_BYTES)),
             counters: counters(),
             announced: counters(),

@@ -8,10 +8,10 @@
 
 use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
-use crate::operator::window::Tumbling;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
 use crate::operator::window::slices::{Slice, Slices};
 use crate::operator::window::tumbling::{Piece, save_slice};
+use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
 use crate::store::groups::Groups;
 use crate::{Key, Slot, Timestamp};
@@ -26,15 +26,23 @@ pub(crate) struct Gathering<K: Key, A: Aggregate<K>> {
 }
 
 struct Gathered<K, V> {
-    groups: BTreeMap<Timestamp, Groups<K, V>>,
-    /// Empty ones, for workers that have brought theirs.
-    spare: Vec<Groups<K, V>>,
+    parts: BTreeMap<Timestamp, Part<K, V>>,
+    /// What each worker gets back, not cleared.
+    spare: Vec<Vec<Groups<K, V>>>,
+}
+
+/// One worker's part of a window, or the sum of several in one's memory. It goes back to that worker,
+/// in whose cache it is.
+pub(crate) struct Part<K, V> {
+    groups: Groups<K, V>,
+    worker: usize,
 }
 
 impl<K: Key, A: Aggregate<K>> Gathering<K, A> {
     /// A gathering of windows with at most `keys_max` keys each.
-    pub(crate) fn new(aggregate: A, keys_max: usize) -> Self {
-        let gathered = Gathered { groups: BTreeMap::new(), spare: Vec::new() };
+    pub(crate) fn new(aggregate: A, keys_max: usize, workers: usize) -> Self {
+        let spare = (0..workers).map(|_| Vec::new()).collect();
+        let gathered = Gathered { parts: BTreeMap::new(), spare };
         Self { aggregate, keys_max, gathered: Mutex::new(gathered) }
     }
 
@@ -44,37 +52,44 @@ impl<K: Key, A: Aggregate<K>> Gathering<K, A> {
 
     /// Takes one worker's part of a window and gives an empty one for it. What others have brought is
     /// merged without the lock, so that several workers merge side by side.
-    fn bring(&self, start: Timestamp, mut own: Groups<K, A::Acc>) -> Result<Groups<K, A::Acc>, OperatorError> {
+    fn bring(&self, start: Timestamp, mut own: Part<K, A::Acc>) -> Result<Groups<K, A::Acc>, OperatorError> {
+        let worker = own.worker;
         loop {
             let mut gathered = self.lock();
-            let Some(mut other) = gathered.groups.remove(&start) else {
-                gathered.groups.insert(start, own);
-                return Ok(gathered.spare.pop().unwrap_or_else(Groups::new));
+            let Some(mut other) = gathered.parts.remove(&start) else {
+                gathered.parts.insert(start, own);
+                let mut spare = gathered.spare[worker].pop().unwrap_or_else(Groups::new);
+                drop(gathered);
+                spare.clear();
+                return Ok(spare);
             };
             drop(gathered);
-            own.absorb(&mut other, |value, more| self.aggregate.merge(value, more));
-            if own.len() > self.keys_max {
+            if other.groups.is_larger_than(&own.groups) {
+                std::mem::swap(&mut own, &mut other);
+            }
+            own.groups.absorb(&other.groups, |value, more| self.aggregate.merge(value, more));
+            if own.groups.len() > self.keys_max {
                 return Err(OperatorError::TooManyKeys(self.keys_max));
             }
-            other.clear();
             self.give_back(other);
         }
     }
 
     /// Takes what there is of a window.
-    pub(crate) fn take(&self, start: Timestamp) -> Option<Groups<K, A::Acc>> {
-        self.lock().groups.remove(&start)
+    pub(crate) fn take(&self, start: Timestamp) -> Option<Part<K, A::Acc>> {
+        self.lock().parts.remove(&start)
     }
 
-    /// Keeps the memory of groups that were cleared.
-    fn give_back(&self, groups: Groups<K, A::Acc>) {
-        self.lock().spare.push(groups);
+    /// Gives the memory of a part back to its worker.
+    fn give_back(&self, part: Part<K, A::Acc>) {
+        self.lock().spare[part.worker].push(part.groups);
     }
 }
 
 /// The sending side.
 pub(crate) struct Combiner<K: Key, F, A: Aggregate<K>> {
     step: Arc<str>,
+    worker: usize,
     slices: Slices<K, F, A>,
     gathering: Arc<Gathering<K, A>>,
 }
@@ -83,8 +98,13 @@ impl<K: Key, F, A: Aggregate<K>> Combiner<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
-    pub(crate) const fn new(step: Arc<str>, slices: Slices<K, F, A>, gathering: Arc<Gathering<K, A>>) -> Self {
-        Self { step, slices, gathering }
+    pub(crate) const fn new(
+        step: Arc<str>,
+        worker: usize,
+        slices: Slices<K, F, A>,
+        gathering: Arc<Gathering<K, A>>,
+    ) -> Self {
+        Self { step, worker, slices, gathering }
     }
 
     /// Adds rows that are not late.
@@ -105,11 +125,11 @@ where
         times: &mut Vec<Timestamp>,
         starts: &mut Vec<Timestamp>,
     ) -> Result<(), OperatorError> {
-        let Self { step, slices, gathering } = self;
+        let Self { step, worker, slices, gathering } = self;
         blame::in_step(step, || {
             while starts.len() < most && slices.first_due(watermark).is_some() {
                 let Slice { window, groups } = slices.take_first();
-                slices.keep_spare(gathering.bring(window.start, groups)?);
+                slices.keep_spare(gathering.bring(window.start, Part { groups, worker: *worker })?);
                 times.push(window.max_timestamp());
                 starts.push(window.start);
             }
@@ -125,7 +145,7 @@ pub(crate) struct CombinedOperator<K: Key, A: Aggregate<K>> {
     gathering: Arc<Gathering<K, A>>,
     /// Starts of windows that have not begun to fire.
     announced: BTreeSet<Timestamp>,
-    firing: Option<Slice<K, A::Acc>>,
+    firing: Option<(Window, Part<K, A::Acc>)>,
     order: FiringOrder,
 }
 
@@ -136,9 +156,9 @@ impl<K: Key, A: Aggregate<K>> CombinedOperator<K, A> {
     }
 
     /// The first window that `watermark` has reached, where one fires or is to.
-    fn first_due(&mut self, watermark: Timestamp) -> Option<Slice<K, A::Acc>> {
-        if let Some(slice) = self.firing.take() {
-            return Some(slice);
+    fn first_due(&mut self, watermark: Timestamp) -> Option<(Window, Part<K, A::Acc>)> {
+        if let Some(firing) = self.firing.take() {
+            return Some(firing);
         }
         loop {
             let window = self.windows.assign(*self.announced.first()?);
@@ -146,21 +166,19 @@ impl<K: Key, A: Aggregate<K>> CombinedOperator<K, A> {
                 return None;
             }
             self.announced.pop_first();
-            if let Some(groups) = self.gathering.take(window.start) {
-                return Some(Slice { window, groups });
+            if let Some(part) = self.gathering.take(window.start) {
+                return Some((window, part));
             }
         }
     }
 
     fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, Timestamp>) -> Firing {
-        while let Some(slice) = self.first_due(watermark) {
-            if fire_slice(&slice, &mut self.order, &self.gathering.aggregate, out) == Firing::More {
-                self.firing = Some(slice);
+        while let Some((window, part)) = self.first_due(watermark) {
+            if fire_slice(window, &part.groups, &mut self.order, &self.gathering.aggregate, out) == Firing::More {
+                self.firing = Some((window, part));
                 return Firing::More;
             }
-            let Slice { mut groups, .. } = slice;
-            groups.clear();
-            self.gathering.give_back(groups);
+            self.gathering.give_back(part);
         }
         Firing::Done
     }
@@ -190,14 +208,16 @@ impl<K: Key, A: Aggregate<K>> Operator for CombinedOperator<K, A> {
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
         let gathered = self.gathering.lock();
-        let open = self.announced.iter().filter_map(|start| Some((*start, gathered.groups.get(start)?)));
-        let firing = self.firing.iter().map(|slice| (slice.window.start, &slice.groups));
+        let open = self.announced.iter().filter_map(|start| Some((*start, &gathered.parts.get(start)?.groups)));
+        let firing = self.firing.iter().map(|(window, part)| (window.start, &part.groups));
         firing.chain(open).for_each(|(start, groups)| save_slice(start, groups, piece));
     }
 
     fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
         let Piece { start, key, value } = Piece::parse(&self.step, self.windows, slot, piece)?;
-        *self.gathering.lock().groups.entry(start).or_insert_with(Groups::new).value_mut(key) = value;
+        let mut gathered = self.gathering.lock();
+        let part = gathered.parts.entry(start).or_insert_with(|| Part { groups: Groups::new(), worker: 0 });
+        *part.groups.value_mut(key) = value;
         self.announced.insert(start);
         Ok(())
     }

@@ -4,7 +4,7 @@
 //! seen before is not sorted again. Keys whose numbers order as their texts do are not sorted at all.
 
 use crate::operator::aggregate::Aggregate;
-use crate::operator::window::slices::Slice;
+use crate::operator::window::Window;
 use crate::operator::{Firing, Outbox};
 use crate::store::dense::Bits;
 use crate::store::groups::Groups;
@@ -44,7 +44,8 @@ fn order_of<K: Key>(number: u32, key: &K, symbols: &Dictionary) -> Order {
 
 /// Fires the rest of a slice, as far as `out` has room.
 pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, In: Record>(
-    Slice { window, groups }: &Slice<K, A::Acc>,
+    window: Window,
+    groups: &Groups<K, A::Acc>,
     order: &mut FiringOrder,
     aggregate: &A,
     out: &mut Outbox<A::Out, In>,
@@ -56,7 +57,7 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, In: Record>(
             return Firing::More;
         }
         let (key, value) = groups.entry(number);
-        let row = aggregate.result(*window, &key, value);
+        let row = aggregate.result(window, &key, value);
         out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
         order.fired();
     }

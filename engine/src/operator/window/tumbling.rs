@@ -35,7 +35,7 @@ where
     fn fire<In: Record>(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, In>) -> Firing {
         self.watermark = watermark;
         while let Some(slice) = self.slices.first_due(watermark) {
-            if fire_slice(slice, &mut self.firing, &self.slices.aggregate, out) == Firing::More {
+            if fire_slice(slice.window, &slice.groups, &mut self.firing, &self.slices.aggregate, out) == Firing::More {
                 return Firing::More;
             }
             self.slices.close_first();

@@ -161,13 +161,13 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
         .check();
 
     let limits = WindowLimits { open_windows_max: 1 << 16, keys_max: 1 << 16 };
-    let gathering = Arc::new(Gathering::new(aggregate.clone(), limits.keys_max));
-    let combiner = || {
+    let gathering = Arc::new(Gathering::new(aggregate.clone(), limits.keys_max, 4));
+    let combiner = |worker| {
         let slices = Slices::new(windows, key_of, aggregate.clone(), limits);
-        Combiner::new("combined".into(), slices, gathering.clone())
+        Combiner::new("combined".into(), worker, slices, gathering.clone())
     };
     let operator = || CombinedOperator::new("combined".into(), windows, gathering.clone());
-    let (mut combiners, mut firing) = (Vec::from_iter((0..4).map(|_| combiner())), operator());
+    let (mut combiners, mut firing) = (Vec::from_iter((0..4).map(combiner)), operator());
     let (mut main, mut out) = (Vec::new(), Outbox::new(3, Default::default()));
     for (i, step) in steps.iter().copied().enumerate() {
         let worker = workers[i % workers.len()];
