@@ -27,7 +27,6 @@ fn value(i: u64) -> u32 {
 
 fn produce(producer: &mut Producer<Order, u32, u64>, count: u64) -> u64 {
     let (mut times, mut orders, mut values) = (Vec::new(), Vec::new(), Vec::new());
-    let mut picks = Vec::new();
     let (mut next, mut sum, mut marks) = (0, 0u64, 0);
     while next < count {
         // Once, also where no event fits after it yet.
@@ -39,21 +38,15 @@ fn produce(producer: &mut Producer<Order, u32, u64>, count: u64) -> u64 {
         }
         let block_end = (next / EVERY + 1) * EVERY;
         let numbers = next..(next + 1 + next % BATCH).min(block_end).min(count);
-        // By copy, picked and in place, in turns.
-        let pushed = if next % 3 < 2 {
+        // By copy and in place, in turns.
+        let pushed = if next.is_multiple_of(2) {
             times.clear();
             orders.clear();
             values.clear();
             times.extend(numbers.clone().map(|i| Timestamp::from_nanos(i as i64)));
             orders.extend(numbers.clone().map(order));
             values.extend(numbers.map(value));
-            if next.is_multiple_of(3) {
-                producer.push(&times, &orders, &values)
-            } else {
-                picks.clear();
-                picks.extend(0..values.len() as u32);
-                producer.push_picked(&picks, &times, |pick| orders[pick], &values)
-            }
+            producer.push(&times, &orders, &values)
         } else {
             let mut claim = producer.claim((numbers.end - numbers.start) as usize);
             let len = claim.len();

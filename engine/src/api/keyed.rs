@@ -52,7 +52,7 @@ where
             (name, StepKind::Keyed, Placement::All),
             &origin,
             chain,
-            move |workers| KeyRoute { key_of: route_key.clone(), workers },
+            move |workers| KeyRoute::new(route_key.clone(), workers),
             move |context, counters| {
                 let limits = &context.limits;
                 let limits = ProcessLimits { keys_max: limits.keys_max, timers_max: limits.timers_max };

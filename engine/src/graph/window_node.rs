@@ -129,7 +129,7 @@ where
     origin.subscribe(move |context, way| match feeding.combined.get() {
         Some(combined) => feeding.combining_outlet(context, way, chain.clone(), combined),
         None => {
-            let route = KeyRoute { key_of: feeding.step.key_of.clone(), workers: context.workers };
+            let route = KeyRoute::new(feeding.step.key_of.clone(), context.workers);
             feeding.rows.outlet(context, way, chain.clone(), route)
         }
     });

@@ -27,21 +27,6 @@ impl<O: Order, T: bytemuck::Pod + Send> EdgeSender<O, T> {
         }
     }
 
-    /// Pushes the first of the picked rows that fit, and says how many.
-    #[inline]
-    pub(crate) fn push_picked(
-        &mut self,
-        picks: &[u32],
-        times: &[Timestamp],
-        order_of: impl Fn(usize) -> O,
-        values: &[T],
-    ) -> usize {
-        match self {
-            Self::Ring(ring) => ring.push_picked(picks, times, order_of, values),
-            Self::Local(queue) => queue.push_picked(picks, times, order_of, values),
-        }
-    }
-
     pub(crate) fn push_mark(&mut self, mark: Mark) -> bool {
         match self {
             Self::Ring(ring) => ring.push_mark(mark).is_ok(),

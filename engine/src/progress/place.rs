@@ -259,6 +259,14 @@ impl<O: Order> Stamp<O> {
         O::base(places, index).stamped(self.level, self.way << SUB_BITS)
     }
 
+    /// The orders of rows that are the only ones made of events from position `first` on. It borrows
+    /// nothing, so that a loop over it can take several at once.
+    #[inline(always)]
+    pub(crate) fn singles(&self, block: u64, first: u64) -> impl Fn(usize) -> O + Copy + use<O> {
+        let (level, number) = (self.level, self.way << SUB_BITS);
+        move |index| O::base(&Places::Run { block, first }, index).stamped(level, number)
+    }
+
     /// Forgets the last row: positions start anew with each block.
     pub(crate) fn block_end(&mut self) {
         self.last = None;

@@ -122,18 +122,6 @@ impl<'a, T: Pod> Cells<'a, T> {
         unsafe { self.write(index, value) }
     }
 
-    /// Begins to fetch the lines that will be written [`AHEAD`] bytes after those of a run of `len` cells
-    /// from `index` on, as far as they are free: `free` cells are, from `index` on. `mask` is the column's
-    /// length - 1.
-    #[inline(always)]
-    pub(super) fn prefetch_run_ahead(self, index: usize, mask: usize, len: usize, free: usize) {
-        let (cells_in_line, ahead) = (LINE.div_ceil(size_of::<T>().max(1)), AHEAD / size_of::<T>().max(1));
-        let count = free.saturating_sub(ahead).min(len);
-        for cell in (index + ahead..index + ahead + count).step_by(cells_in_line) {
-            self.prefetch(cell & mask);
-        }
-    }
-
     /// Begins to fetch a cell for writing.
     #[inline(always)]
     fn prefetch(self, cell: usize) {
@@ -145,20 +133,6 @@ impl<'a, T: Pod> Cells<'a, T> {
         }
         #[cfg(not(all(target_arch = "x86_64", not(loom))))]
         let _ = cell;
-    }
-
-    /// Writes a run of cells from `index` on, each with the value of a pick. Apart from its callers, so
-    /// that the loop has the registers for itself.
-    ///
-    /// # Safety
-    /// As for [`Cells::copy_in`].
-    #[inline(never)]
-    pub(super) unsafe fn pick_in(self, index: usize, picks: &[u32], value_of: impl Fn(usize) -> T) {
-        debug_assert!(index <= self.0.len() && picks.len() <= self.0.len() - index);
-        for (offset, &pick) in picks.iter().enumerate() {
-            // SAFETY: as the caller says.
-            unsafe { self.write(index + offset, value_of(pick as usize)) }
-        }
     }
 
     /// Writes `values` to the cells from `index` on.

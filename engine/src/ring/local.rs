@@ -133,7 +133,7 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
 
 /// Appends the value of each pick. Apart from its callers, so that the loop has the registers for itself.
 #[inline(never)]
-fn pick_onto<T>(column: &mut Vec<T>, picks: &[u32], value_of: impl Fn(usize) -> T) {
+pub(crate) fn pick_onto<T>(column: &mut Vec<T>, picks: &[u32], value_of: impl Fn(usize) -> T) {
     column.extend(picks.iter().map(|&pick| value_of(pick as usize)));
 }
 

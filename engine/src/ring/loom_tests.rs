@@ -91,27 +91,6 @@ fn wrap<P: Protocol>() -> Outcome {
     outcome
 }
 
-/// Elements picked out of columns.
-fn picked<P: Protocol>() -> Outcome {
-    let (mut producer, mut consumer): Ends<P> = build(2, 1, 1);
-    let writer = thread::spawn(move || {
-        let (times, orders, values) = columns(0..5);
-        let mut next = 0;
-        for wanted in [1, 2, 2] {
-            let picks = [next, next + 1];
-            next += producer.push_picked(&picks[..wanted], &times, |pick| orders[pick], &values) as u32;
-        }
-        u64::from(next)
-    });
-    let mut seen = Seen::default();
-    let mut outcome = seen.polls(&mut consumer, 3);
-    let pushed = writer.join().unwrap();
-    seen.drain(&mut consumer);
-    assert_eq!(seen.next, pushed, "elements lost");
-    outcome.push(pushed);
-    outcome
-}
-
 /// Elements written in place, the last claim dropped.
 fn claim<P: Protocol>() -> Outcome {
     let (mut producer, mut consumer): Ends<P> = build(2, 1, 1);
@@ -256,11 +235,6 @@ fn loom_claim() {
 }
 
 #[test]
-fn loom_picked() {
-    check("picked", picked::<Sound>, &[&[0, 0, 0, 2], &[1, 3, 5, 5]]);
-}
-
-#[test]
 fn loom_marks() {
     check("marks", marks::<Sound>, &[&[0, 0, 0], &[10, 21, 33]]);
 }
@@ -312,8 +286,6 @@ planted! {
     loom_planted_relaxed_sight_of_room: wrap, [RACE], { HEAD_LOAD: Ordering = Relaxed };
     loom_planted_relaxed_publish_of_a_claim: claim, [RACE], { TAIL_STORE: Ordering = Relaxed };
     loom_planted_relaxed_sight_of_room_for_a_claim: claim, [RACE], { HEAD_LOAD: Ordering = Relaxed };
-    loom_planted_relaxed_publish_of_picked_elements: picked, [RACE], { TAIL_STORE: Ordering = Relaxed };
-    loom_planted_relaxed_sight_of_room_for_picked_elements: picked, [RACE], { HEAD_LOAD: Ordering = Relaxed };
     loom_planted_data_published_before_the_copy: wrap, [RACE, "wrong element"], { TAIL_BEFORE_COPY: bool = true };
     loom_planted_release_before_the_read: wrap, [RACE], { RELEASE_BEFORE_READ: bool = true };
     loom_planted_one_slot_too_many: wrap, [RACE, "wrong element"], { EXTRA_ROOM: usize = 1 };

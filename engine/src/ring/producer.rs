@@ -118,52 +118,6 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Producer<O, T, M
         count
     }
 
-    /// As [`Producer::push`], of the elements that `picks` number; each one's order is computed.
-    ///
-    /// ```
-    /// use pelton::{Timestamp, ring::ring};
-    ///
-    /// let (mut producer, mut consumer) = ring::<u64, u32, ()>(2, 1);
-    /// let times = [1, 2, 3, 4].map(Timestamp::from_nanos);
-    /// assert_eq!(producer.push_picked(&[0, 2, 3], &times, |pick| 10 + pick as u64, &[7, 8, 9, 6]), 2);
-    /// let run = consumer.peek();
-    /// assert_eq!((run.orders, run.values), (&[10, 12][..], &[7, 9][..]));
-    /// ```
-    ///
-    /// # Panics
-    /// When a pick is beyond a column.
-    #[inline]
-    pub fn push_picked(
-        &mut self,
-        picks: &[u32],
-        times: &[Timestamp],
-        order_of: impl Fn(usize) -> O,
-        values: &[T],
-    ) -> usize {
-        let count = self.room(picks.len()).min(picks.len());
-        if count == 0 {
-            return 0;
-        }
-        let start = self.tail & (self.capacity - 1);
-        let (front, back) = picks[..count].split_at(count.min(self.capacity - start));
-        let (memory, mask, free) = (&*self.memory, self.capacity - 1, self.known_room());
-        let (to_times, to_orders, to_values) = (memory.times.cells(), memory.orders.cells(), memory.values.cells());
-        to_times.prefetch_run_ahead(start, mask, count, free);
-        to_orders.prefetch_run_ahead(start, mask, count, free);
-        to_values.prefetch_run_ahead(start, mask, count, free);
-        for (slot, picks) in [(start, front), (0, back)] {
-            // SAFETY: as in `push`: the same positions in two parts, published below. Test: loom_picked.
-            unsafe {
-                to_times.pick_in(slot, picks, |pick| times[pick]);
-                to_orders.pick_in(slot, picks, &order_of);
-                to_values.pick_in(slot, picks, |pick| values[pick]);
-            }
-        }
-        self.tail = self.tail.wrapping_add(count);
-        self.cursors.producer.data.store(self.tail, P::TAIL_STORE);
-        count
-    }
-
     /// Takes up to `wanted` free slots to write in place; how many is the claim's length.
     ///
     /// ```

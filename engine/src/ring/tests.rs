@@ -148,22 +148,6 @@ fn a_filled_claim_publishes_all_of_it_also_across_the_wrap() {
 }
 
 #[test]
-fn picked_elements_are_pushed_as_far_as_they_fit_also_across_the_wrap() {
-    for start in [0, 1, 3, usize::MAX - 1] {
-        let (mut producer, mut consumer): Ends = build::<_, _, _, Sound>(4, 1, start);
-        let (times, orders, values) = columns(0..50);
-        for (picks, fitting) in [(&[0u32, 7, 8][..], 3), (&[9, 11, 30, 31, 49], 4), (&[4], 1), (&[], 0), (&[5, 6], 2)] {
-            assert_eq!(producer.push_picked(picks, &times, |pick| orders[pick], &values), fitting);
-            let taken = [take(&mut consumer, 9), take(&mut consumer, 9)].concat();
-            let expected: Vec<_> = picks[..fitting].iter().map(|&pick| u64::from(pick)).collect();
-            assert_eq!(taken, expected);
-        }
-        assert_eq!(producer.push_picked(&[1, 2, 3, 4], &times, |pick| orders[pick], &values), 4);
-        assert_eq!(producer.push_picked(&[5], &times, |pick| orders[pick], &values), 0);
-    }
-}
-
-#[test]
 fn a_mark_stands_where_it_was_pushed_at_every_position() {
     for start in [0, 1, 2, 3, usize::MAX - 1] {
         for before in 0..=4 {

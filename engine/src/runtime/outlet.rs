@@ -39,7 +39,11 @@ impl<T> Rows<'_, T> {
 /// The smallest and the largest of the times, where there are any.
 #[inline]
 pub(crate) fn extremes(times: &[Timestamp]) -> Option<(Timestamp, Timestamp)> {
-    let first = *times.first()?;
+    let (first, last) = (*times.first()?, *times.last()?);
+    // Which most are, and it takes half as long to see.
+    if times.is_sorted() {
+        return Some((first, last));
+    }
     Some(times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time))))
 }
 

@@ -1,14 +1,15 @@
 //! The sending side of an exchange: a fused chain, a route, and a bounded edge to each worker.
 //!
-//! The rows of a batch are first dealt to workers, then each worker's are written into its edge in
-//! place. What does not fit is staged, and the outlet is not ready until it is gone: that is the
-//! backpressure. Staging holds one batch.
+//! The rows of a batch are first dealt to workers, then each worker's are picked into a stage, which is
+//! copied into its edge. What does not fit stays staged, and the outlet is not ready until it is gone:
+//! that is the backpressure. Staging holds one batch.
 
 use crate::base::blame;
 use crate::operator::chain::Chain;
 use crate::progress::mark::{BlockMark, Mark};
 use crate::progress::merge::EdgeSender;
 use crate::progress::place::{FAN_OUT_MAX, Order, Place, Places, Stamp};
+use crate::ring::local::pick_onto;
 use crate::runtime::chained::{ChainBuffer, apply, position_of};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{Outlet, Rows};
@@ -22,16 +23,43 @@ pub(crate) trait Route<T>: 'static {
     fn worker(&self, row: &T) -> usize;
 }
 
+/// The owners of keys with numbers below this are looked up.
+const KNOWN_OWNERS: usize = 1 << 14;
+
 /// Rows go to the owner of their key.
 pub(crate) struct KeyRoute<F> {
-    pub(crate) key_of: F,
-    pub(crate) workers: usize,
+    key_of: F,
+    workers: usize,
+    /// By the key's number.
+    owners: Vec<u8>,
+}
+
+impl<F> KeyRoute<F> {
+    pub(crate) fn new<T, K: Key>(key_of: F, workers: usize) -> Self
+    where
+        F: Fn(&T) -> K,
+    {
+        let owner = |number: usize| {
+            let key = K::from_number(number as u64);
+            if key.number() == Some(number as u64) { u8::try_from(owner_of(&key, workers)).ok() } else { None }
+        };
+        Self { key_of, workers, owners: (0..KNOWN_OWNERS).map_while(owner).collect() }
+    }
+}
+
+fn owner_of<K: Key>(key: &K, workers: usize) -> usize {
+    worker_of(slot_of(hash_key(key)), workers)
 }
 
 impl<T, K: Key, F: Fn(&T) -> K + 'static> Route<T> for KeyRoute<F> {
     #[inline(always)]
     fn worker(&self, row: &T) -> usize {
-        worker_of(slot_of(hash_key(&(self.key_of)(row))), self.workers)
+        let key = (self.key_of)(row);
+        let number = key.number().and_then(|number| usize::try_from(number).ok());
+        match number.and_then(|number| self.owners.get(number)) {
+            Some(&owner) => usize::from(owner),
+            None => owner_of(&key, self.workers),
+        }
     }
 }
 
@@ -66,16 +94,17 @@ impl Deal {
             *batch = values.len();
             rows.resize(*batch * counts.len(), 0);
         }
-        if let [first, second] = &mut counts[..] {
-            // The count stays in a register, where the next row does not wait for it to be stored.
-            let (to_first, to_second) = rows.split_at_mut(*batch);
-            let mut count = 0;
+        if let [to_first, to_second] = &mut counts[..] {
+            // The ends stay in registers, where the next row does not wait for them to be stored.
+            let rows = &mut rows[..2 * *batch];
+            let (mut first, mut second) = (0, *batch);
             for (index, value) in values.iter().enumerate() {
-                to_first[count] = index as u32;
-                to_second[index - count] = index as u32;
-                count += usize::from(worker_of(index, value) == 0);
+                let is_first = worker_of(index, value) == 0;
+                rows[if is_first { first } else { second }] = index as u32;
+                first += usize::from(is_first);
+                second += usize::from(!is_first);
             }
-            (*first, *second) = (count, values.len() - count);
+            (*to_first, *to_second) = (first, second - *batch);
             return;
         }
         counts.fill(0);
@@ -135,25 +164,30 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
         }
     }
 
-    /// Puts the picked rows behind all there is: into the edge as far as they fit, the others into the
-    /// stage.
+    /// Puts the picked rows behind all there is: into the queue or the stage, column by column, and from the
+    /// stage on into the ring.
     #[inline]
-    fn push_rows(&mut self, picks: &[u32], times: &[Timestamp], order_of: impl Fn(usize) -> O, values: &[T]) {
-        let pushed = if self.is_empty() { self.sender.push_picked(picks, times, &order_of, values) } else { 0 };
-        for &pick in &picks[pushed..] {
-            let pick = pick as usize;
-            self.times.push(times[pick]);
-            self.orders.push(order_of(pick));
-            self.values.push(values[pick]);
+    fn push_rows(&mut self, picks: &[u32], times: &[Timestamp], order_of: impl Fn(usize) -> O + Copy, values: &[T]) {
+        let pushed = match &self.sender {
+            EdgeSender::Local(queue) if self.is_empty() => queue.push_picked(picks, times, order_of, values),
+            _ => 0,
+        };
+        let picks = &picks[pushed..];
+        if picks.is_empty() {
+            return;
         }
+        pick_onto(&mut self.times, picks, |pick| times[pick]);
+        pick_onto(&mut self.orders, picks, order_of);
+        pick_onto(&mut self.values, picks, |pick| values[pick]);
+        self.flush();
     }
 
     /// As [`Staged::push_rows`]; a row that lies behind takes the watermark with it.
-    fn push_all(&mut self, picks: &[u32], rows: &Rows<'_, T>, order_of: impl Fn(usize) -> O) {
+    fn push_all(&mut self, picks: &[u32], rows: &Rows<'_, T>, order_of: impl Fn(usize) -> O + Copy) {
         let Some(watermark) = rows.behind else { return self.push_rows(picks, rows.times, order_of, rows.values) };
         for pick in picks.chunks(1) {
             self.push_mark(Mark::Behind(watermark));
-            self.push_rows(pick, rows.times, &order_of, rows.values);
+            self.push_rows(pick, rows.times, order_of, rows.values);
         }
     }
 
@@ -274,7 +308,7 @@ where
                 _ if is_stamped => edge.push_all(dealt, &rows, |index| orders[index]),
                 // Told apart here, so that it is not for each row.
                 Places::Run { block, first } => {
-                    edge.push_all(dealt, &rows, |index| stamp.single(&Places::Run { block, first }, index));
+                    edge.push_all(dealt, &rows, stamp.singles(block, first));
                 }
                 places => edge.push_all(dealt, &rows, |index| stamp.single(&places, index)),
             }
@@ -304,5 +338,29 @@ where
         for edge in &mut self.edges {
             edge.push_mark(Mark::End);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Symbol;
+
+    fn check<K: Key>(keys: &[K]) {
+        for workers in [1, 2, 3, 300] {
+            let route = KeyRoute::new(|key: &K| *key, workers);
+            for key in keys {
+                assert_eq!(route.worker(key), worker_of(slot_of(hash_key(key)), workers));
+            }
+        }
+    }
+
+    #[test]
+    fn looked_up_or_hashed_a_row_goes_to_the_owner_of_its_keys_slot() {
+        check(&(0..=u8::MAX).collect::<Vec<_>>());
+        check(&(i8::MIN..=i8::MAX).collect::<Vec<_>>());
+        check(&(0..40_000u32).map(Symbol::from_id).collect::<Vec<_>>());
+        check(&(0..40_000i64).map(|i| i * i * i - 20_000).collect::<Vec<_>>());
+        check(&(0..1000u32).map(u32::to_le_bytes).collect::<Vec<_>>());
     }
 }

@@ -9,7 +9,6 @@ use std::collections::VecDeque;
 #[derive(Debug, Clone)]
 enum Step {
     Push(u64),
-    Pick(u64),
     Claim(u64, u64),
     Mark,
     Refresh,
@@ -20,7 +19,6 @@ enum Step {
 fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (0..12u64).prop_map(Step::Push),
-        2 => (0..12u64).prop_map(Step::Pick),
         2 => (0..12u64, 0..12u64).prop_map(|(wanted, used)| Step::Claim(wanted, used)),
         2 => Just(Step::Mark),
         1 => Just(Step::Refresh),
@@ -60,19 +58,6 @@ proptest! {
                 Step::Push(wanted) => {
                     let fits = wanted.min((capacity - held(&queue)) as u64);
                     prop_assert_eq!(push(&mut producer, next..next + wanted) as u64, fits);
-                    queue.extend((next..next + fits).map(Item::Data));
-                    next += fits;
-                }
-                Step::Pick(wanted) => {
-                    let fits = wanted.min((capacity - held(&queue)) as u64);
-                    // They lie backwards in the columns.
-                    let (mut times, mut orders, mut values) = columns(next..next + wanted);
-                    times.reverse();
-                    orders.reverse();
-                    values.reverse();
-                    let picks: Vec<u32> = (0..wanted as u32).rev().collect();
-                    let pushed = producer.push_picked(&picks, &times, |pick| orders[pick], &values);
-                    prop_assert_eq!(pushed as u64, fits);
                     queue.extend((next..next + fits).map(Item::Data));
                     next += fits;
                 }

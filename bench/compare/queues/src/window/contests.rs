@@ -1,5 +1,6 @@
 //! The contests over one capture: every event exchanged by key, and partial results combined.
 
+use super::exchange_by_hand::Placed;
 use super::rows::Windows;
 use super::{combine_by_hand, exchange_by_hand, one_thread_by_hand};
 use crate::hop::Cores;
@@ -63,9 +64,15 @@ pub fn run(
         let mut contest = Contest::new(EXCHANGED, events, bytes);
         contest.rival("pelton, 2 workers", || job(path, |replay| work::exchanged_window_job(replay, size, 2)));
         let name = "two threads by hand, rtrb";
-        contest
-            .rival(name, || by_hand(path, blocks, |source, sink| exchange_by_hand::run(source, windows, cores, sink)));
+        contest.rival(name, || {
+            by_hand(path, blocks, |source, sink| exchange_by_hand::run::<Trade>(source, windows, cores, sink))
+        });
         contest.remark(name, "dense tables, chunks of at most 512 trades through 4096 slots");
+        let name = "the same by hand, 48 bytes a trade";
+        contest.rival(name, || {
+            by_hand(path, blocks, |source, sink| exchange_by_hand::run::<Placed>(source, windows, cores, sink))
+        });
+        contest.remark(name, "with its time and its place in the input, as between workers");
         standings.push(contest.run(rounds, tell));
     }
     if wanted(COMBINED) {

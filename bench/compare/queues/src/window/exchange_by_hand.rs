@@ -4,6 +4,9 @@
 //! A thread has passed a window when it has read a trade behind it. A window of the symbols of one thread is complete
 //! when this thread has passed it and has received a trade behind it, or the other's end: each sends in order of time.
 //! The halves meet under a lock, where their rows are merged.
+//!
+//! What crosses is the bare trade, or the trade with its time and its place in the input, which is what a receiver needs
+//! that takes rows in the order of the input.
 
 use super::meeting::Meeting;
 use super::rows::{Out, Windows, behind, by_text, unknown};
@@ -17,10 +20,61 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 use std::thread;
 
-/// Trades of a ring: 128 KiB.
+/// Trades of a ring.
 const RING: usize = 4096;
 /// Trades that are parted at once; about half of them are sent as one chunk.
 const BATCH: usize = 512;
+
+/// A trade as it crosses.
+pub trait Crossing: Copy + Default + Send {
+    /// The trade at `position` of the input.
+    fn of(trade: &Trade, position: u64) -> Self;
+    fn trade(&self) -> &Trade;
+    fn time_ns(&self) -> i64;
+}
+
+/// 32 bytes.
+impl Crossing for Trade {
+    #[inline(always)]
+    fn of(trade: &Trade, _: u64) -> Self {
+        *trade
+    }
+
+    #[inline(always)]
+    fn trade(&self) -> &Trade {
+        self
+    }
+
+    #[inline(always)]
+    fn time_ns(&self) -> i64 {
+        self.time_ns
+    }
+}
+
+/// 48 bytes: what crosses between workers of a job.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Placed {
+    time_ns: i64,
+    position: u64,
+    trade: Trade,
+}
+
+impl Crossing for Placed {
+    #[inline(always)]
+    fn of(trade: &Trade, position: u64) -> Self {
+        Self { time_ns: trade.time_ns, position, trade: *trade }
+    }
+
+    #[inline(always)]
+    fn trade(&self) -> &Trade {
+        &self.trade
+    }
+
+    #[inline(always)]
+    fn time_ns(&self) -> i64 {
+        self.time_ns
+    }
+}
 
 /// The rows of a window so far: the symbol's rank, its id, what it has.
 type Rows = Vec<(u32, u32, CountAndSum)>;
@@ -33,7 +87,7 @@ struct Shared {
 
 /// # Errors
 /// When a block cannot be read, the sink refuses, a trade lies behind its window, or a thread cannot be pinned.
-pub fn run(
+pub fn run<R: Crossing>(
     source: &impl BlockSource<Trade>,
     windows: Windows,
     cores: Cores,
@@ -41,7 +95,7 @@ pub fn run(
 ) -> Result<Seen, BoxError> {
     let order = &by_text(&source.symbols())[..];
     let shared = Mutex::new(Shared { meeting: Meeting::new(), merged: Rows::new(), out: Out::new(sink) });
-    let ((to_second, from_first), (to_first, from_second)) = (RingBuffer::new(RING), RingBuffer::new(RING));
+    let ((to_second, from_first), (to_first, from_second)) = (RingBuffer::<R>::new(RING), RingBuffer::<R>::new(RING));
     thread::scope(|scope| {
         let ends = [(cores.first, to_second, from_second), (cores.second, to_first, from_first)];
         let shared = &shared;
@@ -79,7 +133,7 @@ fn by_rank(order: &[u32], me: u32) -> Vec<(u32, u32)> {
 }
 
 /// One thread.
-struct Side<'a> {
+struct Side<'a, R> {
     /// It owns the symbols whose ids are this number modulo 2.
     me: u32,
     windows: Windows,
@@ -94,13 +148,14 @@ struct Side<'a> {
     read: i64,
     /// The window of the last trade that was received; the greatest number when the other has ended.
     received: i64,
-    from_other: Consumer<Trade>,
+    from_other: Consumer<R>,
     shared: &'a Mutex<Shared>,
 }
 
-impl Side<'_> {
-    fn run(mut self, source: &impl BlockSource<Trade>, mut to_other: Producer<Trade>) -> Result<(), BoxError> {
-        let (mut keep, mut send) = ([Trade::default(); BATCH], [Trade::default(); BATCH]);
+impl<R: Crossing> Side<'_, R> {
+    fn run(mut self, source: &impl BlockSource<Trade>, mut to_other: Producer<R>) -> Result<(), BoxError> {
+        let (mut keep, mut send) = ([R::default(); BATCH], [R::default(); BATCH]);
+        let mut position = 0;
         let mut reader = source.reader()?;
         for block in (self.me as usize..source.blocks().len()).step_by(2) {
             reader.load(block)?;
@@ -108,8 +163,10 @@ impl Side<'_> {
                 // Both are written and one is kept: which one is as good as random, so a branch would often be missed.
                 let (mut kept, mut sent) = (0, 0);
                 for trade in trades {
-                    keep[kept] = *trade;
-                    send[sent] = *trade;
+                    let row = R::of(trade, position);
+                    keep[kept] = row;
+                    send[sent] = row;
+                    position += 1;
                     let is_mine = trade.symbol.id() % 2 == self.me;
                     kept += usize::from(is_mine);
                     sent += usize::from(!is_mine);
@@ -134,7 +191,7 @@ impl Side<'_> {
         self.fire()
     }
 
-    fn send(&mut self, to_other: &mut Producer<Trade>, mut trades: &[Trade]) -> Result<(), BoxError> {
+    fn send(&mut self, to_other: &mut Producer<R>, mut trades: &[R]) -> Result<(), BoxError> {
         let mut waits = Waits::default();
         while !trades.is_empty() {
             let (pushed, rest) = to_other.push_partial_slice(trades);
@@ -169,13 +226,13 @@ impl Side<'_> {
         tables.add(front)?;
         tables.add(back)?;
         if let Some(last) = back.last().or(front.last()) {
-            self.received = self.windows.number(last.time_ns);
+            self.received = self.windows.number(last.time_ns());
         }
         chunk.commit_all();
         Ok(there)
     }
 
-    fn add(&mut self, trades: &[Trade]) -> Result<(), BoxError> {
+    fn add(&mut self, trades: &[R]) -> Result<(), BoxError> {
         let Self { windows, first, symbols, open, spare, .. } = self;
         Tables { windows: *windows, first: *first, symbols: *symbols, open, spare }.add(trades)
     }
@@ -233,16 +290,17 @@ struct Tables<'a> {
 
 impl Tables<'_> {
     /// Adds trades of this side's symbols, whichever thread has read them.
-    fn add(&mut self, mut trades: &[Trade]) -> Result<(), BoxError> {
+    fn add<R: Crossing>(&mut self, mut trades: &[R]) -> Result<(), BoxError> {
         while let Some(first) = trades.first() {
-            let window = self.windows.number(first.time_ns);
+            let window = self.windows.number(first.time_ns());
             let (start_ns, end_ns) = self.windows.bounds(window);
-            let table = self.table(window).ok_or_else(|| behind(first.time_ns))?;
+            let table = self.table(window).ok_or_else(|| behind(first.time_ns()))?;
             let mut added = 0;
-            for trade in trades {
-                if trade.time_ns < start_ns || trade.time_ns >= end_ns {
+            for row in trades {
+                if row.time_ns() < start_ns || row.time_ns() >= end_ns {
                     break;
                 }
+                let trade = row.trade();
                 let acc = table.get_mut((trade.symbol.id() / 2) as usize).ok_or_else(|| unknown(trade.symbol))?;
                 acc.trades += 1;
                 acc.size += u64::from(trade.size);

@@ -1,5 +1,6 @@
 //! The loops by hand give the rows of the yardstick, and of jobs, for windows that end anywhere in blocks.
 
+use super::exchange_by_hand::Placed;
 use super::rows::Windows;
 use super::{combine_by_hand, contests, exchange_by_hand, one_thread_by_hand};
 use crate::hop::Cores;
@@ -47,7 +48,8 @@ fn all_loops_give_the_rows_of_the_yardstick() {
         for (name, seen) in [
             ("one thread", one_thread_by_hand::run(&source, windows, blackhole())),
             ("combined", combine_by_hand::run(&source, windows, cores(), blackhole())),
-            ("exchanged", exchange_by_hand::run(&source, windows, cores(), blackhole())),
+            ("exchanged", exchange_by_hand::run::<Trade>(&source, windows, cores(), blackhole())),
+            ("placed", exchange_by_hand::run::<Placed>(&source, windows, cores(), blackhole())),
         ] {
             let seen = seen.unwrap();
             assert_eq!((seen.count(), seen.hash()), expected, "{name}, {events} of {keys} in {block_events}");
@@ -64,7 +66,7 @@ fn a_trade_behind_its_window_is_an_error_and_no_loop_waits_for_ever() {
     for result in [
         one_thread_by_hand::run(&source, windows, blackhole()),
         combine_by_hand::run(&source, windows, cores(), blackhole()),
-        exchange_by_hand::run(&source, windows, cores(), blackhole()),
+        exchange_by_hand::run::<Trade>(&source, windows, cores(), blackhole()),
     ] {
         let error = result.unwrap_err().to_string();
         assert!(error.contains("behind its window") || error.contains("other thread is gone"), "{error}");
