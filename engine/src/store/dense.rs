@@ -13,6 +13,10 @@ use std::marker::PhantomData;
 
 /// A multiple of 64, so that bits come in whole words.
 const WORD: usize = 64;
+/// Values of more bytes mostly come from memory: those of a batch are fetched before they are added to.
+const LARGE: usize = if cfg!(test) { 4 << 10 } else { 8 << 20 };
+/// Rows whose values are fetched at once.
+const FETCHED: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Dense<K, V> {
@@ -74,6 +78,9 @@ impl<K: Key, V: Pod> Dense<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
+        if size_of_val(self.values.values()) > LARGE {
+            return self.update_fetched(times, rows, key_of, add);
+        }
         let Self { present, values, len, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
         let (present, values) = (&mut present[..], values.values_mut());
@@ -90,6 +97,47 @@ impl<K: Key, V: Pod> Dense<K, V> {
             add(index, time, row, value);
         }
         rows.len()
+    }
+
+    /// As [`Dense::update`], where most values come from memory: a loop that does nothing but look at them
+    /// has more of them on their way at once than one that adds.
+    #[inline(never)]
+    fn update_fetched<T>(
+        &mut self,
+        times: &[Timestamp],
+        rows: &[T],
+        key_of: impl Fn(usize, &T) -> K,
+        mut add: impl FnMut(usize, Timestamp, &T, &mut V),
+    ) -> usize {
+        let Self { present, values, len, .. } = self;
+        let (present, values) = (&mut present[..], values.values_mut());
+        let mut numbers = [0u32; FETCHED];
+        let mut done = 0;
+        for (times, rows) in times.chunks(FETCHED).zip(rows.chunks(FETCHED)) {
+            let mut known = 0;
+            for (row, slot) in rows.iter().zip(&mut numbers) {
+                let number = number_of(&key_of(done + known, row)).filter(|&number| number < values.len());
+                let Some(number) = number else { break };
+                *slot = number as u32;
+                known += 1;
+            }
+            let look = |number: &u32| bytemuck::bytes_of(&values[*number as usize]).first().copied().unwrap_or(0);
+            // Used for nothing, but the processor cannot know.
+            std::hint::black_box(numbers[..known].iter().fold(0, |seen, number| seen ^ look(number)));
+            for (index, &number) in numbers[..known].iter().enumerate() {
+                let number = number as usize;
+                let word = &mut present[number / WORD];
+                if *word >> (number % WORD) & 1 == 0 {
+                    mark(word, number, len);
+                }
+                add(done + index, times[index], &rows[index], &mut values[number]);
+            }
+            done += known;
+            if known < rows.len() {
+                break;
+            }
+        }
+        done
     }
 
     /// Merges all of another's values into these, whose end is not lower.
