@@ -30,8 +30,9 @@ pub(crate) struct FiringOrder {
     /// The number that `orders` goes on from, where numbers order as texts do and not all are in it.
     next: Option<u32>,
     is_started: bool,
-    /// Dense keys of earlier windows, in order.
+    /// Dense keys of earlier windows, in order; in `orders` while all of them fire and nothing else does.
     known: Vec<Order>,
+    known_fire: bool,
     /// A bit for the number of each known key.
     known_bits: Vec<u64>,
     /// Texts of symbols when the order was found: it is as good as long as there are no more.
@@ -40,6 +41,14 @@ pub(crate) struct FiringOrder {
 
 fn order_of<K: Key>(number: u32, key: &K, symbols: &Dictionary) -> Order {
     (CanonicalKey::of(key, symbols).value(), hash_key(key), number)
+}
+
+/// Sorts by place; keys that share a canonical text and a hash by their bytes.
+fn sort<K: Key>(orders: &mut [Order], key: impl Fn(u32) -> K) {
+    orders.sort();
+    for run in orders.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|run| run.len() > 1) {
+        run.sort_by(|a, b| bytemuck::bytes_of(&key(a.2)).cmp(bytemuck::bytes_of(&key(b.2))));
+    }
 }
 
 /// Fires the rest of a slice, as far as `out` has room.
@@ -85,6 +94,11 @@ impl FiringOrder {
         let mut rest = 0;
         if firing * KNOWN_SHARE >= self.known.len() {
             self.learn(groups, symbols);
+            if groups.len() == firing && self.known.len() == firing {
+                self.known_fire = true;
+                std::mem::swap(&mut self.orders, &mut self.known);
+                return;
+            }
             let is_firing = |order: &&Order| {
                 let number = order.2 as usize;
                 known_words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
@@ -97,14 +111,7 @@ impl FiringOrder {
         self.orders.extend(others);
         if self.orders.len() > kept {
             // A sort that takes the kept ones as one run.
-            self.orders.sort();
-        }
-        // Keys that share a canonical text and a hash are ordered by their bytes.
-        for run in self.orders.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|run| run.len() > 1) {
-            run.sort_by(|a, b| {
-                let (a, b) = (groups.entry(a.2).0, groups.entry(b.2).0);
-                bytemuck::bytes_of(&a).cmp(bytemuck::bytes_of(&b))
-            });
+            sort(&mut self.orders, |number| groups.entry(number).0);
         }
     }
 
@@ -130,7 +137,7 @@ impl FiringOrder {
             *known |= word;
         }
         if self.known.len() > before {
-            self.known.sort();
+            sort(&mut self.known, |number| K::from_number(u64::from(number)));
         }
     }
 
@@ -167,6 +174,9 @@ impl FiringOrder {
     /// The window has fired.
     pub(crate) fn end(&mut self) {
         self.is_started = false;
+        if std::mem::take(&mut self.known_fire) {
+            std::mem::swap(&mut self.orders, &mut self.known);
+        }
         self.orders.clear();
         self.fired = 0;
     }
