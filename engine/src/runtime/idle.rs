@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 /// as long before it parks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum IdleStrategy {
-    /// Never gives up its core: the lowest latency, for workers that have a core each.
+    /// Never gives up its core, nor pauses on it: the lowest latency, for workers that have a core each.
     BusySpin,
     /// Spins for 50 us, then yields, then parks for growing times up to 1 ms.
     #[default]
@@ -56,7 +56,7 @@ impl Idler {
     pub(crate) fn wait(&mut self) {
         match self.strategy {
             IdleStrategy::BusySpin if self.crowded => thread::yield_now(),
-            IdleStrategy::BusySpin => std::hint::spin_loop(),
+            IdleStrategy::BusySpin => {}
             IdleStrategy::Park => thread::park_timeout(PARK),
             IdleStrategy::Backoff => {
                 if !self.crowded && self.spins < SPINS {

@@ -169,19 +169,28 @@ impl SourceTask {
         }
     }
 
+    /// The number of blocks of a source that is taken as it comes; `None` for a feed.
+    fn blocks_of(&self, source: usize) -> Option<usize> {
+        match &self.order {
+            BlockOrder::AsTheyCome(blocks) => blocks[source],
+            BlockOrder::Known(_) | BlockOrder::Elsewhere => None,
+        }
+    }
+
     /// Begins the next block that has come; `None` where none has.
-    fn next_as_they_come(&mut self, blocks: &[Option<usize>]) -> Option<State> {
+    fn next_as_they_come(&mut self) -> Option<State> {
         // The clock is asked only where somebody wants to know how long a source has been quiet.
         let now = if self.tells_idleness { self.shared.clock.now() } else { Duration::ZERO };
         for _ in 0..self.pipes.len() {
             let source = self.turn;
             self.turn = (self.turn + 1) % self.pipes.len();
+            let blocks = self.blocks_of(source);
             let arrival = &mut self.arrivals[source];
             if arrival.ended {
                 continue;
             }
             let draining = self.shared.is_draining();
-            let polled = match blocks[source] {
+            let polled = match blocks {
                 Some(count) if arrival.block == count || draining => Ok(Polled::End),
                 Some(_) => {
                     arrival.block += 1;
@@ -216,7 +225,7 @@ impl SourceTask {
                     arrival.ended = true;
                     // A feed may give its last events with its end; the others have none, and the
                     // block's end says that nobody waits for this source any more.
-                    let has_events = blocks[source].is_none() && arrival.backlog != Some(0);
+                    let has_events = blocks.is_none() && arrival.backlog != Some(0);
                     return Some(if has_events { State::Reading(source) } else { State::Marking { last: false } });
                 }
                 Err(error) => self.fail(source, error),
@@ -233,10 +242,7 @@ impl SourceTask {
                     let order = order.clone();
                     self.next_known(&order)
                 }
-                BlockOrder::AsTheyCome(blocks) => {
-                    let blocks = blocks.clone();
-                    self.next_as_they_come(&blocks)
-                }
+                BlockOrder::AsTheyCome(_) => self.next_as_they_come(),
                 BlockOrder::Elsewhere => Some(State::Ending),
             },
             State::Reading(source) => {
