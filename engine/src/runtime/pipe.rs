@@ -15,8 +15,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Events that are given on at once: they stay in the first-level cache.
-const BATCH: usize = 512;
+/// Events that are given on at once: those of 32 bytes stay in the first-level cache.
+const BATCH: usize = 1024;
 
 /// What a step over a block did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

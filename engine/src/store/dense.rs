@@ -111,12 +111,13 @@ impl<K: Key, V: Pod> Dense<K, V> {
     ) -> usize {
         let Self { present, values, len, .. } = self;
         let (present, values) = (&mut present[..], values.values_mut());
+        let end = values.len().min(present.len() * WORD);
         let mut numbers = [0u32; FETCHED];
         let mut done = 0;
         for (times, rows) in times.chunks(FETCHED).zip(rows.chunks(FETCHED)) {
             let mut known = 0;
             for (row, slot) in rows.iter().zip(&mut numbers) {
-                let number = number_of(&key_of(done + known, row)).filter(|&number| number < values.len());
+                let number = number_of(&key_of(done + known, row)).filter(|&number| number < end);
                 let Some(number) = number else { break };
                 *slot = number as u32;
                 known += 1;

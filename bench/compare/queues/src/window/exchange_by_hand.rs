@@ -27,8 +27,8 @@ const BATCH: usize = 512;
 
 /// A trade as it crosses.
 pub trait Crossing: Copy + Default + Send {
-    /// The trade at `position` of the input.
-    fn of(trade: &Trade, position: u64) -> Self;
+    /// The trade at `place` in the input: its block, and its number there.
+    fn of(trade: &Trade, place: u64) -> Self;
     fn trade(&self) -> &Trade;
     fn time_ns(&self) -> i64;
 }
@@ -55,14 +55,14 @@ impl Crossing for Trade {
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Placed {
     time_ns: i64,
-    position: u64,
+    place: u64,
     trade: Trade,
 }
 
 impl Crossing for Placed {
     #[inline(always)]
-    fn of(trade: &Trade, position: u64) -> Self {
-        Self { time_ns: trade.time_ns, position, trade: *trade }
+    fn of(trade: &Trade, place: u64) -> Self {
+        Self { time_ns: trade.time_ns, place, trade: *trade }
     }
 
     #[inline(always)]
@@ -155,18 +155,18 @@ struct Side<'a, R> {
 impl<R: Crossing> Side<'_, R> {
     fn run(mut self, source: &impl BlockSource<Trade>, mut to_other: Producer<R>) -> Result<(), BoxError> {
         let (mut keep, mut send) = ([R::default(); BATCH], [R::default(); BATCH]);
-        let mut position = 0;
         let mut reader = source.reader()?;
         for block in (self.me as usize..source.blocks().len()).step_by(2) {
             reader.load(block)?;
+            let mut place = (block as u64) << 32;
             for trades in reader.events().chunks(BATCH) {
                 // Both are written and one is kept: which one is as good as random, so a branch would often be missed.
                 let (mut kept, mut sent) = (0, 0);
                 for trade in trades {
-                    let row = R::of(trade, position);
+                    let row = R::of(trade, place);
                     keep[kept] = row;
                     send[sent] = row;
-                    position += 1;
+                    place += 1;
                     let is_mine = trade.symbol.id() % 2 == self.me;
                     kept += usize::from(is_mine);
                     sent += usize::from(!is_mine);
