@@ -78,9 +78,51 @@ impl<K: Key, V: Pod> Dense<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
-        if size_of_val(self.values.values()) > LARGE {
-            return self.update_fetched(times, rows, key_of, add);
+        if size_of_val(self.values.values()) <= LARGE {
+            return self.update_each(times, rows, key_of, add);
         }
+        let mut numbers = [0; FETCHED];
+        let mut done = 0;
+        loop {
+            let (first, left) = (done, &rows[done..]);
+            let known = self.fetch(left, |index, row| key_of(first + index, row), &mut numbers);
+            let key_at = |index: usize, _: &T| K::from_number(numbers[index].into());
+            let add_at = |index: usize, time, row: &T, value: &mut V| add(first + index, time, row, value);
+            let added = self.update_each(&times[first..first + known], &left[..known], key_at, add_at);
+            done += added;
+            if added < FETCHED {
+                return done;
+            }
+        }
+    }
+
+    /// Notes the numbers of the first rows, up to one that does not belong here, and looks at their values: a
+    /// loop that does nothing else has more of them on their way from memory at once than one that adds.
+    #[inline(never)]
+    fn fetch<T>(&self, rows: &[T], key_of: impl Fn(usize, &T) -> K, numbers: &mut [u32; FETCHED]) -> usize {
+        let values = self.values.values();
+        let mut known = 0;
+        for (row, slot) in rows.iter().zip(&mut *numbers) {
+            let number = number_of(&key_of(known, row)).filter(|&number| number < values.len());
+            let Some(number) = number else { break };
+            *slot = number as u32;
+            known += 1;
+        }
+        let look = |number: &u32| bytemuck::bytes_of(&values[*number as usize]).first().copied().unwrap_or(0);
+        // Used for nothing, but the processor cannot know.
+        std::hint::black_box(numbers[..known].iter().fold(0, |seen, number| seen ^ look(number)));
+        known
+    }
+
+    /// As [`Dense::update`], row by row.
+    #[inline(always)]
+    fn update_each<T>(
+        &mut self,
+        times: &[Timestamp],
+        rows: &[T],
+        key_of: impl Fn(usize, &T) -> K,
+        mut add: impl FnMut(usize, Timestamp, &T, &mut V),
+    ) -> usize {
         let Self { present, values, len, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
         let (present, values) = (&mut present[..], values.values_mut());
@@ -97,48 +139,6 @@ impl<K: Key, V: Pod> Dense<K, V> {
             add(index, time, row, value);
         }
         rows.len()
-    }
-
-    /// As [`Dense::update`], where most values come from memory: a loop that does nothing but look at them
-    /// has more of them on their way at once than one that adds.
-    #[inline(never)]
-    fn update_fetched<T>(
-        &mut self,
-        times: &[Timestamp],
-        rows: &[T],
-        key_of: impl Fn(usize, &T) -> K,
-        mut add: impl FnMut(usize, Timestamp, &T, &mut V),
-    ) -> usize {
-        let Self { present, values, len, .. } = self;
-        let (present, values) = (&mut present[..], values.values_mut());
-        let end = values.len().min(present.len() * WORD);
-        let mut numbers = [0u32; FETCHED];
-        let mut done = 0;
-        for (times, rows) in times.chunks(FETCHED).zip(rows.chunks(FETCHED)) {
-            let mut known = 0;
-            for (row, slot) in rows.iter().zip(&mut numbers) {
-                let number = number_of(&key_of(done + known, row)).filter(|&number| number < end);
-                let Some(number) = number else { break };
-                *slot = number as u32;
-                known += 1;
-            }
-            let look = |number: &u32| bytemuck::bytes_of(&values[*number as usize]).first().copied().unwrap_or(0);
-            // Used for nothing, but the processor cannot know.
-            std::hint::black_box(numbers[..known].iter().fold(0, |seen, number| seen ^ look(number)));
-            for (index, &number) in numbers[..known].iter().enumerate() {
-                let number = number as usize;
-                let word = &mut present[number / WORD];
-                if *word >> (number % WORD) & 1 == 0 {
-                    mark(word, number, len);
-                }
-                add(done + index, times[index], &rows[index], &mut values[number]);
-            }
-            done += known;
-            if known < rows.len() {
-                break;
-            }
-        }
-        done
     }
 
     /// Merges all of another's values into these, whose end is not lower.
