@@ -101,7 +101,7 @@ const LANES: usize = 4;
 
 /// The smallest and the largest of times, which are not empty.
 #[inline(always)]
-fn extremes(times: &[Timestamp]) -> (Timestamp, Timestamp) {
+pub(crate) fn extremes(times: &[Timestamp]) -> (Timestamp, Timestamp) {
     let mut mins = [Timestamp::MAX; LANES];
     let mut maxs = [Timestamp::MIN; LANES];
     let (chunks, rest) = times.as_chunks::<LANES>();

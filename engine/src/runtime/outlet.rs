@@ -3,6 +3,7 @@
 use crate::Timestamp;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
+use crate::progress::watermark;
 
 /// A run of rows on its way from one task to the next.
 pub(crate) struct Rows<'a, T> {
@@ -44,7 +45,7 @@ pub(crate) fn extremes(times: &[Timestamp]) -> Option<(Timestamp, Timestamp)> {
     if times.is_sorted() {
         return Some((first, last));
     }
-    Some(times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time))))
+    Some(watermark::extremes(times))
 }
 
 /// Where the rows of a source or operator go.
