@@ -22,6 +22,7 @@ pub(crate) mod chain;
 pub(crate) mod process;
 pub(crate) mod window;
 
+use crate::base::prefetch::Ahead;
 use crate::{CanonicalKey, Dictionary, Record, Slot, Timestamp};
 use std::sync::Arc;
 
@@ -36,17 +37,18 @@ pub struct Batch<'a, T> {
     pub behind: Option<Timestamp>,
     /// All times lie from the first to the second, where that is known without looking.
     pub bounds: Option<(Timestamp, Timestamp)>,
+    pub(crate) ahead: Ahead,
 }
 
 impl<'a, T> Batch<'a, T> {
     /// A batch of rows that are on time.
     pub const fn new(times: &'a [Timestamp], values: &'a [T]) -> Self {
-        Self { times, values, behind: None, bounds: None }
+        Self { times, values, behind: None, bounds: None, ahead: Ahead::NONE }
     }
 
     /// A batch of one row, at or before the watermark at its own place.
     pub const fn behind(times: &'a [Timestamp; 1], values: &'a [T; 1], watermark: Timestamp) -> Self {
-        Self { times, values, behind: Some(watermark), bounds: None }
+        Self { times, values, behind: Some(watermark), bounds: None, ahead: Ahead::NONE }
     }
 }
 

@@ -191,6 +191,7 @@ where
                 if out.is_full() {
                     return Ok(index);
                 }
+                batch.ahead.fetch(row);
                 let number = blame::at_index(index, || {
                     let key = (self.key_of)(row);
                     let number = self.table.find_or_insert(key, hash_key(&key));

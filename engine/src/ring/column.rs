@@ -4,6 +4,7 @@
 //! Without loom a column is one zeroed allocation and access is a copy; under loom every cell is
 //! checked by itself.
 
+use crate::base::prefetch::{LINE, to_write};
 use crate::base::sync::UnsafeCell;
 use bytemuck::Pod;
 #[cfg(not(loom))]
@@ -29,8 +30,6 @@ pub(super) struct Column<T> {
 
 #[cfg(not(loom))]
 const ALIGN: usize = 128;
-/// Bytes of a cache line.
-const LINE: usize = 64;
 /// How far ahead, in bytes of a column, lines are fetched to be written.
 const AHEAD: usize = 512;
 /// The same in elements: those of the narrowest column, which are times.
@@ -105,7 +104,7 @@ impl<'a, T: Pod> Cells<'a, T> {
         if cells_in_line > 1 && !index.is_multiple_of(cells_in_line) {
             return;
         }
-        self.prefetch((index + ahead) & mask);
+        to_write(self.0.as_ptr().wrapping_add((index + ahead) & mask));
     }
 
     /// Writes one cell, and begins to fetch one to come where that one is free: it would be taken from
@@ -120,19 +119,6 @@ impl<'a, T: Pod> Cells<'a, T> {
         }
         // SAFETY: as the caller says.
         unsafe { self.write(index, value) }
-    }
-
-    /// Begins to fetch a cell for writing.
-    #[inline(always)]
-    fn prefetch(self, cell: usize) {
-        #[cfg(all(target_arch = "x86_64", not(loom)))]
-        // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
-        unsafe {
-            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
-            _mm_prefetch::<_MM_HINT_ET0>(self.0.as_ptr().wrapping_add(cell).cast());
-        }
-        #[cfg(not(all(target_arch = "x86_64", not(loom))))]
-        let _ = cell;
     }
 
     /// Writes `values` to the cells from `index` on.

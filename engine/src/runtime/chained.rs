@@ -2,6 +2,7 @@
 
 use crate::Timestamp;
 use crate::base::blame;
+use crate::base::prefetch::Ahead;
 use crate::operator::chain::Chain;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Order, Place, Places, Seq};
@@ -81,6 +82,7 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
             return made;
         }
         for (index, (time, value)) in rows_in.enumerate() {
+            rows.ahead.fetch(value);
             blame::at_index(index, || {
                 chain.each(value, &mut |row| {
                     if made < count {
@@ -101,6 +103,7 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
         self.seqs.clear();
         self.places.clear();
         for (index, (time, value)) in rows.times.iter().zip(rows.values).enumerate() {
+            rows.ahead.fetch(value);
             blame::at_index(index, || {
                 chain.each(value, &mut |row| {
                     self.times.push(*time);
@@ -138,7 +141,8 @@ where
     if chain.is_identity() && TypeId::of::<C::In>() == TypeId::of::<C::Out>() {
         // The types are the same, so the cast changes nothing.
         let values = bytemuck::cast_slice(rows.values);
-        return Rows { times: rows.times, values, places: rows.places, bounds: rows.bounds, behind: rows.behind };
+        let Rows { times, places, bounds, behind, ahead, .. } = rows;
+        return Rows { times, values, places, bounds, behind, ahead };
     }
     let block = rows.places.block();
     let made = blame::at_position(
@@ -155,6 +159,7 @@ where
         places,
         bounds: rows.bounds,
         behind: rows.behind,
+        ahead: Ahead::NONE,
     }
 }
 

@@ -6,6 +6,7 @@
 //! blocks. Their order among senders means nothing: the merge is exact.
 
 use crate::base::blame;
+use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::window::combine::Combiner;
@@ -120,7 +121,14 @@ where
                 let (block, first) = self.sent;
                 let places = Places::Run { block, first };
                 self.sent.1 += self.starts.len() as u64;
-                let rows = Rows { times: &self.times, values: &self.starts[..], places, bounds: None, behind: None };
+                let rows = Rows {
+                    times: &self.times,
+                    values: &self.starts[..],
+                    places,
+                    bounds: None,
+                    behind: None,
+                    ahead: Ahead::NONE,
+                };
                 self.next.rows(rows);
             }
             if !self.outputs_ready() {
@@ -159,7 +167,11 @@ where
             |index| position_of(&rows.places, index),
             || -> Result<(), OperatorError> {
                 let Some(watermark) = rows.behind else {
-                    return combiner.add(Batch { bounds: rows.bounds, ..Batch::new(rows.times, rows.values) });
+                    return combiner.add(Batch {
+                        bounds: rows.bounds,
+                        ahead: rows.ahead,
+                        ..Batch::new(rows.times, rows.values)
+                    });
                 };
                 // All rows of one that is behind go one way: they have its time.
                 match rows.times.first() {

@@ -1,6 +1,7 @@
 //! The direct way from one step to the next, where both are on one worker and nothing has to be
 //! merged: a call, without a queue. Rows of an empty chain are not even copied.
 
+use crate::base::prefetch::Ahead;
 use crate::operator::chain::Chain;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{FAN_OUT_MAX, Place, Places, Seq, Stamp};
@@ -110,6 +111,7 @@ where
                 places: Places::Full(&left.places),
                 bounds: None,
                 behind: left.behind,
+                ahead: Ahead::NONE,
             };
             left.taken += give(&mut self.stage, rows.skip(left.taken));
             return left.taken == left.values.len() && self.stage.is_ready();

@@ -1,6 +1,7 @@
 //! How rows leave a task: the outlet's protocol, and outlets to many and to none.
 
 use crate::Timestamp;
+use crate::base::prefetch::Ahead;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
 use crate::progress::watermark;
@@ -14,6 +15,8 @@ pub(crate) struct Rows<'a, T> {
     pub(crate) bounds: Option<(Timestamp, Timestamp)>,
     /// The watermark at the place of the row that caused these, where that row lay behind it.
     pub(crate) behind: Option<Timestamp>,
+    /// From these values to those that this worker reads next; only of rows straight from a source.
+    pub(crate) ahead: Ahead,
 }
 
 impl<T> Clone for Rows<'_, T> {
@@ -33,6 +36,7 @@ impl<T> Rows<'_, T> {
             places: self.places.skip(start),
             bounds: self.bounds,
             behind: self.behind,
+            ahead: self.ahead,
         }
     }
 }

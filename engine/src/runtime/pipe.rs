@@ -4,6 +4,7 @@
 //! pass over the times finds out. Otherwise the batch is cut where an event is rejected, or lies
 //! behind the watermark at its own place; such an event goes alone and carries that watermark.
 
+use crate::base::prefetch::Ahead;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
 use crate::progress::watermark::{WatermarkTracker, Watermarks};
@@ -33,8 +34,10 @@ pub(crate) enum BlockStep {
 pub(crate) trait SourcePipe {
     fn name(&self) -> &Arc<str>;
     fn is_ready(&mut self) -> bool;
-    /// Makes a block of a bounded source the current one.
-    fn load(&mut self, block: usize) -> Result<(), BoxError>;
+    /// Where in memory the events of a block to come lie, if that is known of them.
+    fn address(&self, block: usize) -> Option<usize>;
+    /// Makes a block of a bounded source the current one; the worker's next one lies at `next`.
+    fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError>;
     /// Polls a feed for at most `room` events; what came is the current block.
     fn poll(&mut self, room: usize) -> Result<Polled, BoxError>;
     /// Events that a feed has accepted and that were not polled.
@@ -117,6 +120,8 @@ pub(crate) struct Pipe<T: Event> {
     seen: Option<BlockSummary>,
     expected: Option<BlockSummary>,
     block: usize,
+    /// From the current block's events to those of the next.
+    ahead: Ahead,
 }
 
 impl<T: Event> Pipe<T> {
@@ -138,6 +143,7 @@ impl<T: Event> Pipe<T> {
             seen: None,
             expected: None,
             block: 0,
+            ahead: Ahead::NONE,
         }
     }
 
@@ -188,7 +194,13 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.parts.outlet.is_ready()
     }
 
-    fn load(&mut self, block: usize) -> Result<(), BoxError> {
+    fn address(&self, block: usize) -> Option<usize> {
+        let PipeInput::Blocks { reader, .. } = &self.parts.input else { return None };
+        let upcoming = reader.upcoming(block);
+        (!upcoming.is_empty()).then(|| upcoming.as_ptr().addr())
+    }
+
+    fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError> {
         self.begin_block();
         self.block = block;
         self.copied = self.parts.symbols.is_some();
@@ -203,6 +215,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
         if self.copied {
             self.translate_symbols();
         }
+        let rows = events(&self.parts.input, &self.copy, self.copied);
+        self.ahead = next.map_or(Ahead::NONE, |next| Ahead::from_rows(rows, next));
         Ok(())
     }
 
@@ -285,7 +299,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         let bounds = Some((min, max));
         let values = &block[self.position..self.position + count];
         let places = Places::Run { block: ordinal, first: self.position as u64 };
-        self.parts.outlet.rows(Rows { times, values, places, bounds, behind });
+        self.parts.outlet.rows(Rows { times, values, places, bounds, behind, ahead: self.ahead });
         add(&counters.rows_in, count as u64);
         add(&counters.rows_out, count as u64);
         self.position += count;

@@ -1,6 +1,7 @@
 //! Where events come from: blocks that can be read by any worker, or a feed that one worker polls.
 
 use crate::{BoxError, Event, Timestamp};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// What is known of a block of events before it is read.
@@ -70,6 +71,15 @@ pub trait BlockReader<T: Event>: 'static {
 
     /// The events of the current block; none before the first [`BlockReader::load`].
     fn events(&self) -> &[T];
+
+    /// The events of a block to come, unchecked, where they lie in memory as [`BlockReader::events`] will
+    /// lend them; none otherwise.
+    ///
+    /// The engine never looks at them: it has them fetched into the cache while it works on the current block.
+    fn upcoming(&self, block: usize) -> &[T] {
+        let _ = block;
+        &[]
+    }
 }
 
 /// What a poll of a [`Feed`] found.
@@ -191,26 +201,59 @@ impl<T: Event> BlockSource<T> for VecSource<T> {
 struct VecReader<T> {
     events: Arc<Vec<T>>,
     block_events: usize,
-    current: std::ops::Range<usize>,
+    current: Range<usize>,
+}
+
+impl<T> VecReader<T> {
+    /// Where the events of a block are, if there is one.
+    fn range(&self, block: usize) -> Option<Range<usize>> {
+        let start = block.checked_mul(self.block_events).filter(|&start| start < self.events.len())?;
+        Some(start..(start + self.block_events).min(self.events.len()))
+    }
 }
 
 impl<T: Event> BlockReader<T> for VecReader<T> {
     fn load(&mut self, block: usize) -> Result<(), BoxError> {
-        let start = block * self.block_events;
-        if start >= self.events.len() {
-            return Err(format!("there is no block {block}").into());
-        }
-        self.current = start..(start + self.block_events).min(self.events.len());
+        self.current = self.range(block).ok_or_else(|| format!("there is no block {block}"))?;
         Ok(())
     }
 
     fn events(&self) -> &[T] {
         &self.events[self.current.clone()]
     }
+
+    fn upcoming(&self, block: usize) -> &[T] {
+        &self.events[self.range(block).unwrap_or_default()]
+    }
 }
 
 impl<T: Event> From<VecSource<T>> for Source<T> {
     fn from(source: VecSource<T>) -> Self {
         Self::blocks(source)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Copy, Event)]
+    #[repr(C)]
+    struct Tick {
+        #[event(time)]
+        time_ns: i64,
+    }
+
+    #[test]
+    fn upcoming_blocks_lie_where_they_will_be_lent() {
+        let source = VecSource::new((0..10).map(|time_ns| Tick { time_ns }).collect(), 4);
+        let (mut reader, ahead) = (source.reader().unwrap(), source.reader().unwrap());
+        for block in 0..3 {
+            reader.load(block).unwrap();
+            assert!(std::ptr::eq(ahead.upcoming(block), reader.events()));
+        }
+        for none in [3, usize::MAX] {
+            assert!(ahead.upcoming(none).is_empty() && reader.load(none).is_err());
+        }
     }
 }

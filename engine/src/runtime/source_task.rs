@@ -157,7 +157,9 @@ impl SourceTask {
         self.passed = self.ordinal;
         let entry = order[self.ordinal as usize];
         self.pipes.iter_mut().for_each(|pipe| pipe.frontier(Place::block_start(self.ordinal)));
-        match self.pipes[entry.source as usize].load(entry.block as usize) {
+        let next = order.get(self.ordinal as usize + self.workers);
+        let next = next.and_then(|next| self.pipes[next.source as usize].address(next.block as usize));
+        match self.pipes[entry.source as usize].load(entry.block as usize, next) {
             Ok(()) => {
                 self.passed = self.ordinal + 1;
                 Some(State::Reading(entry.source as usize))
@@ -194,7 +196,9 @@ impl SourceTask {
                 Some(count) if arrival.block == count || draining => Ok(Polled::End),
                 Some(_) => {
                     arrival.block += 1;
-                    self.pipes[source].load(arrival.block - 1).map(|()| Polled::Ready)
+                    let block = arrival.block - 1;
+                    let next = self.pipes[source].address(block + 1);
+                    self.pipes[source].load(block, next).map(|()| Polled::Ready)
                 }
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {

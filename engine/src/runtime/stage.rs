@@ -1,6 +1,7 @@
 //! A stage: a step that takes rows in order, as the tasks that feed it see it.
 
 use crate::base::blame;
+use crate::base::prefetch::Ahead;
 use crate::operator::{Batch, Cause, Firing, Operator, Outbox};
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
@@ -124,7 +125,14 @@ impl<Op: Operator> KeyedStage<Op> {
                 self.places.extend(main.causes.iter().map(place_of));
                 Places::Full(&self.places)
             };
-            self.main.rows(Rows { times: &main.times, values: &main.values, places, bounds: None, behind });
+            self.main.rows(Rows {
+                times: &main.times,
+                values: &main.values,
+                places,
+                bounds: None,
+                behind,
+                ahead: Ahead::NONE,
+            });
         }
         let late = &mut self.outbox.late;
         if !late.values.is_empty() {
@@ -132,7 +140,14 @@ impl<Op: Operator> KeyedStage<Op> {
             self.places.clear();
             self.places.extend(late.causes.iter().map(|cause| place_of(cause, places, block, depth)));
             let places = Places::Full(&self.places);
-            self.late.rows(Rows { times: &late.times, values: &late.values, places, bounds: None, behind });
+            self.late.rows(Rows {
+                times: &late.times,
+                values: &late.values,
+                places,
+                bounds: None,
+                behind,
+                ahead: Ahead::NONE,
+            });
         }
         self.outbox.clear();
     }
@@ -195,7 +210,8 @@ impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
     }
 
     fn rows(&mut self, rows: Rows<'_, Op::In>) -> usize {
-        let batch = Batch { times: rows.times, values: rows.values, behind: rows.behind, bounds: rows.bounds };
+        let Rows { times, values, bounds, behind, ahead, .. } = rows;
+        let batch = Batch { times, values, behind, bounds, ahead };
         let outbox = &mut self.outbox;
         let operator = &mut self.operator;
         let result = blame::at_position(|index| position_of(&rows.places, index), || operator.on_batch(batch, outbox));

@@ -162,7 +162,7 @@ impl<'a, Op: Operator> Drive<'a, Op> {
             while start < places.len() {
                 self.next_call()?;
                 let bounds = self.bounds(&times[start..]);
-                let batch = Batch { times: &times[start..], values: &values[start..], behind, bounds };
+                let batch = Batch { behind, bounds, ..Batch::new(&times[start..], &values[start..]) };
                 let rows = batch.values.len();
                 let taken = self.instances[instance]
                     .on_batch(batch, &mut self.outbox)

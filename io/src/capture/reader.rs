@@ -200,17 +200,21 @@ impl Capture {
 
     /// Where a block's payload is in the mapped file, its header and checksum checked.
     pub(super) fn mapped_payload(&self, block: usize, file: &[u8]) -> Result<Range<usize>, CaptureError> {
-        let entry = self.entry(block)?;
-        let start = entry.offset as usize;
-        let bytes = entry.count as usize * self.0.layout.size();
+        let range = self.payload_range(block)?;
         // The index was proven to lie inside of the file, and the mapping is that of the file.
-        let block_bytes = file.get(start..start + BLOCK_HEADER_BYTES + bytes).unwrap_or_default();
+        let block_bytes = file.get(range.start - BLOCK_HEADER_BYTES..range.end).unwrap_or_default();
         let Some((header, payload)) = block_bytes.split_at_checked(BLOCK_HEADER_BYTES) else {
             return Err(self.block_error(block, "the mapping", "the whole block", "its end"));
         };
         self.check_block(block, header, payload)?;
-        let start = start + BLOCK_HEADER_BYTES;
-        Ok(start..start + bytes)
+        Ok(range)
+    }
+
+    /// Where a block's payload is in the file.
+    pub(super) fn payload_range(&self, block: usize) -> Result<Range<usize>, CaptureError> {
+        let entry = self.entry(block)?;
+        let start = entry.offset as usize + BLOCK_HEADER_BYTES;
+        Ok(start..start + entry.count as usize * self.0.layout.size())
     }
 
     fn check_block(&self, block: usize, header: &[u8], payload: &[u8]) -> Result<(), CaptureError> {

@@ -95,6 +95,30 @@ fn mapped_events_are_lent_and_not_copied() {
 }
 
 #[test]
+fn upcoming_events_are_told_where_they_will_be_lent_and_nowhere_else() {
+    let dir = tempfile::tempdir().unwrap();
+    let events = sample(1000);
+    let path = write(&dir, &events, 64);
+    let source = replay::<Trade>(&path).unwrap().from(events[300].time()).into_blocks();
+    let (mut reader, mut ahead) = (source.reader().unwrap(), source.reader().unwrap());
+    let blocks = source.blocks().len();
+    for block in 0..blocks {
+        reader.load(block).unwrap();
+        let upcoming = ahead.upcoming(block);
+        // The first block is filtered and its events are copied.
+        assert_eq!(std::ptr::eq(upcoming, reader.events()), block > 0, "block {block}");
+        assert!(ahead.events().is_empty(), "nothing is loaded by asking");
+    }
+    assert!(reader.upcoming(blocks).is_empty() && reader.upcoming(usize::MAX).is_empty());
+    ahead.load(1).unwrap();
+
+    let read = replay::<Trade>(&path).unwrap().untrusted(true).into_blocks();
+    assert!(read.reader().unwrap().upcoming(1).is_empty(), "it is not in memory before it is read");
+    let projected = Capture::open(&path).unwrap().replay_projected::<Narrow>(&NARROW).unwrap().into_blocks();
+    assert!(projected.reader().unwrap().upcoming(1).is_empty(), "it is not in memory as it will be lent");
+}
+
+#[test]
 fn from_and_until_skip_blocks_by_the_index_and_filter_those_at_the_edges() {
     let dir = tempfile::tempdir().unwrap();
     // Blocks of 4 with times 0..4, 4..8, ..

@@ -4,6 +4,7 @@
 //! batch's smallest and largest time finds out.
 
 use crate::base::blame;
+use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, OperatorError};
@@ -123,13 +124,17 @@ where
         index_of: impl Fn(usize) -> usize,
         times: &[Timestamp],
         values: &[A::In],
+        ahead: Ahead,
     ) -> Result<(), OperatorError> {
         let Self { open, aggregate, key_of, limits, .. } = self;
         let groups = &mut open[slice].groups;
         groups.update(
             times,
             values,
-            |row, value| blame::at_index(index_of(row), || key_of(value)),
+            |row, value| {
+                ahead.fetch(value);
+                blame::at_index(index_of(row), || key_of(value))
+            },
             |row, time, value, acc| blame::at_index(index_of(row), || aggregate.add(acc, time, value)),
         );
         if groups.len() > limits.keys_max { Err(OperatorError::TooManyKeys(limits.keys_max)) } else { Ok(()) }
@@ -144,7 +149,7 @@ where
         let is_inside = |(min, max)| window.contains(min) && window.contains(max);
         let extremes = || times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
         if is_inside(batch.bounds.unwrap_or_else(extremes)) {
-            return self.add_run(slice, |row| row, times, values);
+            return self.add_run(slice, |row| row, times, values, batch.ahead);
         }
         let mut mixed = std::mem::take(&mut self.mixed);
         let added = self.add_mixed(&mut mixed, times, values);
@@ -174,7 +179,7 @@ where
             }
             mixed.gather(times, values);
             let Mixed { inside, times, values, .. } = &*mixed;
-            self.add_run(slice, |row| inside[row] as usize, times, values)?;
+            self.add_run(slice, |row| inside[row] as usize, times, values, Ahead::NONE)?;
         }
         Ok(())
     }
