@@ -1,8 +1,8 @@
 //! The contests over one capture: every event exchanged by key, and partial results combined.
 
-use super::exchange_by_hand::Placed;
+use super::half::Placed;
 use super::rows::Windows;
-use super::{combine_by_hand, exchange_by_hand, one_thread_by_hand};
+use super::{combine_by_hand, exchange_by_hand, one_thread_by_hand, ordered_by_hand};
 use crate::hop::Cores;
 use pelton::{BlockSource, BoxError, Report};
 use pelton_bench::contest::{Contest, Outcome, Standing};
@@ -73,6 +73,10 @@ pub fn run(
             by_hand(path, blocks, |source, sink| exchange_by_hand::run::<Placed>(source, windows, cores, sink))
         });
         contest.remark(name, "with its time and its place in the input, as between workers");
+        let name = "the same by hand, 48 bytes, in order";
+        contest
+            .rival(name, || by_hand(path, blocks, |source, sink| ordered_by_hand::run(source, windows, cores, sink)));
+        contest.remark(name, "added in the input's order, as sums of floats need that are always the same");
         standings.push(contest.run(rounds, tell));
     }
     if wanted(COMBINED) {

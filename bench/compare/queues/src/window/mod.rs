@@ -4,8 +4,10 @@
 pub mod combine_by_hand;
 pub mod contests;
 pub mod exchange_by_hand;
+pub mod half;
 pub mod meeting;
 pub mod one_thread_by_hand;
+pub mod ordered_by_hand;
 pub mod rows;
 
 #[cfg(test)]

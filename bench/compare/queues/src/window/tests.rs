@@ -1,8 +1,8 @@
 //! The loops by hand give the rows of the yardstick, and of jobs, for windows that end anywhere in blocks.
 
-use super::exchange_by_hand::Placed;
+use super::half::Placed;
 use super::rows::Windows;
-use super::{combine_by_hand, contests, exchange_by_hand, one_thread_by_hand};
+use super::{combine_by_hand, contests, exchange_by_hand, one_thread_by_hand, ordered_by_hand};
 use crate::hop::Cores;
 use core_affinity::CoreId;
 use pelton::VecSource;
@@ -49,6 +49,7 @@ fn all_loops_give_the_rows_of_the_yardstick() {
             ("one thread", one_thread_by_hand::run(&source, windows, blackhole())),
             ("combined", combine_by_hand::run(&source, windows, cores(), blackhole())),
             ("exchanged", exchange_by_hand::run::<Trade>(&source, windows, cores(), blackhole())),
+            ("in order", ordered_by_hand::run(&source, windows, cores(), blackhole())),
             ("placed", exchange_by_hand::run::<Placed>(&source, windows, cores(), blackhole())),
         ] {
             let seen = seen.unwrap();
@@ -67,6 +68,7 @@ fn a_trade_behind_its_window_is_an_error_and_no_loop_waits_for_ever() {
         one_thread_by_hand::run(&source, windows, blackhole()),
         combine_by_hand::run(&source, windows, cores(), blackhole()),
         exchange_by_hand::run::<Trade>(&source, windows, cores(), blackhole()),
+        ordered_by_hand::run(&source, windows, cores(), blackhole()),
     ] {
         let error = result.unwrap_err().to_string();
         assert!(error.contains("behind its window") || error.contains("other thread is gone"), "{error}");
