@@ -70,23 +70,6 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
         count
     }
 
-    /// As [`Local::push`], of the rows that `picks` number; each one's order is computed.
-    #[inline]
-    pub(crate) fn push_picked(
-        &self,
-        picks: &[u32],
-        times: &[Timestamp],
-        order_of: impl Fn(usize) -> O,
-        values: &[T],
-    ) -> usize {
-        let mut queue = self.0.borrow_mut();
-        let picks = &picks[..queue.make_room(picks.len())];
-        pick_onto(&mut queue.times, picks, |pick| times[pick]);
-        pick_onto(&mut queue.orders, picks, order_of);
-        pick_onto(&mut queue.values, picks, |pick| values[pick]);
-        picks.len()
-    }
-
     /// Appends a mark behind the rows pushed so far; `false` where there is no room.
     pub(crate) fn push_mark(&self, mark: M) -> bool {
         let mut queue = self.0.borrow_mut();
@@ -129,12 +112,6 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
         queue.marks.pop_front();
         Some(mark)
     }
-}
-
-/// Appends the value of each pick. Apart from its callers, so that the loop has the registers for itself.
-#[inline(never)]
-pub(crate) fn pick_onto<T>(column: &mut Vec<T>, picks: &[u32], value_of: impl Fn(usize) -> T) {
-    column.extend(picks.iter().map(|&pick| value_of(pick as usize)));
 }
 
 #[cfg(test)]

@@ -1,20 +1,20 @@
 //! The sending side of an exchange: a fused chain, a route, and a bounded edge to each worker.
 //!
-//! The rows of a batch are first dealt to workers, then each worker's are picked into a stage, which is
-//! copied into its edge. What does not fit stays staged, and the outlet is not ready until it is gone:
-//! that is the backpressure. Staging holds one batch.
+//! The rows of a batch are dealt to the workers that take them, some at a time, and copied to the edges.
+//! What does not fit is staged, and the outlet is not ready until it is gone: that is the backpressure.
+//! Staging holds one batch.
 
 use crate::base::blame;
 use crate::operator::chain::Chain;
 use crate::progress::mark::{BlockMark, Mark};
 use crate::progress::merge::EdgeSender;
 use crate::progress::place::{FAN_OUT_MAX, Order, Place, Places, Stamp};
-use crate::ring::local::pick_onto;
 use crate::runtime::chained::{ChainBuffer, apply, position_of};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{Outlet, Rows};
 use crate::runtime::shared::JobShared;
 use crate::{Error, Key, Timestamp, hash_key, slot_of, worker_of};
+use bytemuck::allocation::zeroed_vec;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -73,53 +73,77 @@ impl<T> Route<T> for ToOne {
     }
 }
 
-/// The rows of a batch by the worker that takes them.
-struct Deal {
-    /// `batch` numbers of rows for each worker, of which the first `counts[worker]` are set.
-    rows: Vec<u32>,
-    batch: usize,
+/// Rows that are dealt at once: those of a batch. Long copies into a ring do not fetch the lines that they overwrite.
+const DEALT: usize = 1024;
+
+/// Times, orders and values of rows.
+type Columns<'a, O, T> = (&'a [Timestamp], &'a [O], &'a [T]);
+
+/// Rows in columns, by the worker that takes them.
+struct Deal<O, T> {
+    /// Room for [`DEALT`] rows of each worker, of which the first `counts[worker]` are dealt.
+    times: Vec<Timestamp>,
+    orders: Vec<O>,
+    values: Vec<T>,
     counts: Vec<usize>,
 }
 
-impl Deal {
+impl<O: Order, T: bytemuck::Pod> Deal<O, T> {
     fn of_workers(workers: usize) -> Self {
-        Self { rows: Vec::new(), batch: 0, counts: vec![0; workers] }
+        let rows = workers * DEALT;
+        // Memory that is not used is not touched.
+        Self { times: zeroed_vec(rows), orders: zeroed_vec(rows), values: zeroed_vec(rows), counts: vec![0; workers] }
     }
 
-    /// Deals `values` anew.
-    #[inline]
-    fn deal<T>(&mut self, values: &[T], worker_of: impl Fn(usize, &T) -> usize) {
-        let Self { rows, batch, counts } = self;
-        if *batch < values.len() {
-            *batch = values.len();
-            rows.resize(*batch * counts.len(), 0);
-        }
+    /// Deals at most [`DEALT`] rows anew. Apart, so that the loop has the registers for itself.
+    #[inline(never)]
+    fn deal(
+        &mut self,
+        times: &[Timestamp],
+        order_of: impl Fn(usize) -> O,
+        values: &[T],
+        worker_of: impl Fn(usize, &T) -> usize,
+    ) {
+        let Self { times: to_times, orders: to_orders, values: to_values, counts } = self;
+        let rows = times.iter().zip(values).enumerate();
         if let [to_first, to_second] = &mut counts[..] {
             // The ends stay in registers, where the next row does not wait for them to be stored.
-            let rows = &mut rows[..2 * *batch];
-            let (mut first, mut second) = (0, *batch);
-            for (index, value) in values.iter().enumerate() {
+            let (mut first, mut second) = (0, DEALT);
+            let (to_times, to_orders) = (&mut to_times[..2 * DEALT], &mut to_orders[..2 * DEALT]);
+            let to_values = &mut to_values[..2 * DEALT];
+            for (index, (&time, value)) in rows {
                 let is_first = worker_of(index, value) == 0;
-                rows[if is_first { first } else { second }] = index as u32;
+                let at = if is_first { first } else { second };
+                to_values[at] = *value;
+                to_times[at] = time;
+                to_orders[at] = order_of(index);
                 first += usize::from(is_first);
                 second += usize::from(!is_first);
             }
-            (*to_first, *to_second) = (first, second - *batch);
+            (*to_first, *to_second) = (first, second - DEALT);
             return;
         }
         counts.fill(0);
-        for (index, value) in values.iter().enumerate() {
+        for (index, (&time, value)) in rows {
             let worker = worker_of(index, value);
-            let count = &mut counts[worker];
-            rows[worker * *batch + *count] = index as u32;
-            *count += 1;
+            let at = worker * DEALT + counts[worker];
+            (to_times[at], to_orders[at], to_values[at]) = (time, order_of(index), *value);
+            counts[worker] += 1;
         }
     }
 
-    /// The numbers of the rows for `worker`, growing.
-    fn of(&self, worker: usize) -> &[u32] {
-        let start = worker * self.batch;
-        &self.rows[start..start + self.counts[worker]]
+    /// The orders of at most [`DEALT`] rows that all go to one worker.
+    fn orders(&mut self, count: usize, order_of: impl Fn(usize) -> O) -> &[O] {
+        let orders = &mut self.orders[..count];
+        orders.iter_mut().enumerate().for_each(|(index, order)| *order = order_of(index));
+        orders
+    }
+
+    /// The rows for `worker`, in their order.
+    fn of(&self, worker: usize) -> Columns<'_, O, T> {
+        let start = worker * DEALT;
+        let dealt = start..start + self.counts[worker];
+        (&self.times[dealt.clone()], &self.orders[dealt.clone()], &self.values[dealt])
     }
 }
 
@@ -164,31 +188,29 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
         }
     }
 
-    /// Puts the picked rows behind all there is: into the queue or the stage, column by column, and from the
-    /// stage on into the ring.
-    #[inline]
-    fn push_rows(&mut self, picks: &[u32], times: &[Timestamp], order_of: impl Fn(usize) -> O + Copy, values: &[T]) {
-        let pushed = match &self.sender {
-            EdgeSender::Local(queue) if self.is_empty() => queue.push_picked(picks, times, order_of, values),
-            _ => 0,
-        };
-        let picks = &picks[pushed..];
-        if picks.is_empty() {
+    /// Puts rows of a block behind all there is; those that lie behind a watermark each take it with them.
+    fn push(&mut self, block: u64, behind: Option<Timestamp>, (times, orders, values): Columns<'_, O, T>) {
+        if values.is_empty() {
             return;
         }
-        pick_onto(&mut self.times, picks, |pick| times[pick]);
-        pick_onto(&mut self.orders, picks, order_of);
-        pick_onto(&mut self.values, picks, |pick| values[pick]);
-        self.flush();
+        if self.block != block {
+            self.block = block;
+            self.push_mark(Mark::Frontier(Place::block_start(block)));
+        }
+        let Some(watermark) = behind else { return self.push_rows((times, orders, values)) };
+        for row in 0..values.len() {
+            self.push_mark(Mark::Behind(watermark));
+            self.push_rows((&times[row..=row], &orders[row..=row], &values[row..=row]));
+        }
     }
 
-    /// As [`Staged::push_rows`]; a row that lies behind takes the watermark with it.
-    fn push_all(&mut self, picks: &[u32], rows: &Rows<'_, T>, order_of: impl Fn(usize) -> O + Copy) {
-        let Some(watermark) = rows.behind else { return self.push_rows(picks, rows.times, order_of, rows.values) };
-        for pick in picks.chunks(1) {
-            self.push_mark(Mark::Behind(watermark));
-            self.push_rows(pick, rows.times, order_of, rows.values);
-        }
+    /// Puts rows on the edge, and into the stage what does not fit there.
+    #[inline]
+    fn push_rows(&mut self, (times, orders, values): Columns<'_, O, T>) {
+        let pushed = if self.is_empty() { self.sender.push(times, orders, values) } else { 0 };
+        self.times.extend_from_slice(&times[pushed..]);
+        self.orders.extend_from_slice(&orders[pushed..]);
+        self.values.extend_from_slice(&values[pushed..]);
     }
 
     /// Pushes what fits; whether nothing is left.
@@ -216,16 +238,44 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
     }
 }
 
+/// A route with an edge to each worker that it may name.
+struct Routed<R, O, T> {
+    route: R,
+    deal: Deal<O, T>,
+    edges: Vec<Staged<O, T>>,
+}
+
+impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Routed<R, O, T> {
+    /// Sends rows of one block, each with its order, to the workers that take them.
+    #[inline]
+    fn send(&mut self, rows: &Rows<'_, T>, order_of: impl Fn(usize) -> O + Copy) {
+        let Self { route, deal, edges } = self;
+        let block = rows.places.block();
+        for first in (0..rows.values.len()).step_by(DEALT) {
+            let end = rows.values.len().min(first + DEALT);
+            let (times, values) = (&rows.times[first..end], &rows.values[first..end]);
+            let order_of = |index| order_of(first + index);
+            if let [edge] = &mut edges[..] {
+                edge.push(block, rows.behind, (times, deal.orders(values.len(), order_of), values));
+                continue;
+            }
+            let worker_of = |index, row: &T| blame::at_index(first + index, || route.worker(row));
+            deal.deal(times, order_of, values, worker_of);
+            for (worker, edge) in edges.iter_mut().enumerate() {
+                edge.push(block, rows.behind, deal.of(worker));
+            }
+        }
+    }
+}
+
 /// The way from a source or operator to a keyed step or ordered sink on all workers.
 pub(crate) struct SendOutlet<C: Chain, R, O> {
     chain: C,
     buffer: ChainBuffer<C::Out>,
-    route: R,
     stamp: Stamp<O>,
     /// The orders of a batch of which one row may have become several.
     orders: Vec<O>,
-    deal: Deal,
-    edges: Vec<Staged<O, C::Out>>,
+    routed: Routed<R, O, C::Out>,
     /// Counts for the step that takes the rows.
     counters: Arc<StepCounters>,
     worker: usize,
@@ -246,15 +296,10 @@ where
         worker: usize,
         shared: Arc<JobShared>,
     ) -> Self {
-        let (stamp, deal) = (Stamp::new(level, way), Deal::of_workers(senders.len()));
-        let edges = senders.into_iter().map(Staged::new).collect();
-        let (buffer, orders) = (ChainBuffer::new(), Vec::new());
-        Self { chain, buffer, route, stamp, orders, deal, edges, counters, worker, shared }
-    }
-
-    fn flush(&mut self) -> bool {
-        // Each is flushed, whatever the others say.
-        self.edges.iter_mut().map(Staged::flush).filter(|empty| !empty).count() == 0
+        let deal = Deal::of_workers(senders.len());
+        let routed = Routed { route, deal, edges: senders.into_iter().map(Staged::new).collect() };
+        let (buffer, stamp, orders) = (ChainBuffer::new(), Stamp::new(level, way), Vec::new());
+        Self { chain, buffer, stamp, orders, routed, counters, worker, shared }
     }
 }
 
@@ -263,15 +308,13 @@ where
     C::Out: bytemuck::Pod,
 {
     fn is_ready(&mut self) -> bool {
-        self.flush()
+        // Each is flushed, whatever the others say.
+        self.routed.edges.iter_mut().map(Staged::flush).filter(|empty| !empty).count() == 0
     }
 
     fn rows(&mut self, rows: Rows<'_, C::In>) {
-        let Self { chain, buffer, route, stamp, orders, deal, edges, counters, .. } = self;
+        let Self { chain, buffer, stamp, orders, routed, counters, .. } = self;
         let rows = apply(chain, rows, buffer);
-        if rows.values.is_empty() {
-            return;
-        }
         // Rows that are made one of one, straight from a source, have places of their own.
         let is_stamped = matches!(rows.places, Places::Full(_)) || chain.fans_out();
         if is_stamped {
@@ -284,48 +327,29 @@ where
                 orders.push(order);
             }
         }
-        let step = &counters.name;
-        blame::at_position(
-            |index| position_of(&rows.places, index),
-            || {
-                let worker_of = |index, row: &C::Out| blame::at_index(index, || route.worker(row));
-                blame::in_step(step, || deal.deal(rows.values, worker_of));
-            },
-        );
         add(&counters.of(self.worker).sent, rows.values.len() as u64);
-        // All rows given at once are of one block.
-        let block = rows.places.block();
-        for (worker, edge) in edges.iter_mut().enumerate() {
-            let dealt = deal.of(worker);
-            if dealt.is_empty() {
-                continue;
-            }
-            if edge.block != block {
-                edge.block = block;
-                edge.push_mark(Mark::Frontier(Place::block_start(block)));
-            }
-            match rows.places {
-                _ if is_stamped => edge.push_all(dealt, &rows, |index| orders[index]),
+        let position = |index| position_of(&rows.places, index);
+        blame::at_position(position, || {
+            blame::in_step(&counters.name, || match rows.places {
+                _ if is_stamped => routed.send(&rows, |index| orders[index]),
                 // Told apart here, so that it is not for each row.
-                Places::Run { block, first } => {
-                    edge.push_all(dealt, &rows, stamp.singles(block, first));
-                }
-                places => edge.push_all(dealt, &rows, |index| stamp.single(&places, index)),
-            }
-        }
+                Places::Run { block, first } => routed.send(&rows, stamp.singles(block, first)),
+                places => routed.send(&rows, |index| stamp.single(&places, index)),
+            });
+        });
     }
 
     fn mark(&mut self, mark: BlockMark) {
         self.stamp.block_end();
         // The receiver goes on to the next block by itself.
-        for edge in &mut self.edges {
+        for edge in &mut self.routed.edges {
             edge.push_mark(Mark::BlockEnd(mark));
             edge.block = mark.block + 1;
         }
     }
 
     fn frontier(&mut self, place: Place) {
-        for edge in &mut self.edges {
+        for edge in &mut self.routed.edges {
             // Staged rows tell more than a frontier behind them would.
             if edge.is_empty() && place > edge.frontier && edge.sender.push_mark(Mark::Frontier(place)) {
                 edge.frontier = place;
@@ -335,7 +359,7 @@ where
     }
 
     fn end(&mut self) {
-        for edge in &mut self.edges {
+        for edge in &mut self.routed.edges {
             edge.push_mark(Mark::End);
         }
     }
