@@ -1,13 +1,16 @@
 //! Latency of running jobs, from the time an event was meant to be pushed to its row at the sink.
 
 use crate::load::{self, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
-use crate::{Entry, Error, Results, machine, stall, work};
+use crate::{Entry, Error, Results, machine, rounds, stall, work};
 use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, hash_key, push, slot_of, worker_of};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
+
+/// More than this tells no more of idle workers.
+const ROUNDS_MAX: Duration = Duration::from_millis(500);
 
 /// What [`latency`] measures.
 #[derive(Debug, Clone)]
@@ -25,7 +28,7 @@ pub struct LatencyOptions {
     pub warm_up: Duration,
     /// Keys of the keyed step.
     pub keys: u64,
-    /// How long the machine's own stalls are measured; 0 leaves that out.
+    /// How long the machine's own stalls are measured, and rounds of idle workers; 0 leaves both out.
     pub stall: Duration,
     /// Where interval logs (`.hlog`) go, one for each scenario.
     pub hlog_dir: Option<PathBuf>,
@@ -90,6 +93,10 @@ pub fn latency_with(options: &LatencyOptions, tell: &mut dyn FnMut(&str)) -> Res
                 results.push(scenario(options, name, workers, rate, path)?);
             }
         }
+        if !options.stall.is_zero() {
+            tell("rounds of an idle worker");
+            results.push(rounds::measure(workers, options.stall.min(ROUNDS_MAX))?);
+        }
     }
     Ok(Results { machine, results })
 }
@@ -110,7 +117,7 @@ fn keys_of_last(workers: usize, keys: u64) -> Arc<[u64]> {
 
 /// Passes each event on, marked by its key's count.
 #[derive(Debug, Clone, Copy)]
-struct Echo;
+pub(crate) struct Echo;
 
 impl ProcessFunction<u64> for Echo {
     type In = Ping;

@@ -19,6 +19,7 @@ pub mod machine;
 pub mod readings;
 pub mod report;
 mod results;
+mod rounds;
 pub mod stall;
 pub mod suite;
 mod throughput;

@@ -17,6 +17,7 @@ use std::path::Path;
 const FIRST: &[&str] = &[
     "read",
     "stateless",
+    "cached",
     "symbols",
     "workers",
     "order",

@@ -2,6 +2,7 @@
 //!
 //! A group of contests gives one file of results, `<group>.json`, in [`SuiteOptions::out`].
 
+mod cached;
 mod captures;
 mod child;
 mod read;
@@ -72,6 +73,7 @@ type Group = fn(&mut Suite<'_>) -> Result<Found, BoxError>;
 const GROUPS: &[(&str, Group)] = &[
     ("read", read::sequential),
     ("stateless", read::stateless),
+    ("cached", cached::cached),
     ("symbols", windows::symbols),
     ("workers", windows::workers),
     ("order", windows::order),

@@ -135,6 +135,13 @@ fn by_workers(suite: &mut Suite<'_>, work: &str, kind: Kind) -> Result<Standing,
     contest.rival("pelton, 2 workers, exchanged", job(&path, |source| exchanged_window_job(source, SECOND, 2)));
     contest.remark("pelton, 2 workers, exchanged", "every event goes to its key's worker");
     contest.rival("plain", by_hand(&path, |source, sink| keyed_window(&source.into_blocks(), SECOND, sink)));
+    let keys = Keys::Dense(10_000);
+    contest.rival(
+        "expert",
+        by_hand::<Trade, _>(&path, |source, sink| {
+            expert_window(&source.into_blocks(), SECOND, Duration::ZERO, keys, sink)
+        }),
+    );
     Ok(suite.run(contest))
 }
 

@@ -1,0 +1,159 @@
+//! Work without reading: one block again and again, which stays in the core's cache and is not checked. And the checksum
+//! alone. What reading takes besides is the difference.
+
+use super::captures::{Kind, Spec};
+use super::{Found, Suite};
+use crate::contest::{Contest, Outcome};
+use crate::work::{selective_job, window_job};
+use crate::yardstick::{Keys, expert_window, keyed_window, selective};
+use pelton::{BlockReader, BlockSource, BlockSummary, BoxError, Report};
+use pelton_io::capture::replay;
+use pelton_io::sink::{Blackhole, Seen};
+use pelton_io::{Trade, blackhole};
+use std::sync::Arc;
+use std::time::Duration;
+
+const EVENT_BYTES: u64 = size_of::<Trade>() as u64;
+const SECOND: Duration = Duration::from_secs(1);
+
+/// A block, so many times. All events have the time of the first: none lies behind those of the time before.
+#[derive(Clone)]
+struct Again {
+    events: Arc<[Trade]>,
+    blocks: Arc<[BlockSummary]>,
+    symbols: Arc<[Arc<str>]>,
+}
+
+impl Again {
+    /// The first block of a source, as often as gives at least so many events.
+    fn first_of(source: &impl BlockSource<Trade>, events: u64) -> Result<Self, BoxError> {
+        let mut reader = source.reader()?;
+        reader.load(0)?;
+        let first = reader.events().first().ok_or("an empty block")?;
+        let block = reader.events().iter().map(|trade| Trade { time_ns: first.time_ns, ..*trade });
+        let block: Arc<[Trade]> = block.collect();
+        let summary = BlockSummary::of(&block).ok_or("an empty block")?;
+        let times = usize::try_from(events.div_ceil(summary.count.into()))?;
+        Ok(Self { events: block, blocks: vec![summary; times].into(), symbols: source.symbols().into() })
+    }
+}
+
+impl BlockSource<Trade> for Again {
+    fn blocks(&self) -> &[BlockSummary] {
+        &self.blocks
+    }
+
+    fn symbols(&self) -> Vec<Arc<str>> {
+        self.symbols.to_vec()
+    }
+
+    fn reader(&self) -> Result<Box<dyn BlockReader<Trade>>, BoxError> {
+        Ok(Box::new(Lent { events: self.events.clone(), is_loaded: false }))
+    }
+}
+
+struct Lent {
+    events: Arc<[Trade]>,
+    is_loaded: bool,
+}
+
+impl BlockReader<Trade> for Lent {
+    fn load(&mut self, _: usize) -> Result<(), BoxError> {
+        self.is_loaded = true;
+        Ok(())
+    }
+
+    fn events(&self) -> &[Trade] {
+        if self.is_loaded { &self.events } else { &[] }
+    }
+}
+
+/// A run of a job over the block.
+fn job(
+    source: &Again,
+    run: impl Fn(pelton::Source<Trade>) -> Result<(Seen, Report), pelton::Error>,
+) -> impl FnMut() -> Result<Outcome, BoxError> {
+    move || {
+        Outcome::timed(|| {
+            let (seen, report) = run(pelton::Source::blocks(source.clone()))?;
+            report.balance()?;
+            Ok((seen.count(), seen.hash()))
+        })
+    }
+}
+
+/// A run of a loop over the block.
+fn by_hand<C>(
+    source: &Again,
+    run: impl Fn(&Again, &mut Blackhole) -> Result<C, BoxError>,
+) -> impl FnMut() -> Result<Outcome, BoxError> {
+    move || {
+        Outcome::timed(|| {
+            let mut sink = blackhole();
+            run(source, &mut sink)?;
+            Ok((sink.seen().count(), sink.seen().hash()))
+        })
+    }
+}
+
+/// A run of the checksum over blocks of bytes; its outcome has no rows.
+fn checksum<'a, B: Iterator<Item = &'a [u8]>>(blocks: impl Fn() -> B) -> impl FnMut() -> Result<Outcome, BoxError> {
+    move || {
+        Outcome::timed(|| {
+            let sums = blocks().map(|block| u64::from(crc32fast::hash(std::hint::black_box(block))));
+            Ok((0, sums.fold(0u64, |all, sum| all.rotate_left(1) ^ sum)))
+        })
+    }
+}
+
+pub(super) fn cached(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
+    let keys = 10_000;
+    let path = suite.captures.get(Spec::new(Kind::Trades, keys), suite.tell)?;
+    let capture = replay::<Trade>(&path)?.into_blocks();
+    let source = Again::first_of(&capture, suite.options.events)?;
+    let events = source.events.len() as u64 * source.blocks.len() as u64;
+
+    let mut contest = Contest::new("filter, map and project, one block again and again", events, EVENT_BYTES);
+    contest.rival("pelton", job(&source, |source| selective_job(source, 1)));
+    contest.rival("plain", by_hand(&source, selective));
+    let stateless = suite.run(contest);
+
+    let mut contest = Contest::new("keyed window, one block again and again", events, EVENT_BYTES);
+    contest.rival("pelton", job(&source, |source| window_job(source, SECOND, 1)));
+    contest.rival("plain", by_hand(&source, |source, sink| keyed_window(source, SECOND, sink)));
+    let told = Keys::Dense(keys as usize);
+    contest.rival("expert", by_hand(&source, |source, sink| expert_window(source, SECOND, Duration::ZERO, told, sink)));
+    let keyed = suite.run(contest);
+
+    let block: &[u8] = bytemuck::cast_slice(&source.events);
+    let mut contest = Contest::new("checksum of one block, again and again", events, EVENT_BYTES);
+    contest.rival("crc32fast", checksum(|| std::iter::repeat_n(block, source.blocks.len())));
+    let hot = suite.run(contest);
+
+    let bytes = std::fs::read(&path)?;
+    let mut contest = Contest::new("checksum of the capture", bytes.len() as u64 / EVENT_BYTES, EVENT_BYTES);
+    contest.rival("crc32fast", checksum(|| bytes.chunks(block.len())));
+    contest.remark("crc32fast", "from anonymous memory, in pieces as large as a block");
+    Ok(vec![stateless, keyed, hot, suite.run(contest)].into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use pelton::VecSource;
+    use pelton_io::generate::{TradeOptions, symbol_names, trades};
+
+    #[test]
+    fn a_block_comes_as_often_as_was_asked_for_and_all_rivals_agree() {
+        let trades = trades(&TradeOptions { events: 300, keys: 10, ..TradeOptions::default() }).collect();
+        let first = VecSource::new(trades, 100).with_symbols(symbol_names(10));
+        let source = Again::first_of(&first, 950).unwrap();
+        assert_eq!((source.events.len(), source.blocks.len()), (100, 10));
+        let ours = job(&source, |source| window_job(source, SECOND, 1))().unwrap();
+        let theirs = by_hand(&source, |source, sink| keyed_window(source, SECOND, sink))().unwrap();
+        assert!(ours.rows > 0 && (ours.rows, ours.hash) == (theirs.rows, theirs.hash));
+        let bytes = bytemuck::cast_slice::<Trade, u8>(&source.events);
+        let sums = [bytes, &bytes[1..]].map(|bytes| checksum(|| bytes.chunks(64))().unwrap().hash);
+        assert_ne!(sums[0], sums[1]);
+    }
+}
