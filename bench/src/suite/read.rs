@@ -31,6 +31,19 @@ fn sum_mapped(path: &Path) -> Result<(u64, u64), BoxError> {
     sum_of(words(&map))
 }
 
+/// As [`sum_mapped`], each half by a thread of its own.
+fn sum_mapped_by_two(path: &Path) -> Result<(u64, u64), BoxError> {
+    let (map, _file): (Map, File) = Map::with_options().open(path)?;
+    let words = words(&map);
+    let (first, second) = words.split_at(words.len() / 2);
+    let sum = std::thread::scope(|scope| {
+        let second = scope.spawn(|| bandwidth::sum(std::hint::black_box(second)));
+        let first = bandwidth::sum(std::hint::black_box(first));
+        second.join().map(|second| first.wrapping_add(second))
+    });
+    Ok((words.len() as u64, sum.map_err(|_| "a thread panicked")?))
+}
+
 /// The sum of all words of the file, which is read piece by piece into one buffer.
 fn sum_read(path: &Path) -> Result<(u64, u64), BoxError> {
     let mut file = File::open(path)?;
@@ -74,6 +87,7 @@ pub(super) fn sequential(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     let mut contest = Contest::new("sequential read of the capture", bytes / EVENT_BYTES, EVENT_BYTES);
     contest.rival("mapped", || Outcome::timed(|| sum_mapped(&path)));
     contest.remark("mapped", "a new mapping each time, page faults included");
+    contest.rival("mapped, 2 threads", || Outcome::timed(|| sum_mapped_by_two(&path)));
     let mut memory = bandwidth::buffer(bytes).ok_or("not enough memory for a copy of the capture")?;
     File::open(&path)?.read_exact(bytemuck::cast_slice_mut(&mut memory))?;
     contest.rival("anonymous memory", move || Outcome::timed(|| sum_of(&memory)));
