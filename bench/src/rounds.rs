@@ -3,8 +3,8 @@
 
 use crate::latency::Echo;
 use crate::load::Ping;
-use crate::{Entry, Error, work};
-use pelton::{BoxError, Feed, Job, Polled, Source};
+use crate::{Entry, Error};
+use pelton::{BoxError, Feed, IdleStrategy, Job, Options, Polled, Source};
 use pelton_io::blackhole;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -44,7 +44,8 @@ pub(crate) fn measure(workers: usize, duration: Duration) -> Result<Entry, Error
     } else {
         pings.key_by(|ping| ping.key).process("forward", Echo).sink_unordered("out", |_| blackhole());
     }
-    job.run(work::options(workers))?;
+    // Also where workers share cores: parked ones would go round by the clock.
+    job.run(Options::workers(workers).idle(IdleStrategy::BusySpin))?;
     let (rounds, elapsed) = *counted.lock().unwrap_or_else(PoisonError::into_inner);
     let name = format!("rounds of an idle worker, {workers} worker{}", if workers == 1 { "" } else { "s" });
     Ok(Entry::of_runs(name, rounds, &[elapsed]))

@@ -40,6 +40,9 @@ fn expand(input: &DeriveInput, event: bool) -> Result<Tokens, Error> {
     if !input.generics.params.is_empty() {
         return Err(Error::new(input.generics.span(), "a record has no type parameters: its layout is one"));
     }
+    if let Some(attribute) = input.attrs.iter().find(|attribute| attribute.path().is_ident("event")) {
+        return Err(Error::new(attribute.span(), "#[event(..)] is for fields, not for the struct"));
+    }
     if !is_repr_c(input)? {
         return Err(Error::new(name.span(), "a record needs #[repr(C)]: its layout is written to files"));
     }

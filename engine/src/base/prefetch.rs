@@ -55,9 +55,13 @@ impl Ahead {
         Self(next.wrapping_sub(rows.as_ptr().addr()))
     }
 
-    /// Begins to fetch what lies so far behind `row`; the row itself, where nothing is known.
+    /// Begins to fetch what lies so far behind `row`. Where nothing is known that may be the row itself, if it is no
+    /// longer than a line: then there is nothing to save by looking.
     #[inline(always)]
     pub(crate) fn fetch<T>(self, row: &T) {
+        if size_of::<T>() > LINE && self.0 == 0 {
+            return;
+        }
         let next = std::ptr::from_ref(row).cast::<u8>().wrapping_add(self.0);
         for line in 0..size_of::<T>().div_ceil(LINE) {
             to_read(next.wrapping_add(line * LINE));

@@ -256,6 +256,13 @@ pub trait Record: bytemuck::Pod + Send + Sync {
 /// #[repr(C)]
 /// struct Twice { #[event(time)] a: i64, #[event(time)] b: i64 }
 /// ```
+/// Nor with what is said of a field said of the struct:
+/// ```compile_fail
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[event(time)]
+/// #[repr(C)]
+/// struct Misplaced { #[event(time)] time_ns: i64 }
+/// ```
 pub trait Event: Record {
     /// When the event happened.
     fn time(&self) -> Timestamp;

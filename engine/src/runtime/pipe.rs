@@ -36,7 +36,7 @@ pub(crate) trait SourcePipe {
     fn is_ready(&mut self) -> bool;
     /// Where in memory the events of a block to come lie, if that is known of them.
     fn address(&self, block: usize) -> Option<usize>;
-    /// Makes a block of a bounded source the current one; the worker's next one lies at `next`.
+    /// Makes a block of a bounded source the current one; the worker's next one likely lies at `next`.
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError>;
     /// Polls a feed for at most `room` events; what came is the current block.
     fn poll(&mut self, room: usize) -> Result<Polled, BoxError>;

@@ -73,29 +73,47 @@ impl<T> Route<T> for ToOne {
     }
 }
 
-/// Rows that are dealt at once: those of a batch. Long copies into a ring do not fetch the lines that they overwrite.
+/// Rows that are dealt at once at most: those of a batch. Long copies into a ring do not fetch the lines that they
+/// overwrite.
 const DEALT: usize = 1024;
+/// Bytes of values that are dealt at once at most, unless one has more.
+const DEALT_BYTES: usize = 1 << 20;
 
 /// Times, orders and values of rows.
 type Columns<'a, O, T> = (&'a [Timestamp], &'a [O], &'a [T]);
 
 /// Rows in columns, by the worker that takes them.
 struct Deal<O, T> {
-    /// Room for [`DEALT`] rows of each worker, of which the first `counts[worker]` are dealt.
+    /// Room for [`Deal::ROWS`] of each worker, of which the first `counts[worker]` are dealt.
     times: Vec<Timestamp>,
     orders: Vec<O>,
     values: Vec<T>,
     counts: Vec<usize>,
 }
 
-impl<O: Order, T: bytemuck::Pod> Deal<O, T> {
+impl<O: bytemuck::Pod, T: bytemuck::Pod> Deal<O, T> {
+    /// Rows that are dealt at once.
+    const ROWS: usize = {
+        let fit = DEALT_BYTES / if size_of::<T>() == 0 { 1 } else { size_of::<T>() };
+        if fit > DEALT {
+            DEALT
+        } else if fit == 0 {
+            1
+        } else {
+            fit
+        }
+    };
+
     fn of_workers(workers: usize) -> Self {
-        let rows = workers * DEALT;
+        let rows = workers * Self::ROWS;
+        // One takes rows from where they lie; only their orders are made.
+        let dealt = if workers == 1 { 0 } else { rows };
         // Memory that is not used is not touched.
-        Self { times: zeroed_vec(rows), orders: zeroed_vec(rows), values: zeroed_vec(rows), counts: vec![0; workers] }
+        let (times, orders, values) = (zeroed_vec(dealt), zeroed_vec(rows), zeroed_vec(dealt));
+        Self { times, orders, values, counts: vec![0; workers] }
     }
 
-    /// Deals at most [`DEALT`] rows anew. Apart, so that the loop has the registers for itself.
+    /// Deals at most [`Deal::ROWS`] anew. Apart, so that the loop has the registers for itself.
     #[inline(never)]
     fn deal(
         &mut self,
@@ -108,9 +126,9 @@ impl<O: Order, T: bytemuck::Pod> Deal<O, T> {
         let rows = times.iter().zip(values).enumerate();
         if let [to_first, to_second] = &mut counts[..] {
             // The ends stay in registers, where the next row does not wait for them to be stored.
-            let (mut first, mut second) = (0, DEALT);
-            let (to_times, to_orders) = (&mut to_times[..2 * DEALT], &mut to_orders[..2 * DEALT]);
-            let to_values = &mut to_values[..2 * DEALT];
+            let (mut first, mut second) = (0, Self::ROWS);
+            let (to_times, to_orders) = (&mut to_times[..2 * Self::ROWS], &mut to_orders[..2 * Self::ROWS]);
+            let to_values = &mut to_values[..2 * Self::ROWS];
             for (index, (&time, value)) in rows {
                 let is_first = worker_of(index, value) == 0;
                 let at = if is_first { first } else { second };
@@ -120,19 +138,19 @@ impl<O: Order, T: bytemuck::Pod> Deal<O, T> {
                 first += usize::from(is_first);
                 second += usize::from(!is_first);
             }
-            (*to_first, *to_second) = (first, second - DEALT);
+            (*to_first, *to_second) = (first, second - Self::ROWS);
             return;
         }
         counts.fill(0);
         for (index, (&time, value)) in rows {
             let worker = worker_of(index, value);
-            let at = worker * DEALT + counts[worker];
+            let at = worker * Self::ROWS + counts[worker];
             (to_times[at], to_orders[at], to_values[at]) = (time, order_of(index), *value);
             counts[worker] += 1;
         }
     }
 
-    /// The orders of at most [`DEALT`] rows that all go to one worker.
+    /// The orders of at most [`Deal::ROWS`] rows that all go to one worker.
     fn orders(&mut self, count: usize, order_of: impl Fn(usize) -> O) -> &[O] {
         let orders = &mut self.orders[..count];
         orders.iter_mut().enumerate().for_each(|(index, order)| *order = order_of(index));
@@ -141,7 +159,7 @@ impl<O: Order, T: bytemuck::Pod> Deal<O, T> {
 
     /// The rows for `worker`, in their order.
     fn of(&self, worker: usize) -> Columns<'_, O, T> {
-        let start = worker * DEALT;
+        let start = worker * Self::ROWS;
         let dealt = start..start + self.counts[worker];
         (&self.times[dealt.clone()], &self.orders[dealt.clone()], &self.values[dealt])
     }
@@ -251,8 +269,8 @@ impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Routed<R, O, T> {
     fn send(&mut self, rows: &Rows<'_, T>, order_of: impl Fn(usize) -> O + Copy) {
         let Self { route, deal, edges } = self;
         let block = rows.places.block();
-        for first in (0..rows.values.len()).step_by(DEALT) {
-            let end = rows.values.len().min(first + DEALT);
+        for first in (0..rows.values.len()).step_by(Deal::<O, T>::ROWS) {
+            let end = rows.values.len().min(first + Deal::<O, T>::ROWS);
             let (times, values) = (&rows.times[first..end], &rows.values[first..end]);
             let order_of = |index| order_of(first + index);
             if let [edge] = &mut edges[..] {
@@ -386,5 +404,31 @@ mod tests {
         check(&(0..40_000u32).map(Symbol::from_id).collect::<Vec<_>>());
         check(&(0..40_000i64).map(|i| i * i * i - 20_000).collect::<Vec<_>>());
         check(&(0..1000u32).map(u32::to_le_bytes).collect::<Vec<_>>());
+    }
+
+    fn check_deal<T: bytemuck::Pod + PartialEq + std::fmt::Debug>(value_of: impl Fn(u64) -> T, rows: usize) {
+        assert_eq!(Deal::<u64, T>::ROWS, rows);
+        for workers in [2, 3] {
+            let mut deal = Deal::<u64, T>::of_workers(workers);
+            for count in [rows, 1, 0, rows / 2] {
+                let times: Vec<_> = (0..count as i64).map(Timestamp::from_nanos).collect();
+                let values: Vec<_> = (0..count as u64).map(&value_of).collect();
+                deal.deal(&times, |index| 7 * index as u64, &values, |index, _| index * index % workers);
+                for worker in 0..workers {
+                    let expected: Vec<_> = (0..count).filter(|index| index * index % workers == worker).collect();
+                    let (found, orders, dealt) = deal.of(worker);
+                    assert!(expected.iter().map(|&index| times[index]).eq(found.iter().copied()));
+                    assert!(expected.iter().map(|&index| 7 * index as u64).eq(orders.iter().copied()));
+                    assert!(expected.iter().map(|&index| values[index]).eq(dealt.iter().copied()));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn each_worker_gets_its_rows_in_their_order_however_long_they_are() {
+        check_deal(|row| row, DEALT);
+        check_deal(|_| (), DEALT);
+        check_deal(|row| [row; 512], DEALT_BYTES / 4096);
     }
 }

@@ -194,11 +194,12 @@ impl SourceTask {
             let draining = self.shared.is_draining();
             let polled = match blocks {
                 Some(count) if arrival.block == count || draining => Ok(Polled::End),
-                Some(_) => {
+                Some(count) => {
+                    let block = arrival.block;
                     arrival.block += 1;
-                    let block = arrival.block - 1;
-                    let next = self.pipes[source].address(block + 1);
-                    self.pipes[source].load(block, next).map(|()| Polled::Ready)
+                    let pipe = &mut self.pipes[source];
+                    let next = if block + 1 < count { pipe.address(block + 1) } else { None };
+                    pipe.load(block, next).map(|()| Polled::Ready)
                 }
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {

@@ -372,7 +372,7 @@ impl<T: Event> BlockReader<T> for Reader<T> {
 
     fn upcoming(&self, block: usize) -> &[T] {
         let (None, Some(mapping)) = (&self.view.projection, &self.mapping) else { return &[] };
-        let Some(&(Part::Whole { block } | Part::Filtered { block, .. })) = self.parts.get(block) else { return &[] };
+        let Some(&Part::Whole { block }) = self.parts.get(block) else { return &[] };
         let payload = self.view.capture.payload_range(block).ok().and_then(|range| mapping.bytes().get(range));
         bytemuck::try_cast_slice(payload.unwrap_or_default()).unwrap_or_default()
     }

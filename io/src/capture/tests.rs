@@ -106,7 +106,7 @@ fn upcoming_events_are_told_where_they_will_be_lent_and_nowhere_else() {
         reader.load(block).unwrap();
         let upcoming = ahead.upcoming(block);
         // The first block is filtered and its events are copied.
-        assert_eq!(std::ptr::eq(upcoming, reader.events()), block > 0, "block {block}");
+        assert!(if block > 0 { std::ptr::eq(upcoming, reader.events()) } else { upcoming.is_empty() }, "block {block}");
         assert!(ahead.events().is_empty(), "nothing is loaded by asking");
     }
     assert!(reader.upcoming(blocks).is_empty() && reader.upcoming(usize::MAX).is_empty());

@@ -86,7 +86,7 @@ impl Crossing for Placed {
 type Rows = Vec<(u32, u32, CountAndSum)>;
 
 /// What both threads reach.
-pub struct Shared {
+struct Shared {
     meeting: Meeting<Rows>,
     merged: Rows,
     out: Out,

@@ -12,7 +12,7 @@ use pelton_io::Trade;
 use pelton_io::sink::{Blackhole, Seen};
 use rtrb::{Consumer, Producer};
 
-/// Trades of a ring, which has to hold a thread's trades of a block until the block before is done with.
+/// Trades of a ring: a thread's trades of a block lie there until the block before is done with.
 const RING: usize = 8192;
 /// Trades that are parted at once; about half of them are sent as one chunk.
 const BATCH: usize = 512;
