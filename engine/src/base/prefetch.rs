@@ -9,7 +9,7 @@ pub(crate) const LINE: usize = 64;
 fn to_read<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
-    // Test: the address sanitizer's run of all tests.
+    // Test: the address sanitizer's run of the unit tests.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_T0>(address.cast());
@@ -23,7 +23,7 @@ fn to_read<T>(address: *const T) {
 pub(crate) fn to_write<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
-    // Test: the address sanitizer's run of all tests.
+    // Test: the address sanitizer's run of the unit tests.
     unsafe {
         use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
         _mm_prefetch::<_MM_HINT_ET0>(address.cast());
@@ -40,7 +40,7 @@ const FETCHED_MAX: usize = 256 << 10;
 ///
 /// Whoever walks over rows first fetches as many bytes of the next ones: memory is busy while the worker
 /// computes, and the next checksum finds its block in the cache.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy)]
 pub(crate) struct Ahead(usize);
 
 impl Ahead {
@@ -55,8 +55,8 @@ impl Ahead {
         Self(next.wrapping_sub(rows.as_ptr().addr()))
     }
 
-    /// Begins to fetch what lies so far behind `row`. Where nothing is known that may be the row itself, if it is no
-    /// longer than a line: then there is nothing to save by looking.
+    /// Begins to fetch what lies so far behind `row`. Where nothing is known, a row of at most a line is asked for
+    /// itself, which it costs less to do than to avoid; a longer one is not.
     #[inline(always)]
     pub(crate) fn fetch<T>(self, row: &T) {
         if size_of::<T>() > LINE && self.0 == 0 {

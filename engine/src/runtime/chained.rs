@@ -2,7 +2,6 @@
 
 use crate::Timestamp;
 use crate::base::blame;
-use crate::base::prefetch::Ahead;
 use crate::operator::chain::Chain;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Order, Place, Places, Seq};
@@ -153,14 +152,8 @@ where
         Places::Full(_) => Places::Full(&buffer.places[..made]),
         _ => Places::Seqs { block, seqs: &buffer.seqs[..made] },
     };
-    Rows {
-        times: &buffer.times[..made],
-        values: &buffer.values[..made],
-        places,
-        bounds: rows.bounds,
-        behind: rows.behind,
-        ahead: Ahead::NONE,
-    }
+    let made = Rows::new(&buffer.times[..made], &buffer.values[..made], places);
+    Rows { bounds: rows.bounds, behind: rows.behind, ..made }
 }
 
 /// An outlet behind a chain that is not fused with what follows: an input of a union.

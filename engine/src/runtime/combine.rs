@@ -6,7 +6,6 @@
 //! blocks. Their order among senders means nothing: the merge is exact.
 
 use crate::base::blame;
-use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::window::combine::Combiner;
@@ -121,14 +120,7 @@ where
                 let (block, first) = self.sent;
                 let places = Places::Run { block, first };
                 self.sent.1 += self.starts.len() as u64;
-                let rows = Rows {
-                    times: &self.times,
-                    values: &self.starts[..],
-                    places,
-                    bounds: None,
-                    behind: None,
-                    ahead: Ahead::NONE,
-                };
+                let rows = Rows::new(&self.times, &self.starts, places);
                 self.next.rows(rows);
             }
             if !self.outputs_ready() {

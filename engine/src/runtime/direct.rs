@@ -1,7 +1,6 @@
 //! The direct way from one step to the next, where both are on one worker and nothing has to be
 //! merged: a call, without a queue. Rows of an empty chain are not even copied.
 
-use crate::base::prefetch::Ahead;
 use crate::operator::chain::Chain;
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{FAN_OUT_MAX, Place, Places, Seq, Stamp};
@@ -105,14 +104,8 @@ where
         }
         let left = &mut self.left;
         if left.taken < left.values.len() {
-            let rows = Rows {
-                times: &left.times,
-                values: &left.values,
-                places: Places::Full(&left.places),
-                bounds: None,
-                behind: left.behind,
-                ahead: Ahead::NONE,
-            };
+            let rows = Rows::new(&left.times, &left.values, Places::Full(&left.places));
+            let rows = Rows { behind: left.behind, ..rows };
             left.taken += give(&mut self.stage, rows.skip(left.taken));
             return left.taken == left.values.len() && self.stage.is_ready();
         }

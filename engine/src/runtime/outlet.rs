@@ -27,7 +27,12 @@ impl<T> Clone for Rows<'_, T> {
 
 impl<T> Copy for Rows<'_, T> {}
 
-impl<T> Rows<'_, T> {
+impl<'a, T> Rows<'a, T> {
+    /// Rows that are on time, of which nothing else is known.
+    pub(crate) fn new(times: &'a [Timestamp], values: &'a [T], places: Places<'a>) -> Self {
+        Self { times, values, places, bounds: None, behind: None, ahead: Ahead::NONE }
+    }
+
     /// The rows from `start` on.
     pub(crate) fn skip(self, start: usize) -> Self {
         Self {

@@ -1,7 +1,6 @@
 //! A stage: a step that takes rows in order, as the tasks that feed it see it.
 
 use crate::base::blame;
-use crate::base::prefetch::Ahead;
 use crate::operator::{Batch, Cause, Firing, Operator, Outbox};
 use crate::progress::mark::BlockMark;
 use crate::progress::place::{Place, Places};
@@ -125,14 +124,7 @@ impl<Op: Operator> KeyedStage<Op> {
                 self.places.extend(main.causes.iter().map(place_of));
                 Places::Full(&self.places)
             };
-            self.main.rows(Rows {
-                times: &main.times,
-                values: &main.values,
-                places,
-                bounds: None,
-                behind,
-                ahead: Ahead::NONE,
-            });
+            self.main.rows(Rows { behind, ..Rows::new(&main.times, &main.values, places) });
         }
         let late = &mut self.outbox.late;
         if !late.values.is_empty() {
@@ -140,14 +132,7 @@ impl<Op: Operator> KeyedStage<Op> {
             self.places.clear();
             self.places.extend(late.causes.iter().map(|cause| place_of(cause, places, block, depth)));
             let places = Places::Full(&self.places);
-            self.late.rows(Rows {
-                times: &late.times,
-                values: &late.values,
-                places,
-                bounds: None,
-                behind,
-                ahead: Ahead::NONE,
-            });
+            self.late.rows(Rows { behind, ..Rows::new(&late.times, &late.values, places) });
         }
         self.outbox.clear();
     }

@@ -1,6 +1,5 @@
 //! The one trait the worker knows, and the task behind an exchange.
 
-use crate::base::prefetch::Ahead;
 use crate::progress::mark::BlockMark;
 use crate::progress::merge::{Merge, Next};
 use crate::progress::place::Order;
@@ -60,9 +59,8 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
             }
             let stage = &mut self.stage;
             let next = self.merge.next(|rows| {
-                let (times, places) = (rows.times, rows.places);
-                let (bounds, ahead) = (extremes(times), Ahead::NONE);
-                stage.rows(Rows { times, values: rows.values, places, bounds, behind: rows.behind, ahead })
+                let (bounds, behind) = (extremes(rows.times), rows.behind);
+                stage.rows(Rows { bounds, behind, ..Rows::new(rows.times, rows.values, rows.places) })
             });
             match next {
                 Next::Rows { given, taken } => {
