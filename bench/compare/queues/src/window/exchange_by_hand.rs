@@ -65,7 +65,8 @@ impl<R: Crossing> Side<'_, R> {
                     sent += usize::from(!is_mine);
                 }
                 self.half.add(&keep[..kept])?;
-                self.send(&mut to_other, &send[..sent])?;
+                // The other may be waiting for room as well.
+                half::send(&mut to_other, &send[..sent], || Ok(self.receive()? > 0))?;
                 self.receive()?;
                 if let Some(last) = trades.last() {
                     self.read = self.half.windows.number(last.time_ns);
@@ -82,23 +83,6 @@ impl<R: Crossing> Side<'_, R> {
             waits.after(received > 0);
         }
         self.half.fire(self.read.min(self.received))
-    }
-
-    fn send(&mut self, to_other: &mut Producer<R>, mut trades: &[R]) -> Result<(), BoxError> {
-        let mut waits = Waits::default();
-        while !trades.is_empty() {
-            let (pushed, rest) = to_other.push_partial_slice(trades);
-            trades = rest;
-            if !rest.is_empty() {
-                // The other may be waiting for room as well.
-                let received = self.receive()?;
-                if pushed.is_empty() && received == 0 && to_other.is_abandoned() {
-                    return Err("the other thread is gone".into());
-                }
-                waits.after(received > 0 || !pushed.is_empty());
-            }
-        }
-        Ok(())
     }
 
     /// Takes what has come from the other thread.

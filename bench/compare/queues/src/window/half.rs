@@ -4,7 +4,7 @@
 
 use super::meeting::Meeting;
 use super::rows::{Out, Windows, behind, by_text, unknown};
-use crate::hop::{Cores, panicked, pin};
+use crate::hop::{Cores, Waits, panicked, pin};
 use pelton::{BlockSource, BoxError};
 use pelton_bench::work::CountAndSum;
 use pelton_io::Trade;
@@ -127,6 +127,30 @@ pub fn run<R: Crossing>(
         results.into_iter().try_for_each(|result| result?)
     })?;
     shared.into_inner().unwrap_or_else(PoisonError::into_inner).out.finish()
+}
+
+/// Sends all rows; `meanwhile` is what the thread does while they do not fit, and says whether it did anything.
+///
+/// # Errors
+/// That of `meanwhile`, or when the other thread is gone.
+pub fn send<R: Copy>(
+    to_other: &mut Producer<R>,
+    mut rows: &[R],
+    mut meanwhile: impl FnMut() -> Result<bool, BoxError>,
+) -> Result<(), BoxError> {
+    let mut waits = Waits::default();
+    while !rows.is_empty() {
+        let (pushed, rest) = to_other.push_partial_slice(rows);
+        rows = rest;
+        if !rest.is_empty() {
+            let progress = meanwhile()?;
+            if pushed.is_empty() && !progress && to_other.is_abandoned() {
+                return Err("the other thread is gone".into());
+            }
+            waits.after(progress || !pushed.is_empty());
+        }
+    }
+    Ok(())
 }
 
 /// The symbols of one half with their ranks, in their order.

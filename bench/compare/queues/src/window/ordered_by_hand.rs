@@ -70,7 +70,8 @@ impl Side<'_> {
                     sent += 1;
                 }
                 self.keep(&keep[..kept])?;
-                self.send(&mut to_other, &send[..sent])?;
+                // The other may be waiting for room as well.
+                half::send(&mut to_other, &send[..sent], || self.advance())?;
                 self.advance()?;
             }
         }
@@ -121,23 +122,6 @@ impl Side<'_> {
         let added = self.turns.add(chunk.as_slices().0)?;
         chunk.commit(added);
         Ok(added)
-    }
-
-    fn send(&mut self, to_other: &mut Producer<Placed>, mut rows: &[Placed]) -> Result<(), BoxError> {
-        let mut waits = Waits::default();
-        while !rows.is_empty() {
-            let (pushed, rest) = to_other.push_partial_slice(rows);
-            rows = rest;
-            if !rest.is_empty() {
-                // The other may be waiting for room as well.
-                let progress = self.advance()?;
-                if pushed.is_empty() && !progress && to_other.is_abandoned() {
-                    return Err("the other thread is gone".into());
-                }
-                waits.after(progress || !pushed.is_empty());
-            }
-        }
-        Ok(())
     }
 }
 
