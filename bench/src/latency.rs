@@ -1,7 +1,8 @@
 //! Latency of running jobs, from the time an event was meant to be pushed to its row at the sink.
 
-use crate::load::{self, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
+use crate::load::{self, Latencies, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
 use crate::{Entry, Error, Results, machine, rounds, stall, work};
+use hdrhistogram::Histogram;
 use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, hash_key, push, slot_of, worker_of};
 use std::fs::File;
 use std::io::BufWriter;
@@ -139,14 +140,51 @@ fn has_core_for_load(workers: usize) -> bool {
 /// Events between the generator and the job.
 const INPUT_EVENTS: usize = 1 << 16;
 
-fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64, path: Path) -> Result<Entry, Error> {
-    let seconds = options.duration.as_secs().max(1);
-    let warm_up_events = (u128::from(rate) * options.warm_up.as_nanos() / 1_000_000_000) as u64;
-    let schedule = Schedule { rate, events: warm_up_events + rate * seconds, keys: options.keys };
+/// Latencies of an event that hops once: a source on the first of two workers gives it when it is due, by a ring it
+/// comes to a keyed step on the second, and from there straight to the sink.
+///
+/// # Errors
+/// When the job fails or loses a row.
+pub fn one_hop(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
+    let run = run("one hop", Load { schedule, warm_up, is_pushed: false }, 2, Path::OneHop)?;
+    Ok(run.latencies.total())
+}
+
+/// Latencies of an event that a thread of the host program pushes to a job of one worker: from there by a map straight
+/// to the sink.
+///
+/// # Errors
+/// When the job fails or loses a row.
+pub fn pushed(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
+    let run = run("pushed", Load { schedule, warm_up, is_pushed: true }, 1, Path::Straight)?;
+    Ok(run.latencies.total())
+}
+
+/// What a job is fed.
+#[derive(Debug, Clone, Copy)]
+struct Load {
+    schedule: Schedule,
+    /// Events that are meant to be sent before are not recorded.
+    warm_up: Duration,
+    /// From a thread of its own, instead of by a source of the job.
+    is_pushed: bool,
+}
+
+/// What came of a load.
+struct Run {
+    latencies: Latencies,
+    elapsed: Duration,
+    /// How late the thread that pushes was.
+    lags: Option<Histogram<u64>>,
+}
+
+fn run(name: &str, load: Load, workers: usize, path: Path) -> Result<Run, Error> {
+    let Load { schedule, warm_up, is_pushed } = load;
+    let seconds = (schedule.events.div_ceil(schedule.rate) as usize).saturating_sub(warm_up.as_secs() as usize);
     // The workers get a moment to start before the schedule does.
     let start = Instant::now() + Duration::from_millis(50);
-    let (sink, recorded) = LatencySink::new(start, options.warm_up, seconds as usize);
-    let (input, source) = if has_core_for_load(workers) {
+    let (sink, recorded) = LatencySink::new(start, warm_up, seconds);
+    let (input, source) = if is_pushed {
         let (input, source) = push::<Ping>(INPUT_EVENTS);
         (Some(input), source)
     } else {
@@ -158,8 +196,7 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64, p
         Path::Straight => pings.map(|ping: &Ping| Ping { value: ping.number, ..*ping }).sink("out", sink),
         Path::Ordered => pings.key_by(|ping| ping.key).process("echo", Echo).sink("out", sink),
         Path::OneHop => {
-            let keys = keys_of_last(workers, options.keys);
-            let (warm_up, sink) = (options.warm_up, Mutex::new(Some(sink)));
+            let (keys, sink) = (keys_of_last(workers, schedule.keys), Mutex::new(Some(sink)));
             let echoed = pings.key_by(move |ping| keys[ping.key as usize % keys.len()]).process("echo", Echo);
             echoed.sink_unordered("out", move |worker| {
                 let mut sink = sink.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,13 +213,22 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64, p
     });
     let report = handle.join()?;
     let elapsed = start.elapsed();
-    let lags = lags.transpose().map_err(|source| Error::Closed { name: name.clone(), source })?;
-    report.balance().map_err(|reason| Error::Balance { name: name.clone(), reason })?;
+    let lags = lags.transpose().map_err(|source| Error::Closed { name: name.to_owned(), source })?;
+    report.balance().map_err(|reason| Error::Balance { name: name.to_owned(), reason })?;
     let latencies = recorded.take();
     let rows = latencies.as_ref().map_or(0, |latencies| latencies.rows);
-    let Some(latencies) = latencies.filter(|_| rows == schedule.events) else {
-        return Err(Error::Result { name, expected: schedule.events, found: rows });
-    };
+    match latencies.filter(|_| rows == schedule.events) {
+        Some(latencies) => Ok(Run { latencies, elapsed, lags }),
+        None => Err(Error::Result { name: name.to_owned(), expected: schedule.events, found: rows }),
+    }
+}
+
+fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64, path: Path) -> Result<Entry, Error> {
+    let seconds = options.duration.as_secs().max(1);
+    let warm_up_events = (u128::from(rate) * options.warm_up.as_nanos() / 1_000_000_000) as u64;
+    let schedule = Schedule { rate, events: warm_up_events + rate * seconds, keys: options.keys };
+    let load = Load { schedule, warm_up: options.warm_up, is_pushed: has_core_for_load(workers) };
+    let Run { latencies, elapsed, lags } = run(&name, load, workers, path)?;
     let total = latencies.total();
     if let Some(dir) = &options.hlog_dir {
         let way = if path == Path::OneHop { "-one-hop" } else { "" };

@@ -13,7 +13,7 @@
 
 pub mod bandwidth;
 pub mod contest;
-mod latency;
+pub mod latency;
 pub mod load;
 pub mod machine;
 pub mod readings;

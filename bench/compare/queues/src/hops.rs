@@ -6,7 +6,9 @@ use crate::latency::{self, AGAINST, LatencyContest, LatencyStanding};
 use crate::queue::{crossbeam, disruptor, least, pelton, ringbuf, rtrb};
 use ::pelton::BoxError;
 use pelton_bench::contest::{Contest, Outcome, Standing};
+use pelton_bench::latency::{one_hop, pushed};
 use pelton_bench::load::Schedule;
+use std::time::Duration;
 
 /// Events that are sent and taken at once in the contests of runs.
 const RUN: usize = 64;
@@ -152,12 +154,16 @@ pub fn gathered_name<const WORDS: usize>(threads: Threads) -> String {
     )
 }
 
+/// Keys of the jobs in the contest of latencies.
+const KEYS: u64 = 10_000;
+
 /// The name of the contest of latencies.
 pub fn latencies_name(rate: u64) -> String {
     format!("one-way latency, {rate}/s, 32 bytes, {SINGLE_SLOTS} slots")
 }
 
-/// One-way latency of single events at a fixed rate, for `milliseconds` of which the first tenth is not recorded.
+/// One-way latency of single events at a fixed rate, for `milliseconds` of which the first tenth is not recorded: through
+/// queues, and through a job of two workers, from its source to its sink.
 pub fn latencies(
     rate: u64,
     milliseconds: u64,
@@ -177,5 +183,9 @@ pub fn latencies(
     contest.rival("crossbeam ArrayQueue", array);
     let channel = move || latency::measure::<2>(schedule, warm_up, cores, crossbeam::channel(capacity));
     contest.rival("crossbeam channel", channel);
+    let of_warm_up = Duration::from_millis(milliseconds) / 10;
+    let keyed = Schedule { keys: KEYS, ..schedule };
+    contest.rival("a job of 2 workers, one hop", move || Ok(one_hop(keyed, of_warm_up)?));
+    contest.rival("a job of 1 worker, pushed to", move || Ok(pushed(keyed, of_warm_up)?));
     contest.run(rounds, tell)
 }
