@@ -130,29 +130,30 @@ pub fn drive(
 pub struct ScheduledFeed {
     schedule: Schedule,
     start: Instant,
-    next: u64,
+    /// Not given yet.
+    next: Ping,
+    /// The one behind, so that whether another is due is known without waiting for a division.
+    after_next: Ping,
 }
 
 impl ScheduledFeed {
     /// A feed of all events of `schedule`, from `start` on.
     pub fn new(schedule: Schedule, start: Instant) -> Self {
-        Self { schedule, start, next: 0 }
+        Self { schedule, start, next: schedule.ping(0), after_next: schedule.ping(1) }
     }
 }
 
 impl Feed<Ping> for ScheduledFeed {
     fn poll(&mut self, room: usize, out: &mut Vec<Ping>) -> Result<Polled, BoxError> {
         let Some(elapsed) = Instant::now().checked_duration_since(self.start) else { return Ok(Polled::Pending) };
-        let now = elapsed.as_nanos() as u64;
-        while out.len() < room && self.next < self.schedule.events {
-            if self.schedule.intended_ns(self.next) > now {
-                break;
-            }
-            out.push(self.schedule.ping(self.next));
-            self.next += 1;
+        let now = elapsed.as_nanos() as i64;
+        while out.len() < room && self.next.number < self.schedule.events && self.next.intended_ns <= now {
+            out.push(self.next);
+            self.next = self.after_next;
+            self.after_next = self.schedule.ping(self.next.number + 1);
         }
         Ok(match out.len() {
-            0 if self.next == self.schedule.events => Polled::End,
+            0 if self.next.number == self.schedule.events => Polled::End,
             0 => Polled::Pending,
             _ => Polled::Ready,
         })
