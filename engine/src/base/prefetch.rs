@@ -6,7 +6,7 @@ pub(crate) const LINE: usize = 64;
 
 /// Begins to fetch the line at `address`, which need not be memory of ours, to be read.
 #[inline(always)]
-fn to_read<T>(address: *const T) {
+pub(crate) fn to_read<T>(address: *const T) {
     #[cfg(target_arch = "x86_64")]
     // SAFETY: a prefetch reads and writes nothing and cannot fault, whatever the address is.
     // Test: the address sanitizer's run of the unit tests.

@@ -48,8 +48,8 @@ impl<T: Record> Stage<T> for SharedSink<T> {
         self.0.borrow_mut().0.mark(mark);
     }
 
-    fn frontier(&mut self, place: Place) {
-        self.0.borrow_mut().0.frontier(place);
+    fn frontier(&mut self, place: Place) -> bool {
+        self.0.borrow_mut().0.frontier(place)
     }
 
     fn end(&mut self) {

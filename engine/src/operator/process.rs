@@ -185,87 +185,81 @@ where
     type Out = P::Out;
 
     fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<P::Out, P::In>) -> Result<usize, OperatorError> {
-        let step = self.step.clone();
-        blame::in_step(&step, || {
-            for (index, (&time, row)) in batch.times.iter().zip(batch.values).enumerate() {
-                if out.is_full() {
-                    return Ok(index);
-                }
-                batch.ahead.fetch(row);
-                let number = blame::at_index(index, || {
-                    let key = (self.key_of)(row);
-                    let number = self.table.find_or_insert(key, hash_key(&key));
-                    let mut context = ProcessContext {
-                        out,
-                        timers: &mut self.new_timers,
-                        time,
-                        watermark: batch.behind.unwrap_or(self.watermark),
-                        behind: batch.behind.is_some(),
-                        cause: ContextCause::Row(index),
-                    };
-                    let entry = self.table.entry_mut(number);
-                    self.function.on_row(&key, time, row, &mut entry.value, &mut context);
-                    number
-                });
-                if self.table.len() > self.limits.keys_max {
-                    return Err(OperatorError::TooManyKeys(self.limits.keys_max));
-                }
-                if !self.new_timers.is_empty() {
-                    self.keep_new_timers(number as u32)?;
-                }
+        for (index, (&time, row)) in batch.times.iter().zip(batch.values).enumerate() {
+            if out.is_full() {
+                return Ok(index);
             }
-            Ok(batch.values.len())
-        })
+            batch.ahead.fetch(row);
+            let number = blame::at_index(index, || {
+                let key = (self.key_of)(row);
+                let number = self.table.find_or_insert(key, hash_key(&key));
+                let mut context = ProcessContext {
+                    out,
+                    timers: &mut self.new_timers,
+                    time,
+                    watermark: batch.behind.unwrap_or(self.watermark),
+                    behind: batch.behind.is_some(),
+                    cause: ContextCause::Row(index),
+                };
+                let entry = self.table.entry_mut(number);
+                self.function.on_row(&key, time, row, &mut entry.value, &mut context);
+                number
+            });
+            if self.table.len() > self.limits.keys_max {
+                return Err(OperatorError::TooManyKeys(self.limits.keys_max));
+            }
+            if !self.new_timers.is_empty() {
+                self.keep_new_timers(number as u32)?;
+            }
+        }
+        Ok(batch.values.len())
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<P::Out, P::In>) -> Result<Firing, OperatorError> {
-        let step = self.step.clone();
-        blame::in_step(&step, || {
-            self.watermark = watermark;
-            self.collect_due(watermark, out);
-            let mut last = None;
-            let mut fired = 0;
-            while let Some(&due) = self.due.first() {
-                let (at, canonical, hash, number, time) = due;
-                // Timers with one place are not parted.
-                if (out.is_full() || fired >= TIMERS_AT_ONCE) && last != Some((at, canonical, hash)) {
-                    return Ok(Firing::More);
-                }
-                last = Some((at, canonical, hash));
-                fired += 1;
-                self.due.pop_first();
-                let entry = self.table.entry_mut(number as usize);
-                let key = entry.key;
-                let mut context = ProcessContext {
-                    cause: ContextCause::Timer { at, key: CanonicalKey::of(&key, out.symbols()), hash },
-                    out: &mut *out,
-                    timers: &mut self.new_timers,
-                    time,
-                    watermark,
-                    behind: false,
-                };
-                self.function.on_timer(&key, time, &mut entry.value, &mut context);
-                let mut again = std::mem::take(&mut self.new_timers);
-                for time in again.drain(..) {
-                    if watermark == Timestamp::MAX {
-                        // The input has ended: a timer that renews itself would never stop.
-                        continue;
-                    }
-                    if time <= watermark {
-                        // One that waits at this very time, for its own or behind its asker, is not doubled.
-                        let waits = time <= at && self.due.contains(&self.due_at(at, time, number, out));
-                        if !waits {
-                            let at = if time > at { time } else { at.plus_nanos(1) };
-                            self.due.insert(self.due_at(at, time, number, out));
-                        }
-                    } else {
-                        self.new_timers.push(time);
-                    }
-                }
-                self.keep_new_timers(number)?;
+        self.watermark = watermark;
+        self.collect_due(watermark, out);
+        let mut last = None;
+        let mut fired = 0;
+        while let Some(&due) = self.due.first() {
+            let (at, canonical, hash, number, time) = due;
+            // Timers with one place are not parted.
+            if (out.is_full() || fired >= TIMERS_AT_ONCE) && last != Some((at, canonical, hash)) {
+                return Ok(Firing::More);
             }
-            Ok(Firing::Done)
-        })
+            last = Some((at, canonical, hash));
+            fired += 1;
+            self.due.pop_first();
+            let entry = self.table.entry_mut(number as usize);
+            let key = entry.key;
+            let mut context = ProcessContext {
+                cause: ContextCause::Timer { at, key: CanonicalKey::of(&key, out.symbols()), hash },
+                out: &mut *out,
+                timers: &mut self.new_timers,
+                time,
+                watermark,
+                behind: false,
+            };
+            self.function.on_timer(&key, time, &mut entry.value, &mut context);
+            let mut again = std::mem::take(&mut self.new_timers);
+            for time in again.drain(..) {
+                if watermark == Timestamp::MAX {
+                    // The input has ended: a timer that renews itself would never stop.
+                    continue;
+                }
+                if time <= watermark {
+                    // One that waits at this very time, for its own or behind its asker, is not doubled.
+                    let waits = time <= at && self.due.contains(&self.due_at(at, time, number, out));
+                    if !waits {
+                        let at = if time > at { time } else { at.plus_nanos(1) };
+                        self.due.insert(self.due_at(at, time, number, out));
+                    }
+                } else {
+                    self.new_timers.push(time);
+                }
+            }
+            self.keep_new_timers(number)?;
+        }
+        Ok(Firing::Done)
     }
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {

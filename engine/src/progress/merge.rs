@@ -60,6 +60,15 @@ impl<O: Order, T: bytemuck::Pod + Send> EdgeReceiver<O, T> {
             Self::Local(queue) => queue.next_mark(),
         }
     }
+
+    /// Whether there is anything to take.
+    #[inline]
+    fn has_any(&mut self) -> bool {
+        match self {
+            Self::Ring(ring) => ring.has_any(),
+            Self::Local(queue) => !queue.is_empty(),
+        }
+    }
 }
 
 /// What stands first on an edge.
@@ -90,7 +99,15 @@ struct InEdge<O, T> {
 
 impl<O: Order, T: bytemuck::Pod + Send> InEdge<O, T> {
     /// Looks at the head and brings `bound` up to it.
+    #[inline]
     fn look(&mut self) -> Head {
+        if self.head != Head::Empty || self.receiver.has_any() {
+            self.head = self.find_head();
+        }
+        self.head
+    }
+
+    fn find_head(&mut self) -> Head {
         loop {
             if self.ended {
                 return Head::Ended;
@@ -216,8 +233,7 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
         // Looked at once: an edge that gets something meanwhile shows it next time.
         let mut least: Option<(Place, usize)> = None;
         for (index, edge) in self.edges.iter_mut().enumerate() {
-            edge.head = edge.look();
-            if edge.head != Head::Ended && least.is_none_or(|(place, _)| edge.bound < place) {
+            if edge.look() != Head::Ended && least.is_none_or(|(place, _)| edge.bound < place) {
                 least = Some((edge.bound, index));
             }
         }

@@ -131,9 +131,15 @@ pub(crate) enum Places<'a> {
     Seqs { block: u64, seqs: &'a [Seq] },
     /// Any rows.
     Full(&'a [Place]),
-    /// Rows fired at a block's end by a step `depth` exchanges away from the sources, on their way to one
-    /// who does not ask where each stands: the place is before that of each.
-    Fired { block: u64, depth: usize },
+    /// Rows on their way to one who asks where each stands only when something goes wrong: those of `of` from
+    /// `first` on.
+    Unasked { of: &'a dyn Placed, first: usize },
+}
+
+/// Rows whose places are found when they are asked for.
+pub(crate) trait Placed: std::fmt::Debug {
+    /// The place of a row.
+    fn place(&self, index: usize) -> Place;
 }
 
 impl<'a> Places<'a> {
@@ -143,15 +149,16 @@ impl<'a> Places<'a> {
             Self::Run { block, first } => Place::event(*block, first + index as u64),
             Self::Seqs { block, seqs } => seqs[index].place(*block),
             Self::Full(places) => places[index],
-            Self::Fired { block, depth } => Place::fired(*block, *depth, i64::MIN, 0, 0),
+            Self::Unasked { of, first } => of.place(first + index),
         }
     }
 
     /// The block of the first row; 0 where there is none.
     pub(crate) fn block(&self) -> u64 {
         match self {
-            Self::Run { block, .. } | Self::Seqs { block, .. } | Self::Fired { block, .. } => *block,
+            Self::Run { block, .. } | Self::Seqs { block, .. } => *block,
             Self::Full(places) => places.first().map_or(0, Place::block),
+            Self::Unasked { of, first } => of.place(*first).block(),
         }
     }
 
@@ -161,7 +168,7 @@ impl<'a> Places<'a> {
             Self::Run { block, first } => Self::Run { block, first: first + start as u64 },
             Self::Seqs { block, seqs } => Self::Seqs { block, seqs: &seqs[start..] },
             Self::Full(places) => Self::Full(&places[start..]),
-            fired @ Self::Fired { .. } => fired,
+            Self::Unasked { of, first } => Self::Unasked { of, first: first + start },
         }
     }
 }
@@ -185,7 +192,7 @@ impl Order for Seq {
             Places::Run { first, .. } => Self::event(first + index as u64),
             Places::Seqs { seqs, .. } => seqs[index],
             // An edge of this order stands behind sources only, whose rows have runs or seqs.
-            Places::Full(_) | Places::Fired { .. } => Self(places.place(index).step),
+            Places::Full(_) | Places::Unasked { .. } => Self(places.place(index).step),
         }
     }
 

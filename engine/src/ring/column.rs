@@ -4,7 +4,7 @@
 //! Without loom a column is one zeroed allocation and access is a copy; under loom every cell is
 //! checked by itself.
 
-use crate::base::prefetch::{LINE, to_write};
+use crate::base::prefetch::{LINE, to_read, to_write};
 use crate::base::sync::UnsafeCell;
 use bytemuck::Pod;
 #[cfg(not(loom))]
@@ -119,6 +119,12 @@ impl<'a, T: Pod> Cells<'a, T> {
         }
         // SAFETY: as the caller says.
         unsafe { self.write(index, value) }
+    }
+
+    /// Begins to fetch cell `index`, to be read.
+    #[inline(always)]
+    pub(super) fn fetch(self, index: usize) {
+        to_read(self.0.as_ptr().wrapping_add(index));
     }
 
     /// Writes `values` to the cells from `index` on.

@@ -104,6 +104,21 @@ impl<O: Pod + Send, T: Pod + Send, M: Copy + Send, P: Protocol> Consumer<O, T, M
         self.refresh_marks();
     }
 
+    /// Looks at what the producer has published since; whether anything can be taken now, elements or a mark.
+    #[inline]
+    pub(crate) fn has_any(&mut self) -> bool {
+        let known_tail = self.known_tail;
+        self.refresh();
+        if known_tail != self.known_tail {
+            // Each column has lines of its own in the other core's cache: they are asked for at once.
+            let start = self.head & (self.capacity - 1);
+            self.memory.times.cells().fetch(start);
+            self.memory.orders.cells().fetch(start);
+            self.memory.values.cells().fetch(start);
+        }
+        self.known() > 0 || self.mark.is_some_and(|(position, _)| position == self.head)
+    }
+
     #[inline]
     fn refresh_marks(&mut self) {
         self.known_marks_tail = self.cursors.producer.marks.load(P::MARKS_TAIL_LOAD);

@@ -102,6 +102,12 @@ impl<O: Copy, T: Copy, M: Copy> Local<O, T, M> {
         result
     }
 
+    /// Whether there are neither rows nor marks.
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.0.borrow();
+        queue.head == queue.values.len() && queue.marks.is_empty()
+    }
+
     /// Takes the mark at the read position, where one stands.
     pub(crate) fn next_mark(&self) -> Option<M> {
         let mut queue = self.0.borrow_mut();

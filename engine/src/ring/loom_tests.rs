@@ -69,7 +69,10 @@ impl Seen {
     }
 
     fn drain<P: Protocol>(&mut self, consumer: &mut Consumer<u64, u32, u64, P>) {
-        while self.poll(consumer) {}
+        while consumer.has_any() {
+            assert!(self.poll(consumer), "nothing where something was told");
+        }
+        assert!(!self.poll(consumer), "something where nothing was told");
     }
 }
 

@@ -51,6 +51,27 @@ fn capacities_are_powers_of_two_and_at_least_one() {
 }
 
 #[test]
+fn what_can_be_taken_is_told_also_where_an_earlier_look_has_seen_it() {
+    let (mut producer, mut consumer): Ends = ring(4, 4);
+    assert!(!consumer.has_any());
+    // A look for data that finds none sees the mark behind which it stands.
+    producer.push_mark(1).unwrap();
+    assert!(consumer.peek().is_empty());
+    assert!(consumer.has_any());
+    assert_eq!(consumer.next_mark(), Some(1));
+    assert!(!consumer.has_any());
+    push(&mut producer, 0..2);
+    producer.push_mark(2).unwrap();
+    push(&mut producer, 2..3);
+    for (taken, mark) in [(vec![0, 1], Some(2)), (vec![2], None)] {
+        assert!(consumer.has_any() && consumer.has_any());
+        assert_eq!(take(&mut consumer, 9), taken);
+        assert_eq!((consumer.has_any(), consumer.next_mark()), (mark.is_some(), mark));
+    }
+    assert!(!consumer.has_any());
+}
+
+#[test]
 fn elements_wrap_around_in_every_phase_and_at_the_end_of_numbers() {
     for capacity in [1, 2, 4, 8] {
         for start in [0, 3, usize::MAX - 5, usize::MAX, usize::MAX / 2] {

@@ -188,8 +188,8 @@ where
         self.next.mark(mark);
     }
 
-    fn frontier(&mut self, place: Place) {
-        self.next.frontier(place);
+    fn frontier(&mut self, place: Place) -> bool {
+        self.next.frontier(place)
     }
 
     fn end(&mut self) {

@@ -185,7 +185,7 @@ where
         self.begin(Pending::Mark(mark), mark.block);
     }
 
-    fn frontier(&mut self, place: Place) {
+    fn frontier(&mut self, place: Place) -> bool {
         let (next, late) = match self.pending {
             // Of a block's windows none was announced; at last they are behind all blocks.
             Pending::Nothing => (Place::block_start(place.block().min(BlockMark::LAST.block)), place),
@@ -194,8 +194,9 @@ where
                 (sent, sent)
             }
         };
-        self.next.frontier(next);
-        self.late.frontier(late);
+        let next_told = self.next.frontier(next);
+        let late_told = self.late.frontier(late);
+        next_told && late_told && matches!(self.pending, Pending::Nothing)
     }
 
     fn end(&mut self) {

@@ -143,10 +143,15 @@ where
         self.stage.mark(mark);
     }
 
-    fn frontier(&mut self, place: Place) {
+    fn frontier(&mut self, place: Place) -> bool {
         let left = &self.left;
-        let place = left.places.get(left.taken).copied().unwrap_or(place);
-        self.stage.frontier(place);
+        match left.places.get(left.taken) {
+            Some(left) => {
+                self.stage.frontier(*left);
+                false
+            }
+            None => self.stage.frontier(place),
+        }
     }
 
     fn end(&mut self) {

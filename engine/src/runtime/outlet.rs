@@ -68,11 +68,12 @@ pub(crate) trait Outlet<T> {
     fn rows(&mut self, rows: Rows<'_, T>);
     /// Takes a block's end.
     fn mark(&mut self, mark: BlockMark);
-    /// Learns that nothing below `place` will come. It may be called at any time.
-    fn frontier(&mut self, place: Place);
+    /// Learns that nothing below `place` will come. It may be called at any time. Whether it need not be told again
+    /// before something else comes: all who wait for it know.
+    fn frontier(&mut self, place: Place) -> bool;
     /// Learns that nothing more will come.
     fn end(&mut self);
-    /// Whether it matters where each row stands. Otherwise fired rows come without places of their own.
+    /// Whether it matters where each row stands. Otherwise places need not be written down.
     fn uses_places(&self) -> bool {
         true
     }
@@ -96,8 +97,9 @@ impl<T> Outlet<T> for FanOut<T> {
         self.0.iter_mut().for_each(|outlet| outlet.mark(mark));
     }
 
-    fn frontier(&mut self, place: Place) {
-        self.0.iter_mut().for_each(|outlet| outlet.frontier(place));
+    fn frontier(&mut self, place: Place) -> bool {
+        // Each is told.
+        self.0.iter_mut().map(|outlet| outlet.frontier(place)).filter(|told| !told).count() == 0
     }
 
     fn end(&mut self) {

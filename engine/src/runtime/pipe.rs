@@ -56,7 +56,8 @@ pub(crate) trait SourcePipe {
     fn set_idle(&mut self, idle: bool);
     fn is_idle(&self) -> bool;
     fn idle_after(&self) -> Option<Duration>;
-    fn frontier(&mut self, place: Place);
+    /// As of an outlet.
+    fn frontier(&mut self, place: Place) -> bool;
     fn end(&mut self);
 }
 
@@ -338,8 +339,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.parts.watermarks.idle_after
     }
 
-    fn frontier(&mut self, place: Place) {
-        self.parts.outlet.frontier(place);
+    fn frontier(&mut self, place: Place) -> bool {
+        self.parts.outlet.frontier(place)
     }
 
     fn end(&mut self) {

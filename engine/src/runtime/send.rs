@@ -175,7 +175,7 @@ struct Staged<O, T> {
     sent: usize,
     /// Marks with the number of staged rows before them.
     marks: VecDeque<(usize, Mark)>,
-    /// The last frontier that was told.
+    /// The last frontier that was told, or that a block's end tells.
     frontier: Place,
     /// The block that the receiver takes the next rows for.
     block: u64,
@@ -360,20 +360,26 @@ where
     fn mark(&mut self, mark: BlockMark) {
         self.stamp.block_end();
         // The receiver goes on to the next block by itself.
+        let next = Place::block_start(mark.block + 1);
         for edge in &mut self.routed.edges {
             edge.push_mark(Mark::BlockEnd(mark));
             edge.block = mark.block + 1;
+            edge.frontier = edge.frontier.max(next);
         }
     }
 
-    fn frontier(&mut self, place: Place) {
-        for edge in &mut self.routed.edges {
+    fn frontier(&mut self, place: Place) -> bool {
+        let mut is_told = true;
+        for edge in self.routed.edges.iter_mut().filter(|edge| place > edge.frontier) {
             // Staged rows tell more than a frontier behind them would.
-            if edge.is_empty() && place > edge.frontier && edge.sender.push_mark(Mark::Frontier(place)) {
+            if edge.is_empty() && edge.sender.push_mark(Mark::Frontier(place)) {
                 edge.frontier = place;
                 edge.block = place.block();
+            } else {
+                is_told = false;
             }
         }
+        is_told
     }
 
     fn end(&mut self) {

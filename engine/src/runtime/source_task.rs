@@ -67,6 +67,8 @@ pub(crate) struct SourceTask {
     tells_idleness: bool,
     /// The source that is asked next, in the order of arrival.
     turn: usize,
+    /// All who wait know where this worker stands.
+    is_told: bool,
 }
 
 /// The time for pacing; what a job that drains has begun is not held back.
@@ -109,6 +111,7 @@ impl SourceTask {
             arrivals,
             tells_idleness,
             turn: 0,
+            is_told: false,
         }
     }
 
@@ -131,6 +134,9 @@ impl SourceTask {
 
     /// Nothing below this place will come from this worker.
     fn tell_frontier(&mut self) {
+        if self.is_told {
+            return;
+        }
         let place = match self.state {
             State::Reading(source) => self.pipes[source].place(self.ordinal),
             State::Next => Place::block_start(self.ordinal),
@@ -138,7 +144,7 @@ impl SourceTask {
             State::Marking { .. } => Place::fired(self.ordinal, 0, i64::MIN, 0, 0),
             State::Ending | State::Done => Place::MAX,
         };
-        self.pipes.iter_mut().for_each(|pipe| pipe.frontier(place));
+        self.is_told = self.pipes.iter_mut().map(|pipe| pipe.frontier(place)).filter(|told| !told).count() == 0;
     }
 
     /// Begins the next block of a known order; `None` where it cannot be read.
@@ -156,7 +162,9 @@ impl SourceTask {
         }
         self.passed = self.ordinal;
         let entry = order[self.ordinal as usize];
-        self.pipes.iter_mut().for_each(|pipe| pipe.frontier(Place::block_start(self.ordinal)));
+        for pipe in &mut self.pipes {
+            pipe.frontier(Place::block_start(self.ordinal));
+        }
         let next = order.get(self.ordinal as usize + self.workers);
         let next = next.and_then(|next| self.pipes[next.source as usize].address(next.block as usize));
         match self.pipes[entry.source as usize].load(entry.block as usize, next) {
@@ -296,6 +304,7 @@ impl Task for SourceTask {
             match self.step() {
                 Some(state) => {
                     self.state = state;
+                    self.is_told = false;
                     progress = Progress::Made;
                 }
                 None => {

@@ -3,12 +3,12 @@
 use crate::base::blame;
 use crate::operator::{Batch, Cause, Firing, Operator, Outbox};
 use crate::progress::mark::BlockMark;
-use crate::progress::place::{Place, Places};
+use crate::progress::place::{Place, Placed, Places};
 use crate::runtime::chained::position_of;
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{FanOut, Outlet, Rows};
 use crate::runtime::shared::JobShared;
-use crate::{Error, Record, Sink};
+use crate::{Error, Record, Sink, Timestamp};
 use std::sync::Arc;
 
 /// Rows that an outbox holds before it is full.
@@ -27,8 +27,9 @@ pub(crate) trait Stage<T> {
     fn rows(&mut self, rows: Rows<'_, T>) -> usize;
     /// Takes a block's end; `is_ready` says when all it causes has gone on.
     fn mark(&mut self, mark: BlockMark);
-    /// Learns that nothing below `place` will come, and that the stream pauses.
-    fn frontier(&mut self, place: Place);
+    /// Learns that nothing below `place` will come, and that the stream pauses. Whether it need not be told again
+    /// before something else comes.
+    fn frontier(&mut self, place: Place) -> bool;
     /// Learns that nothing more will come.
     fn end(&mut self);
 }
@@ -104,34 +105,28 @@ impl<Op: Operator> KeyedStage<Op> {
 
     /// Gives the emitted rows on. `places` are those of the rows that caused them, `block` the one
     /// whose end fired them.
-    fn give_on(&mut self, places: Places<'_>, block: u64, behind: Option<crate::Timestamp>) {
+    fn give_on(&mut self, places: Places<'_>, block: u64, behind: Option<Timestamp>) {
         let counters = self.counters.of(self.worker);
         let depth = self.depth;
-        let main = &mut self.outbox.main;
+        let main = &self.outbox.main;
         if !main.values.is_empty() {
             add(&counters.rows_out, main.values.len() as u64);
-            let place_of = |cause: &Cause| place_of(cause, places, block, depth);
-            if let Some(last) = main.causes.last() {
+            let caused = Caused { causes: &main.causes, places, block, depth };
+            if matches!(self.pending, Pending::Firing(_)) {
                 // Rows with one place are given on together.
-                self.fired = place_of(last).behind_all_it_becomes(0);
+                self.fired = caused.place(main.causes.len() - 1).behind_all_it_becomes(0);
             }
-            self.places.clear();
-            // No row caused them: the block's end did.
-            let is_fired = matches!(places, Places::Full([]));
-            let places = if is_fired && !self.main_uses_places {
-                Places::Fired { block, depth }
+            let places = if self.main_uses_places {
+                caused.all(&mut self.places)
             } else {
-                self.places.extend(main.causes.iter().map(place_of));
-                Places::Full(&self.places)
+                Places::Unasked { of: &caused, first: 0 }
             };
             self.main.rows(Rows { behind, ..Rows::new(&main.times, &main.values, places) });
         }
-        let late = &mut self.outbox.late;
+        let late = &self.outbox.late;
         if !late.values.is_empty() {
             add(&counters.late, late.values.len() as u64);
-            self.places.clear();
-            self.places.extend(late.causes.iter().map(|cause| place_of(cause, places, block, depth)));
-            let places = Places::Full(&self.places);
+            let places = Caused { causes: &late.causes, places, block, depth }.all(&mut self.places);
             self.late.rows(Rows { behind, ..Rows::new(&late.times, &late.values, places) });
         }
         self.outbox.clear();
@@ -144,10 +139,10 @@ impl<Op: Operator> KeyedStage<Op> {
                 Pending::Nothing => return true,
                 _ if self.shared.is_halted() => return false,
                 Pending::Firing(mark) => {
-                    let (operator, outbox) = (&mut self.operator, &mut self.outbox);
+                    let (operator, outbox, name) = (&mut self.operator, &mut self.outbox, &self.counters.name);
                     let fired = blame::at_position(
                         |_| format!("watermark {} at the end of block {}", mark.watermark, mark.block),
-                        || operator.on_watermark(mark.watermark, outbox),
+                        || blame::in_step(name, || operator.on_watermark(mark.watermark, outbox)),
                     );
                     match fired {
                         Ok(firing) => {
@@ -181,11 +176,32 @@ impl<Op: Operator> KeyedStage<Op> {
     }
 }
 
-/// The place of an emitted row.
-fn place_of(cause: &Cause, places: Places<'_>, block: u64, depth: usize) -> Place {
-    match *cause {
-        Cause::Row(index) => places.place(index as usize),
-        Cause::Fired { time, key, hash } => Place::fired(block, depth, time.as_nanos(), key, hash),
+/// Emitted rows, whose places follow from what caused them.
+#[derive(Debug)]
+struct Caused<'a> {
+    causes: &'a [Cause],
+    /// Of the rows that are among the causes.
+    places: Places<'a>,
+    /// Whose end fired what else is among the causes, this many exchanges behind the sources.
+    block: u64,
+    depth: usize,
+}
+
+impl Placed for Caused<'_> {
+    fn place(&self, index: usize) -> Place {
+        match self.causes[index] {
+            Cause::Row(row) => self.places.place(row as usize),
+            Cause::Fired { time, key, hash } => Place::fired(self.block, self.depth, time.as_nanos(), key, hash),
+        }
+    }
+}
+
+impl Caused<'_> {
+    /// The places of all rows, written down in `places`.
+    fn all<'a>(&self, places: &'a mut Vec<Place>) -> Places<'a> {
+        places.clear();
+        places.extend((0..self.causes.len()).map(|index| self.place(index)));
+        Places::Full(places)
     }
 }
 
@@ -197,9 +213,11 @@ impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
     fn rows(&mut self, rows: Rows<'_, Op::In>) -> usize {
         let Rows { times, values, bounds, behind, ahead, .. } = rows;
         let batch = Batch { times, values, behind, bounds, ahead };
-        let outbox = &mut self.outbox;
-        let operator = &mut self.operator;
-        let result = blame::at_position(|index| position_of(&rows.places, index), || operator.on_batch(batch, outbox));
+        let (operator, outbox, name) = (&mut self.operator, &mut self.outbox, &self.counters.name);
+        let result = blame::at_position(
+            |index| position_of(&rows.places, index),
+            || blame::in_step(name, || operator.on_batch(batch, outbox)),
+        );
         match result {
             Ok(taken) => {
                 if self.counts_input {
@@ -221,15 +239,17 @@ impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
         self.fire();
     }
 
-    fn frontier(&mut self, place: Place) {
+    fn frontier(&mut self, place: Place) -> bool {
         // Rows that the block's end will fire here stand before that end; while a mark fires, those
         // still to fire stand behind the last one that has.
         let place = match self.pending {
             Pending::Nothing => place.min(Place::fired(place.block(), self.depth, i64::MIN, 0, 0)),
             Pending::Firing(_) | Pending::Mark(_) => self.fired,
         };
-        self.main.frontier(place);
-        self.late.frontier(place);
+        let main_told = self.main.frontier(place);
+        let late_told = self.late.frontier(place);
+        // What is pending moves the place on by itself.
+        main_told && late_told && matches!(self.pending, Pending::Nothing)
     }
 
     fn end(&mut self) {
@@ -299,13 +319,14 @@ impl<T: Record> Stage<T> for SinkStage<T> {
         self.counters.of(self.worker).watermark.set(mark.watermark.as_nanos());
     }
 
-    fn frontier(&mut self, _: Place) {
+    fn frontier(&mut self, _: Place) -> bool {
         if self.dirty {
             self.dirty = false;
             let sink = &mut self.sink;
             let flushed = blame::in_step(&self.counters.name, || sink.flush());
             self.check(flushed);
         }
+        true
     }
 
     fn end(&mut self) {

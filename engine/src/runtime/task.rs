@@ -2,7 +2,7 @@
 
 use crate::progress::mark::BlockMark;
 use crate::progress::merge::{Merge, Next};
-use crate::progress::place::Order;
+use crate::progress::place::{Order, Place};
 use crate::runtime::outlet::{Rows, extremes};
 use crate::runtime::stage::Stage;
 
@@ -33,16 +33,18 @@ pub(crate) struct MergeTask<O, T, S> {
     /// Whether the end of all edges fires what is left: no block's end did.
     fires_at_end: bool,
     ended: bool,
+    /// The place before which nothing comes, once all who wait know it.
+    told: Option<Place>,
 }
 
 impl<O, T, S> MergeTask<O, T, S> {
     pub(crate) const fn new(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, fires_at_end: false, ended: false }
+        Self { merge, stage, fires_at_end: false, ended: false, told: None }
     }
 
     /// A task behind combiners: their last rows come behind the last block.
     pub(crate) const fn behind_combiners(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, fires_at_end: true, ended: false }
+        Self { merge, stage, fires_at_end: true, ended: false, told: None }
     }
 }
 
@@ -52,6 +54,7 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
         for _ in 0..STEPS_MAX {
             if !self.stage.is_ready() {
                 self.stage.frontier(self.merge.lower_bound());
+                self.told = None;
                 return progress;
             }
             if self.ended {
@@ -76,7 +79,9 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
                     progress = Progress::Made;
                 }
                 Next::Starved(place) => {
-                    self.stage.frontier(place);
+                    if progress == Progress::Made || self.told != Some(place) {
+                        self.told = self.stage.frontier(place).then_some(place);
+                    }
                     return progress;
                 }
                 Next::Ended if self.fires_at_end => {

@@ -202,8 +202,7 @@ impl<K: Key, A: Aggregate<K>> Operator for CombinedOperator<K, A> {
         watermark: Timestamp,
         out: &mut Outbox<A::Out, Timestamp>,
     ) -> Result<Firing, OperatorError> {
-        let step = self.step.clone();
-        Ok(blame::in_step(&step, || self.fire(watermark, out)))
+        Ok(self.fire(watermark, out))
     }
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {

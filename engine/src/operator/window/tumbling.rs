@@ -1,7 +1,6 @@
 //! The tumbling window operator: a slice fires when the watermark reaches its last nanosecond, and its
 //! rows leave in canonical order of keys.
 
-use crate::base::blame;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
@@ -52,28 +51,24 @@ where
     type Out = A::Out;
 
     fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<A::Out, A::In>) -> Result<usize, OperatorError> {
-        let Self { step, slices, watermark, .. } = self;
-        blame::in_step(step, || {
-            let min = || batch.bounds.map_or_else(|| batch.times.iter().copied().min(), |(min, _)| Some(min));
-            if batch.behind.is_none() && min().is_none_or(|min| min > *watermark) {
-                return slices.add_rows(batch);
+        let min = || batch.bounds.map_or_else(|| batch.times.iter().copied().min(), |(min, _)| Some(min));
+        if batch.behind.is_none() && min().is_none_or(|min| min > self.watermark) {
+            self.slices.add_rows(batch)?;
+            return Ok(batch.values.len());
+        }
+        let watermark = batch.behind.unwrap_or(Timestamp::MIN).max(self.watermark);
+        for (index, (&time, value)) in batch.times.iter().zip(batch.values).enumerate() {
+            if self.slices.is_late(time, watermark) {
+                out.emit_late(index, time, *value);
+            } else {
+                self.slices.add_rows(Batch::new(&[time], std::slice::from_ref(value)))?;
             }
-            let watermark = batch.behind.unwrap_or(Timestamp::MIN).max(*watermark);
-            for (index, (&time, value)) in batch.times.iter().zip(batch.values).enumerate() {
-                if slices.is_late(time, watermark) {
-                    out.emit_late(index, time, *value);
-                } else {
-                    slices.add_rows(Batch::new(&[time], std::slice::from_ref(value)))?;
-                }
-            }
-            Ok(())
-        })?;
+        }
         Ok(batch.values.len())
     }
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, A::In>) -> Result<Firing, OperatorError> {
-        let step = self.step.clone();
-        Ok(blame::in_step(&step, || self.fire(watermark, out)))
+        Ok(self.fire(watermark, out))
     }
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
