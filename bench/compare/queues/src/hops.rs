@@ -2,7 +2,7 @@
 
 use crate::event::{Checksum, event_bytes};
 use crate::hop::{Cores, Load, Receiver, Sender, alone, hop};
-use crate::latency::{self, AGAINST, LatencyContest, LatencyStanding};
+use crate::latency::{self, AGAINST, Counting, LatencyContest, LatencyStanding};
 use crate::queue::{crossbeam, disruptor, least, pelton, ringbuf, rtrb};
 use ::pelton::BoxError;
 use pelton_bench::contest::{Contest, Outcome, Standing};
@@ -183,6 +183,10 @@ pub fn latencies(
     contest.rival("crossbeam ArrayQueue", array);
     let channel = move || latency::measure::<2>(schedule, warm_up, cores, crossbeam::channel(capacity));
     contest.rival("crossbeam channel", channel);
+    contest.rival("rtrb, counted by key", move || {
+        let (sender, receiver) = rtrb::one(capacity);
+        latency::measure::<2>(schedule, warm_up, cores, (sender, Counting::new(receiver, KEYS)))
+    });
     let of_warm_up = Duration::from_millis(milliseconds) / 10;
     let keyed = Schedule { keys: KEYS, ..schedule };
     contest.rival("a job of 2 workers, one hop", move || Ok(one_hop(keyed, of_warm_up)?));

@@ -6,6 +6,7 @@
 
 use crate::event::{Checksum, Event};
 use crate::hop::{Cores, Gate, Leaving, Receiver, Sender, panicked, pin};
+use hashbrown::HashMap;
 use hdrhistogram::Histogram;
 use pelton::BoxError;
 use pelton_bench::load::{Schedule, histogram};
@@ -78,6 +79,31 @@ pub fn measure<const WORDS: usize>(
         written??;
         read?
     })
+}
+
+/// A receiver that also counts the events of each key: what the keyed step of a job does, by hand.
+pub struct Counting<R> {
+    receiver: R,
+    counts: HashMap<u64, u64>,
+    keys: u64,
+}
+
+impl<R> Counting<R> {
+    /// Numbers are keyed by `0 .. keys` in turns; at least 1.
+    pub fn new(receiver: R, keys: u64) -> Self {
+        Self { receiver, counts: HashMap::new(), keys: keys.max(1) }
+    }
+}
+
+impl<const WORDS: usize, R: Receiver<WORDS>> Receiver<WORDS> for Counting<R> {
+    #[inline]
+    fn receive(&mut self, most: usize, mut take: impl FnMut(i64, u64, &[u64; WORDS])) -> usize {
+        let Self { receiver, counts, keys } = self;
+        receiver.receive(most, |intended_ns, number, value| {
+            *counts.entry(number % *keys).or_default() += 1;
+            take(intended_ns, number, value);
+        })
+    }
 }
 
 /// Nanoseconds since the schedule's start; `None` before it.
