@@ -228,6 +228,12 @@ impl<O: Order, T: bytemuck::Pod + Send> Merge<O, T> {
         bounds.min().unwrap_or(Place::MAX)
     }
 
+    /// Whether anything came since nothing could be taken.
+    #[inline]
+    pub(crate) fn has_news(&mut self) -> bool {
+        self.edges.iter_mut().any(|edge| edge.head == Head::Empty && edge.receiver.has_any())
+    }
+
     /// Takes the next run of rows, or the next block's end. `body` takes a prefix of the rows.
     pub(crate) fn next(&mut self, body: impl FnOnce(MergedRows<'_, T>) -> usize) -> Next {
         // Looked at once: an edge that gets something meanwhile shows it next time.

@@ -232,7 +232,12 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
     }
 
     /// Pushes what fits; whether nothing is left.
+    #[inline]
     fn flush(&mut self) -> bool {
+        self.is_empty() || self.push_staged()
+    }
+
+    fn push_staged(&mut self) -> bool {
         loop {
             let end = self.marks.front().map_or(self.values.len(), |&(at, _)| at);
             if self.sent < end {

@@ -2,7 +2,7 @@
 
 use crate::progress::mark::BlockMark;
 use crate::progress::merge::{Merge, Next};
-use crate::progress::place::{Order, Place};
+use crate::progress::place::Order;
 use crate::runtime::outlet::{Rows, extremes};
 use crate::runtime::stage::Stage;
 
@@ -33,18 +33,18 @@ pub(crate) struct MergeTask<O, T, S> {
     /// Whether the end of all edges fires what is left: no block's end did.
     fires_at_end: bool,
     ended: bool,
-    /// The place before which nothing comes, once all who wait know it.
-    told: Option<Place>,
+    /// Nothing could be taken, and all who wait know it.
+    is_told: bool,
 }
 
 impl<O, T, S> MergeTask<O, T, S> {
     pub(crate) const fn new(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, fires_at_end: false, ended: false, told: None }
+        Self { merge, stage, fires_at_end: false, ended: false, is_told: false }
     }
 
     /// A task behind combiners: their last rows come behind the last block.
     pub(crate) const fn behind_combiners(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, fires_at_end: true, ended: false, told: None }
+        Self { merge, stage, fires_at_end: true, ended: false, is_told: false }
     }
 }
 
@@ -54,12 +54,16 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
         for _ in 0..STEPS_MAX {
             if !self.stage.is_ready() {
                 self.stage.frontier(self.merge.lower_bound());
-                self.told = None;
+                self.is_told = false;
                 return progress;
             }
             if self.ended {
                 return Progress::Done;
             }
+            if self.is_told && !self.merge.has_news() {
+                return progress;
+            }
+            self.is_told = false;
             let stage = &mut self.stage;
             let next = self.merge.next(|rows| {
                 let (bounds, behind) = (extremes(rows.times), rows.behind);
@@ -79,9 +83,7 @@ impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S>
                     progress = Progress::Made;
                 }
                 Next::Starved(place) => {
-                    if progress == Progress::Made || self.told != Some(place) {
-                        self.told = self.stage.frontier(place).then_some(place);
-                    }
+                    self.is_told = self.stage.frontier(place);
                     return progress;
                 }
                 Next::Ended if self.fires_at_end => {
