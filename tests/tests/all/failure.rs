@@ -89,6 +89,30 @@ fn a_panic_names_the_step_and_the_event() {
     }
 }
 
+/// A sink that panics at a row.
+fn panicking<T: pelton::Record>(is_bad: fn(&T) -> bool) -> impl Sink<T> {
+    pelton::callback(move |_: Timestamp, row: &T| assert!(!is_bad(row), "a bad row"))
+}
+
+#[test]
+fn a_panic_in_a_sink_names_the_event_or_the_block_that_caused_the_row() {
+    std::panic::set_hook(Box::new(|_| {}));
+    for workers in [1, 2, 3] {
+        let mut job = Job::new("panics");
+        let numbers = job.source("numbers", VecSource::new(events(), 1)).map(|e| e.number);
+        numbers.key_by(|_| 7u64).process("pass", Pass).sink_unordered("out", |_| panicking(|n| *n == 1000));
+        let error = failure(job, workers).to_string();
+        assert!(error.contains("`out`") && error.contains("event 0 of block 1000"), "{error}");
+
+        let mut job = Job::new("panics");
+        let keyed = job.source("numbers", VecSource::new(events(), 64)).key_by(|e| e.key);
+        let counted = keyed.window(Tumbling::of(Duration::from_secs(1))).aggregate("counted", count());
+        counted.sink_unordered("out", |_| panicking(|_| true));
+        let error = failure(job, workers).to_string();
+        assert!(error.contains("`out`") && error.contains("a row fired at the end of block"), "{error}");
+    }
+}
+
 /// Refuses everything after some rows, or takes nothing.
 struct Bad {
     room: usize,
