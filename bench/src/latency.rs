@@ -145,7 +145,7 @@ const INPUT_EVENTS: usize = 1 << 16;
 ///
 /// # Errors
 /// When the job fails or loses a row.
-pub fn one_hop(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
+pub fn hop_latencies(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
     let run = run("one hop", Load { schedule, warm_up, is_pushed: false }, 2, Path::OneHop)?;
     Ok(run.latencies.total())
 }
@@ -155,7 +155,7 @@ pub fn one_hop(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, 
 ///
 /// # Errors
 /// When the job fails or loses a row.
-pub fn pushed(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
+pub fn push_latencies(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
     let run = run("pushed", Load { schedule, warm_up, is_pushed: true }, 1, Path::Straight)?;
     Ok(run.latencies.total())
 }
@@ -180,7 +180,8 @@ struct Run {
 
 fn run(name: &str, load: Load, workers: usize, path: Path) -> Result<Run, Error> {
     let Load { schedule, warm_up, is_pushed } = load;
-    let seconds = (schedule.events.div_ceil(schedule.rate) as usize).saturating_sub(warm_up.as_secs() as usize);
+    let recorded = Duration::from_nanos(schedule.intended_ns(schedule.events)).saturating_sub(warm_up);
+    let seconds = recorded.as_nanos().div_ceil(1_000_000_000) as usize;
     // The workers get a moment to start before the schedule does.
     let start = Instant::now() + Duration::from_millis(50);
     let (sink, recorded) = LatencySink::new(start, warm_up, seconds);

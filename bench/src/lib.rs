@@ -13,7 +13,7 @@
 
 pub mod bandwidth;
 pub mod contest;
-pub mod latency;
+mod latency;
 pub mod load;
 pub mod machine;
 pub mod readings;
@@ -26,7 +26,7 @@ mod throughput;
 pub mod work;
 pub mod yardstick;
 
-pub use latency::{LatencyOptions, latency, latency_with};
+pub use latency::{LatencyOptions, hop_latencies, latency, latency_with, push_latencies};
 pub use results::{Entry, Results};
 pub use throughput::{ThroughputOptions, generate, throughput, throughput_with};
 

@@ -75,7 +75,7 @@ impl Target {
 fn wanted_over(work: &str, rival: &str) -> Option<f64> {
     let (work, rival) = (work.to_lowercase(), rival.to_lowercase());
     let fits = |(in_work, in_rival, _): &&(&str, &str, f64)| work.contains(in_work) && rival.contains(in_rival);
-    // Of watermarks an engine's own speed with few of them is the measure; work on one block again and again tells
+    // Of watermarks an engine's own speed with few of them is the measure; work on few blocks again and again tells
     // what there is besides reading, which is wanted of nobody.
     let is_wanted = !work.contains("watermark") && !work.contains("again and again");
     OVER_RIVALS.iter().filter(|_| is_wanted).find(fits).map(|(_, _, wanted)| *wanted)
@@ -247,7 +247,7 @@ mod tests {
                 standing("one key has half of the events", &[("pelton", &[20]), ("pelton, 2 workers", &[20])]),
                 standing("a watermark every 1,000 events", &[("pelton", &[10]), ("timely, 1 worker", &[1])]),
                 standing("a watermark every 100,000 events", &[("pelton", &[9])]),
-                standing("filter, one block again and again", &[("pelton", &[9]), ("plain", &[1])]),
+                standing("filter, few blocks again and again", &[("pelton", &[9]), ("plain", &[1])]),
                 standing("keyed window, Flink", &[("pelton, 1 worker", &[1]), ("Flink SQL", &[50])]),
             ],
             growth: vec![growth],

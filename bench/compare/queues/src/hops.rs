@@ -6,8 +6,8 @@ use crate::latency::{self, AGAINST, Counting, LatencyContest, LatencyStanding};
 use crate::queue::{crossbeam, disruptor, least, pelton, ringbuf, rtrb};
 use ::pelton::BoxError;
 use pelton_bench::contest::{Contest, Outcome, Standing};
-use pelton_bench::latency::{one_hop, pushed};
 use pelton_bench::load::Schedule;
+use pelton_bench::{hop_latencies, push_latencies};
 use std::time::Duration;
 
 /// Events that are sent and taken at once in the contests of runs.
@@ -163,7 +163,7 @@ pub fn latencies_name(rate: u64) -> String {
 }
 
 /// One-way latency of single events at a fixed rate, for `milliseconds` of which the first tenth is not recorded: through
-/// queues, and through a job of two workers, from its source to its sink.
+/// queues, through one behind which events are counted by key, and through jobs of one worker and of two.
 pub fn latencies(
     rate: u64,
     milliseconds: u64,
@@ -187,9 +187,9 @@ pub fn latencies(
         let (sender, receiver) = rtrb::one(capacity);
         latency::measure::<2>(schedule, warm_up, cores, (sender, Counting::new(receiver, KEYS)))
     });
-    let of_warm_up = Duration::from_millis(milliseconds) / 10;
+    let warm_up_time = Duration::from_millis(milliseconds) / 10;
     let keyed = Schedule { keys: KEYS, ..schedule };
-    contest.rival("a job of 2 workers, one hop", move || Ok(one_hop(keyed, of_warm_up)?));
-    contest.rival("a job of 1 worker, pushed to", move || Ok(pushed(keyed, of_warm_up)?));
+    contest.rival("a job of 2 workers, one hop", move || Ok(hop_latencies(keyed, warm_up_time)?));
+    contest.rival("a job of 1 worker, pushed to", move || Ok(push_latencies(keyed, warm_up_time)?));
     contest.run(rounds, tell)
 }
