@@ -54,11 +54,12 @@ mod progress;
 pub mod ring;
 mod runtime;
 mod store;
-pub mod testing;
+// pub mod testing;
 
 pub use api::channel::{
     Callback, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback, channel, collect, push,
 };
+pub use api::connected::{AsOfJoin, JoinOutput};
 pub use api::handle::{Handle, Simulation, Stop};
 pub use api::job::Job;
 pub use api::keyed::{KeyedStream, StepOutput, WindowedStream};
@@ -69,13 +70,18 @@ pub use base::key::{CanonicalKey, Key, SLOTS, Slot, hash_key, slot_of, worker_of
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
 pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MAX, Symbol};
 pub use base::time::Timestamp;
+pub use graph::explain::{JobPlan, PlanFormat};
 pub use operator::aggregate::{
     Aggregate, Count, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };
+pub use operator::asof::AsOf;
+pub use operator::broadcast::{BroadcastProcessFunction, BroadcastTable};
 pub use operator::chain::Chain;
-pub use operator::process::{ProcessContext, ProcessFunction};
+pub use operator::co_process::CoProcessFunction;
+pub use operator::keyed::ProcessContext;
+pub use operator::process::ProcessFunction;
 pub use operator::window::{Tumbling, Window};
-pub use operator::{Batch, Firing, Operator, OperatorError, Outbox};
+pub use operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox, Outputs};
 pub use pelton_derive::{Event, Key, Record};
 pub use progress::watermark::{WatermarkGenerator, Watermarks};
 pub use runtime::error::{Error, ShapeError};

@@ -1,6 +1,6 @@
 //! A job that runs: on threads of its own, or stepped by the caller.
 
-use crate::graph::plan::Plan;
+use crate::graph::deploy::Deployment;
 use crate::runtime::worker::{Worker, WorkerStep};
 use crate::{Error, Report};
 use std::sync::Arc;
@@ -18,12 +18,12 @@ pub enum Stop {
 
 /// A job that runs on threads of its own. When it is dropped the job stops at once.
 pub struct Handle {
-    plan: Arc<Plan>,
+    plan: Arc<Deployment>,
     threads: Vec<JoinHandle<()>>,
 }
 
 impl Handle {
-    pub(crate) fn start(plan: Arc<Plan>) -> Result<Self, Error> {
+    pub(crate) fn start(plan: Arc<Deployment>) -> Result<Self, Error> {
         let mut handle = Self { plan: plan.clone(), threads: Vec::new() };
         for worker in 0..plan.workers() {
             let plan = plan.clone();
@@ -129,13 +129,13 @@ impl Drop for Handle {
 /// # Ok::<(), pelton::Error>(())
 /// ```
 pub struct Simulation {
-    plan: Arc<Plan>,
+    plan: Arc<Deployment>,
     workers: Vec<Worker>,
     ended: Vec<bool>,
 }
 
 impl Simulation {
-    pub(crate) fn new(plan: Arc<Plan>) -> Result<Self, Error> {
+    pub(crate) fn new(plan: Arc<Deployment>) -> Result<Self, Error> {
         let workers: Vec<_> = (0..plan.workers()).map(|worker| plan.build(worker)).collect::<Result<_, _>>()?;
         let ended = vec![false; workers.len()];
         Ok(Self { plan, workers, ended })

@@ -3,16 +3,13 @@
 use crate::api::handle::{Handle, Simulation};
 use crate::api::options::Options;
 use crate::api::stream::Stream;
-use crate::graph::node::Node;
-use crate::graph::origin::Origin;
-use crate::graph::plan::Plan;
-use crate::graph::source_node::{SourceNode, TypedSource};
+use crate::graph::deploy::Deployment;
+use crate::graph::model::{Graph, Kind, Node, Placement, Port};
+use crate::graph::source::TypedSource;
 use crate::operator::chain::Identity;
-use crate::progress::place::{LEVELS, WAYS_MAX};
 use crate::progress::watermark::Watermarks;
-use crate::{Dictionary, Error, Event, Report, ShapeError, Source};
+use crate::{Dictionary, Error, Event, JobPlan, Report, Source};
 use std::cell::RefCell;
-use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -33,62 +30,6 @@ pub struct Job {
     symbols: Arc<Dictionary>,
 }
 
-/// The name of an output, and whether something takes it.
-type Output = (Arc<str>, Box<dyn Fn() -> bool>);
-
-/// What was declared so far.
-#[derive(Default)]
-pub(crate) struct Graph {
-    pub(crate) mistakes: Vec<ShapeError>,
-    names: HashSet<String>,
-    sources: Vec<Arc<dyn SourceNode>>,
-    nodes: Vec<Arc<dyn Node>>,
-    /// Outputs that something must take.
-    outputs: Vec<Output>,
-    fused_steps: usize,
-}
-
-impl Graph {
-    /// Takes a name for a source, step or sink.
-    pub(crate) fn name(&mut self, kind: &'static str, name: &str) -> Arc<str> {
-        if name.is_empty() {
-            self.mistakes.push(ShapeError::EmptyName(kind));
-        } else if !self.names.insert(name.to_owned()) {
-            self.mistakes.push(ShapeError::DuplicateName(name.to_owned()));
-        }
-        name.into()
-    }
-
-    /// A name for a stateless step, which has none of its own.
-    pub(crate) fn fused_name(&mut self, kind: &str, origin: &str) -> Arc<str> {
-        self.fused_steps += 1;
-        format!("{kind} {} behind {origin}", self.fused_steps).into()
-    }
-
-    pub(crate) fn add_node(&mut self, node: Arc<dyn Node>) {
-        self.nodes.push(node);
-    }
-
-    /// Expects that something takes the rows of `origin`.
-    pub(crate) fn add_output<T: 'static>(&mut self, origin: &Arc<Origin<T>>) {
-        let (name, origin) = (origin.name.clone(), origin.clone());
-        self.outputs.push((name, Box::new(move || origin.is_connected())));
-    }
-
-    pub(crate) fn check_depth(&mut self, name: &str, depth: usize) {
-        // The last level of a path belongs to the sink behind the last keyed step.
-        if depth >= LEVELS {
-            self.mistakes.push(ShapeError::TooDeep(name.to_owned(), depth, LEVELS - 1));
-        }
-    }
-
-    pub(crate) fn check_ways(&mut self, name: &str, ways: usize) {
-        if ways > WAYS_MAX {
-            self.mistakes.push(ShapeError::TooManyInputs(name.to_owned(), ways, WAYS_MAX));
-        }
-    }
-}
-
 impl Job {
     /// A job without anything in it.
     pub fn new(name: impl Into<String>) -> Self {
@@ -104,11 +45,20 @@ impl Job {
     pub fn source<T: Event>(&mut self, name: &str, source: impl Into<Source<T>>) -> Stream<T> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.name("source", name);
-        let origin = Origin::new(name.clone(), vec![Arc::new([graph.sources.len()])], 0);
         let watermarks = Arc::new(Mutex::new(Watermarks::ascending()));
-        let node = TypedSource::new(name, source.into(), watermarks.clone(), origin.clone());
-        graph.sources.push(Arc::new(node));
-        Stream::new(self.graph.clone(), origin, Identity::new(), Some(watermarks))
+        let source = TypedSource::new(name.clone(), source.into(), watermarks.clone());
+        let node = graph.add_node(Node {
+            name,
+            title: String::from("source"),
+            inputs: Vec::new(),
+            outputs: vec![Port { name: "events", layout: T::layout() }],
+            key: None,
+            stores: Vec::new(),
+            placement: Placement::All,
+            parts_of: None,
+            kind: Kind::Source(Box::new(source)),
+        });
+        Stream::new(self.graph.clone(), (node, 0), Identity::new(), Some(watermarks))
     }
 
     /// Runs the job on this thread and others until its input ends.
@@ -135,25 +85,42 @@ impl Job {
         Simulation::new(Arc::new(self.plan(options)?))
     }
 
-    fn plan(self, options: Options) -> Result<Plan, Error> {
-        let mut graph = self.graph.borrow_mut();
-        let mut mistakes = std::mem::take(&mut graph.mistakes);
+    /// Says how the job would run with these options: each step, how its rows reach it, and what it keeps.
+    ///
+    /// ```
+    /// use pelton::{Job, Options, PlanFormat, Tumbling, VecSource, collect, count};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Click { #[event(time)] time_ns: i64, user: u64 }
+    ///
+    /// let mut job = Job::new("clicks");
+    /// let (sink, _rows) = collect();
+    /// job.source("clicks", VecSource::new(Vec::<Click>::new(), 64))
+    ///     .key_by(|click| click.user)
+    ///     .window(Tumbling::of(Duration::from_secs(1)))
+    ///     .aggregate("clicks_1s", count())
+    ///     .sink("out", sink);
+    /// let plan = job.explain(Options::workers(1))?;
+    /// println!("{plan}");
+    /// assert!(plan.to(PlanFormat::Mermaid).starts_with("flowchart"));
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// All mistakes of shape, or what kept a source from being opened.
+    pub fn explain(self, options: Options) -> Result<JobPlan, Error> {
+        Ok(self.plan(options)?.explain())
+    }
+
+    fn plan(self, options: Options) -> Result<Deployment, Error> {
+        let mut graph = self.graph.take();
+        let mut mistakes = graph.check();
         options.mistakes(&mut mistakes);
-        if graph.sources.is_empty() {
-            mistakes.push(ShapeError::NoSource);
-        }
-        for source in &graph.sources {
-            source.mistakes(&mut mistakes);
-        }
-        for (name, is_connected) in &graph.outputs {
-            if !is_connected() {
-                mistakes.push(ShapeError::Unconnected(name.to_string()));
-            }
-        }
         if !mistakes.is_empty() {
-            return Err(Error::Shape { job: self.name.clone(), mistakes });
+            return Err(Error::Shape { job: self.name, mistakes });
         }
-        let (sources, nodes) = (std::mem::take(&mut graph.sources), std::mem::take(&mut graph.nodes));
-        Plan::new(self.name.clone(), sources, nodes, options.deployment(self.symbols.clone()))
+        Deployment::new(self.name, graph, options.deployment(self.symbols))
     }
 }

@@ -1,18 +1,17 @@
 //! Keyed and windowed streams, and the outputs of stateful steps.
 
-use crate::api::job::Graph;
 use crate::api::stream::Stream;
-use crate::graph::node::{Placement, StepNode};
-use crate::graph::origin::Origin;
-use crate::graph::window_node::{self, WindowStep};
+use crate::graph::factory::{Limits, StepFactory};
+use crate::graph::model::{Graph, Kind, Node, NodeId, Placement, Port, StoreDeclaration, StoreKind};
+use crate::graph::step::single_input;
+use crate::graph::window::{WindowFactory, WindowStep};
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
-use crate::operator::process::{ProcessFunction, ProcessLimits, ProcessOperator};
+use crate::operator::keyed::ProcessLimits;
+use crate::operator::process::{ProcessFunction, ProcessOperator};
 use crate::operator::window::Tumbling;
-use crate::runtime::metrics::StepKind;
-use crate::runtime::send::KeyRoute;
-use crate::runtime::stage::KeyedStage;
-use crate::{Key, Record, ShapeError, Sink};
+use crate::runtime::route::KeyRoute;
+use crate::{Key, Layout, Record, ShapeError, Sink, Timestamp};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
@@ -20,11 +19,46 @@ use std::sync::Arc;
 
 /// A stream whose rows are grouped by a key.
 pub struct KeyedStream<K, T: Record, C: Chain<Out = T>, F> {
-    graph: Rc<RefCell<Graph>>,
-    origin: Arc<Origin<C::In>>,
-    chain: C,
-    key_of: F,
+    pub(crate) stream: Stream<T, C>,
+    pub(crate) key_of: F,
     key: PhantomData<fn() -> K>,
+}
+
+/// What a keyed step is, beside its name and what builds it.
+pub(crate) struct KeyedStep<'a> {
+    pub(crate) title: String,
+    pub(crate) inputs: Vec<Port>,
+    pub(crate) outputs: Vec<Port>,
+    pub(crate) key: Layout,
+    pub(crate) stores: Vec<StoreDeclaration>,
+    pub(crate) name: &'a str,
+}
+
+/// Adds a keyed step to a graph; `make` makes what builds it, given its name.
+pub(crate) fn add_step(
+    graph: &mut Graph,
+    step: KeyedStep<'_>,
+    make: impl FnOnce(Arc<str>) -> Box<dyn StepFactory>,
+) -> NodeId {
+    let name = graph.name("step", step.name);
+    let KeyedStep { title, inputs, outputs, key, stores, .. } = step;
+    let kind = Kind::Step(make(name.clone()));
+    graph.add_node(Node {
+        name,
+        title,
+        inputs,
+        outputs,
+        key: Some(key),
+        stores,
+        placement: Placement::All,
+        parts_of: None,
+        kind,
+    })
+}
+
+/// An input or output with rows of type `T`.
+pub(crate) fn port<T: Record>(name: &'static str) -> Port {
+    Port { name, layout: T::layout() }
 }
 
 impl<K, T, C, F> KeyedStream<K, T, C, F>
@@ -34,8 +68,8 @@ where
     C: Chain<Out = T>,
     F: Fn(&T) -> K + Clone + Send + Sync + 'static,
 {
-    pub(crate) const fn new(graph: Rc<RefCell<Graph>>, origin: Arc<Origin<C::In>>, chain: C, key_of: F) -> Self {
-        Self { graph, origin, chain, key_of, key: PhantomData }
+    pub(crate) const fn new(stream: Stream<T, C>, key_of: F) -> Self {
+        Self { stream, key_of, key: PhantomData }
     }
 
     /// Runs a function with state for each key. The name is the identity of the state.
@@ -43,47 +77,39 @@ where
     where
         P: ProcessFunction<K, In = T>,
     {
-        let Self { graph, origin, chain, key_of, .. } = self;
-        let (name, main, late) = outputs(&mut graph.borrow_mut(), name, &origin);
-        let depth = origin.depth + 1;
-        let (step, route_key) = (name.clone(), key_of.clone());
-        let outlets = (main.clone(), late.clone());
-        let node = StepNode::attach(
-            (name, StepKind::Keyed, Placement::All),
-            &origin,
-            chain,
-            move |workers| KeyRoute::new(route_key.clone(), workers),
-            move |context, counters| {
-                let limits = &context.limits;
-                let limits = ProcessLimits { keys_max: limits.keys_max, timers_max: limits.timers_max };
-                let operator = ProcessOperator::new(step.clone(), key_of.clone(), function.clone(), limits);
-                let outlets = (outlets.0.outlet(context, 0), outlets.1.outlet(context, 0));
-                KeyedStage::new(operator, outlets, depth, counters.clone(), context.worker, context.shared.clone())
-            },
-        );
-        graph.borrow_mut().add_node(node);
-        StepOutput::new(graph, main, late)
+        let Self { stream, key_of, .. } = self;
+        let step = KeyedStep {
+            title: String::from("process function"),
+            inputs: vec![port::<T>("rows")],
+            outputs: vec![port::<P::Out>("main"), port::<T>("late")],
+            key: K::layout(),
+            stores: vec![
+                StoreDeclaration { name: "state", kind: StoreKind::KeyedTable, value: P::State::layout() },
+                StoreDeclaration { name: "timers", kind: StoreKind::Timers, value: Timestamp::layout() },
+            ],
+            name,
+        };
+        let graph = stream.graph.clone();
+        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+            let route_key = key_of.clone();
+            single_input(
+                move |workers| KeyRoute::new(route_key.clone(), workers),
+                true,
+                move |context| {
+                    let Limits { keys_max, timers_max, .. } = context.limits;
+                    let limits = ProcessLimits { keys_max, timers_max };
+                    ProcessOperator::new(name.clone(), key_of.clone(), function.clone(), limits)
+                },
+            )
+        });
+        stream.lead_to(node, 0);
+        StepOutput::new(graph, node)
     }
 
     /// Groups each key's rows by windows of event time.
     pub fn window(self, windows: Tumbling) -> WindowedStream<K, T, C, F> {
         WindowedStream { keyed: self, windows }
     }
-}
-
-/// The name of a step behind `origin`, and the origins of its main and late output.
-type Outputs<Out, In> = (Arc<str>, Arc<Origin<Out>>, Arc<Origin<In>>);
-
-/// Takes a name for a keyed step behind `origin` and makes the origins of its outputs.
-fn outputs<T, Out: 'static, In>(graph: &mut Graph, name: &str, origin: &Origin<T>) -> Outputs<Out, In> {
-    let name = graph.name("step", name);
-    let depth = origin.depth + 1;
-    graph.check_depth(&name, depth);
-    let ways = vec![origin.roots()];
-    let main = Origin::new(name.clone(), ways.clone(), depth);
-    let late = Origin::new(format!("{name}, late").into(), ways, depth);
-    graph.add_output(&main);
-    (name, main, late)
 }
 
 /// A keyed stream whose rows are grouped by windows.
@@ -108,15 +134,24 @@ where
         A: Aggregate<K, In = T>,
     {
         let windows = self.windows;
+        let KeyedStream { stream, key_of, key } = self.keyed;
+        let graph = stream.graph.clone();
         if !windows.is_valid() {
-            self.keyed.graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
+            graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
         }
-        let KeyedStream { graph, origin, chain, key_of, key } = self.keyed;
-        let (name, main, late) = outputs(&mut graph.borrow_mut(), name, &origin);
-        let step = WindowStep { name, windows, key_of, aggregate, main: main.clone(), late: late.clone(), key };
-        let node = window_node::attach(step, &origin, chain);
-        graph.borrow_mut().add_node(node);
-        StepOutput::new(graph, main, late)
+        let step = KeyedStep {
+            title: format!("tumbling window of {windows}"),
+            inputs: vec![port::<T>("rows")],
+            outputs: vec![port::<A::Out>("main"), port::<T>("late")],
+            key: K::layout(),
+            stores: vec![StoreDeclaration { name: "slices", kind: StoreKind::Slices, value: A::Acc::layout() }],
+            name,
+        };
+        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+            Box::new(WindowFactory::new(WindowStep { name, windows, key_of, aggregate, key }))
+        });
+        stream.lead_to(node, 0);
+        StepOutput::new(graph, node)
     }
 }
 
@@ -130,10 +165,10 @@ pub struct StepOutput<Out: Record, In: Record> {
 }
 
 impl<Out: Record, In: Record> StepOutput<Out, In> {
-    fn new(graph: Rc<RefCell<Graph>>, main: Arc<Origin<Out>>, late: Arc<Origin<In>>) -> Self {
+    fn new(graph: Rc<RefCell<Graph>>, node: NodeId) -> Self {
         Self {
-            main: Stream::new(graph.clone(), main, Identity::new(), None),
-            late: Stream::new(graph, late, Identity::new(), None),
+            main: Stream::new(graph.clone(), (node, 0), Identity::new(), None),
+            late: Stream::new(graph, (node, 1), Identity::new(), None),
         }
     }
 

@@ -1,6 +1,7 @@
 //! How a job is run: workers, memory, limits, the clock.
 
-use crate::graph::plan::{Deployment, Limits};
+use crate::graph::deploy::DeployOptions;
+use crate::graph::factory::Limits;
 use crate::runtime::idle::IdleStrategy;
 use crate::runtime::shared::JobShared;
 use crate::store::groups::KEYS_MAX;
@@ -50,7 +51,7 @@ impl Options {
             ring_bytes: 512 << 10,
             feed_block_events: 4096,
             times: TIMES,
-            limits: Limits { keys_max: 1 << 28, open_windows_max: 1 << 16, timers_max: 1 << 28 },
+            limits: Limits { keys_max: 1 << 28, open_windows_max: 1 << 16, timers_max: 1 << 28, rows_max: 1 << 28 },
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -106,6 +107,12 @@ impl Options {
         self
     }
 
+    /// The most rows that a join keeps on one worker and side, by default 2^28. One more ends the job with an error.
+    pub fn rows_max(mut self, rows: usize) -> Self {
+        self.limits.rows_max = rows;
+        self
+    }
+
     /// The clock for pacing, idleness and reports.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
@@ -129,8 +136,8 @@ impl Options {
         check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
     }
 
-    pub(crate) fn deployment(self, symbols: Arc<Dictionary>) -> Deployment {
-        Deployment {
+    pub(crate) fn deployment(self, symbols: Arc<Dictionary>) -> DeployOptions {
+        DeployOptions {
             workers: self.workers,
             ring_bytes: self.ring_bytes,
             feed_block_events: self.feed_block_events,
@@ -140,7 +147,6 @@ impl Options {
             pin: self.pin,
             limits: self.limits,
             shared: Arc::new(JobShared::new(symbols, self.clock)),
-            all_bounded: false,
         }
     }
 }

@@ -1,15 +1,11 @@
 //! A stream of rows: stateless steps, unions, keys, sinks.
 
-use crate::api::job::Graph;
 use crate::api::keyed::KeyedStream;
-use crate::graph::node::{Placement, StepNode};
-use crate::graph::origin::Origin;
+use crate::graph::connect::{TypedChain, TypedUnion};
+use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
+use crate::graph::sinks::{self, Unordered};
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
 use crate::progress::watermark::Watermarks;
-use crate::runtime::chained::ChainOutlet;
-use crate::runtime::metrics::StepKind;
-use crate::runtime::send::ToOne;
-use crate::runtime::stage::SinkStage;
 use crate::{Key, Record, ShapeError, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,16 +16,26 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// A clone is the same stream: each taker gets all rows. Rows keep the time of what they were made
 /// of.
 pub struct Stream<T: Record, C: Chain<Out = T> = Identity<T>> {
-    graph: Rc<RefCell<Graph>>,
-    origin: Arc<Origin<C::In>>,
+    pub(crate) graph: Rc<RefCell<Graph>>,
+    /// The output of a node that the rows come from.
+    from: (NodeId, usize),
     chain: C,
+    /// The steps of the chain, in words.
+    steps: Vec<&'static str>,
     /// Of a source, until a step follows.
     watermarks: Option<Arc<Mutex<Watermarks>>>,
 }
 
 impl<T: Record, C: Chain<Out = T>> Clone for Stream<T, C> {
     fn clone(&self) -> Self {
-        Self::new(self.graph.clone(), self.origin.clone(), self.chain.clone(), self.watermarks.clone())
+        let Self { graph, from, chain, steps, watermarks } = self;
+        Self {
+            graph: graph.clone(),
+            from: *from,
+            chain: chain.clone(),
+            steps: steps.clone(),
+            watermarks: watermarks.clone(),
+        }
     }
 }
 
@@ -46,24 +52,43 @@ impl<T: Record> Stream<T> {
 impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     pub(crate) fn new(
         graph: Rc<RefCell<Graph>>,
-        origin: Arc<Origin<C::In>>,
+        from: (NodeId, usize),
         chain: C,
         watermarks: Option<Arc<Mutex<Watermarks>>>,
     ) -> Self {
-        Self { graph, origin, chain, watermarks }
+        Self { graph, from, chain, steps: Vec::new(), watermarks }
     }
 
-    fn fused_name(&self, kind: &str) -> Arc<str> {
-        self.graph.borrow_mut().fused_name(kind, &self.origin.name)
+    /// The stream with one more stateless step, which `make` adds to the chain under a name.
+    fn with<U: Record, D: Chain<Out = U>>(
+        self,
+        kind: &'static str,
+        make: impl FnOnce(C, Arc<str>) -> D,
+    ) -> Stream<U, D> {
+        let Self { graph, from, chain, mut steps, .. } = self;
+        let name = graph.borrow_mut().fused_name(kind, from.0);
+        steps.push(kind);
+        Stream { graph, from, chain: make(chain, name), steps, watermarks: None }
     }
 
-    /// Keeps the rows for which `keep` says so.
+    /// The name of the source or step that the rows come from.
+    pub(crate) fn source_name(&self) -> String {
+        self.graph.borrow().nodes[self.from.0].name.to_string()
+    }
+
+    /// Leads the rows to an input of a node.
+    pub(crate) fn lead_to(self, to: NodeId, input: usize) {
+        let Self { graph, from, chain, steps, .. } = self;
+        let connect = Box::new(TypedChain(chain));
+        graph.borrow_mut().add_edge(Edge { from, to: (to, input), chain: steps, layout: T::layout(), connect });
+    }
+
+    /// Keeps rows for which `keep` returns true.
     pub fn filter<F>(self, keep: F) -> Stream<T, Filter<C, F>>
     where
         F: Fn(&T) -> bool + Clone + Send + Sync + 'static,
     {
-        let step = self.fused_name("filter");
-        Stream::new(self.graph, self.origin, Filter { inner: self.chain, keep, step }, None)
+        self.with("filter", |inner, step| Filter { inner, keep, step })
     }
 
     /// Makes one row of each row.
@@ -72,8 +97,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         U: Record,
         F: Fn(&T) -> U + Clone + Send + Sync + 'static,
     {
-        let step = self.fused_name("map");
-        Stream::new(self.graph, self.origin, Map { inner: self.chain, map, step }, None)
+        self.with("map", |inner, step| Map { inner, map, step })
     }
 
     /// Makes any number of rows of each row, at most 65,535 before the next keyed step or sink.
@@ -83,33 +107,37 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         I: IntoIterator<Item = U>,
         F: Fn(&T) -> I + Clone + Send + Sync + 'static,
     {
-        let step = self.fused_name("flat_map");
-        Stream::new(self.graph, self.origin, FlatMap { inner: self.chain, map, step }, None)
+        self.with("flat_map", |inner, step| FlatMap { inner, map, step })
     }
 
     /// The rows of both streams, in the job's order; of rows with the same cause, this stream's first.
     /// The watermark is the lesser of the two.
     pub fn union<D: Chain<Out = T>>(self, other: Stream<T, D>) -> Stream<T> {
-        let name: Arc<str> = format!("{} and {}", self.origin.name, other.origin.name).into();
-        let ways = [&self.origin.ways[..], &other.origin.ways[..]].concat();
-        let union = Origin::new(name, ways, self.origin.depth.max(other.origin.depth));
-        self.graph.borrow_mut().add_output(&union);
-        self.graph.borrow_mut().check_ways(&union.name, union.ways.len());
-        if !Rc::ptr_eq(&self.graph, &other.graph) {
-            self.graph.borrow_mut().mistakes.push(ShapeError::OtherJob(other.origin.name.to_string()));
+        let name = format!("{} and {}", self.source_name(), other.source_name()).into();
+        let is_same_job = Rc::ptr_eq(&self.graph, &other.graph);
+        let graph = self.graph.clone();
+        let node = {
+            let mut graph = graph.borrow_mut();
+            if !is_same_job {
+                graph.mistakes.push(ShapeError::OtherJob(other.source_name()));
+            }
+            graph.add_node(Node {
+                name,
+                title: String::from("union"),
+                inputs: ["first", "second"].map(|name| Port { name, layout: T::layout() }).into(),
+                outputs: vec![Port { name: "rows", layout: T::layout() }],
+                key: None,
+                stores: Vec::new(),
+                placement: Placement::All,
+                parts_of: None,
+                kind: Kind::Union(Box::new(TypedUnion::<T>::new())),
+            })
+        };
+        self.lead_to(node, 0);
+        if is_same_job {
+            other.lead_to(node, 1);
         }
-        self.origin.feed_step();
-        other.origin.feed_step();
-        let offset = self.origin.ways.len();
-        let (chain, into) = (self.chain, union.clone());
-        self.origin.subscribe(move |context, way| {
-            Box::new(ChainOutlet::new(chain.clone(), Box::new(into.outlet(context, way))))
-        });
-        let (chain, into) = (other.chain, union.clone());
-        other.origin.subscribe(move |context, way| {
-            Box::new(ChainOutlet::new(chain.clone(), Box::new(into.outlet(context, offset + way))))
-        });
-        Stream::new(self.graph, union, Identity::new(), None)
+        Stream::new(graph, (node, 0), Identity::new(), None)
     }
 
     /// Groups the rows by a key. Each key belongs to one worker and sees its rows in the job's order.
@@ -118,26 +146,31 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         K: Key,
         F: Fn(&T) -> K + Clone + Send + Sync + 'static,
     {
-        KeyedStream::new(self.graph, self.origin, self.chain, key_of)
+        KeyedStream::new(self, key_of)
     }
 
     /// Gives the rows to a sink, in the job's order.
     pub fn sink(self, name: &str, sink: impl Sink<T>) {
-        let mut graph = self.graph.borrow_mut();
-        let name = graph.name("sink", name);
-        let slot: Mutex<Option<Box<dyn Sink<T>>>> = Mutex::new(Some(Box::new(sink)));
-        let node = StepNode::attach(
-            (name, StepKind::Sink, Placement::One),
-            &self.origin,
-            self.chain,
-            |_| ToOne,
-            move |context, counters| {
-                let sink = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
-                let Some(sink) = sink else { unreachable!("the first worker alone builds a sink, once") };
-                SinkStage::new(sink, counters.clone(), context.worker, context.shared.clone())
-            },
-        );
-        graph.add_node(node);
+        self.lead_to_sink(name, Placement::First, Kind::Sink { factory: sinks::ordered(sink), is_ordered: true });
+    }
+
+    fn lead_to_sink(self, name: &str, placement: Placement, kind: Kind) {
+        let node = {
+            let mut graph = self.graph.borrow_mut();
+            let name = graph.name("sink", name);
+            graph.add_node(Node {
+                name,
+                title: String::from(if placement == Placement::All { "sink of each worker" } else { "sink" }),
+                inputs: vec![Port { name: "rows", layout: T::layout() }],
+                outputs: Vec::new(),
+                key: None,
+                stores: Vec::new(),
+                placement,
+                parts_of: None,
+                kind,
+            })
+        };
+        self.lead_to(node, 0);
     }
 
     /// Gives the rows to a sink of each worker, made by `make` with the worker's number.
@@ -169,8 +202,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     /// # Ok::<(), pelton::Error>(())
     /// ```
     pub fn sink_unordered<S: Sink<T>>(self, name: &str, make: impl Fn(usize) -> S + Send + Sync + 'static) {
-        let mut graph = self.graph.borrow_mut();
-        let name = graph.name("sink", name);
-        graph.add_node(crate::graph::unordered::attach(name, &self.origin, self.chain, make));
+        let factory = Box::new(Unordered::<T, S, _>::new(make));
+        self.lead_to_sink(name, Placement::All, Kind::Sink { factory, is_ordered: false });
     }
 }

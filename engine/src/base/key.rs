@@ -14,48 +14,77 @@ pub const SLOTS: usize = 4096;
 /// A share of the keys of an operator, in range `0 .. SLOTS`: the unit of saved state.
 pub type Slot = u16;
 
-/// The first 16 bytes of a key's canonical text, as a number that orders as the text does.
+/// The first 16 bytes of a key's canonical text, as a number that orders as the text does, and a hash of the whole text.
 ///
-/// Rows of one window leave in this order; keys that share 16 bytes follow their hash.
+/// Rows of one window leave in this order: keys that share 16 bytes follow the hash. Both come from the text and not
+/// from a symbol's id, so they do not depend on the order in which symbols became known.
 ///
 /// ```
-/// use pelton::{CanonicalKey, Dictionary, Key};
+/// use pelton::{CanonicalKey, Dictionary};
 ///
 /// let symbols = Dictionary::default();
 /// let small = CanonicalKey::of(&-5i32, &symbols);
 /// let large = CanonicalKey::of(&7i32, &symbols);
-/// assert!(small.value() < large.value());
+/// assert!(small < large && small.value() < large.value());
 /// ```
 #[derive(Debug, Clone, Copy, Default)]
 pub struct CanonicalKey {
     bytes: [u8; 16],
-    len: usize,
+    len: u32,
+    hash: u64,
 }
 
 impl CanonicalKey {
     /// The canonical text of `key`.
+    #[inline]
     pub fn of<K: Key>(key: &K, symbols: &Dictionary) -> Self {
         let mut canonical = Self::default();
         key.canonical(symbols, &mut canonical);
         canonical
     }
 
-    /// Appends bytes; those that no longer fit are dropped.
+    /// Appends bytes. Those behind the first 16 count for the hash only.
     #[inline]
     pub fn push(&mut self, bytes: &[u8]) {
-        let take = bytes.len().min(self.bytes.len() - self.len);
-        self.bytes[self.len..self.len + take].copy_from_slice(&bytes[..take]);
-        self.len += take;
+        let start = self.bytes.len().min(self.len as usize);
+        let take = bytes.len().min(self.bytes.len() - start);
+        self.bytes[start..start + take].copy_from_slice(&bytes[..take]);
+        self.len = self.len.saturating_add(bytes.len() as u32);
+        self.hash = hash_bytes(self.hash, bytes);
     }
 
-    /// The text that [`CanonicalKey::value`] gave.
-    pub(crate) fn from_value(value: u128) -> Self {
-        Self { bytes: value.to_be_bytes(), len: 16 }
-    }
-
-    /// The text as a number, most significant byte first.
+    /// The first 16 bytes of the text as a number, most significant byte first.
     pub fn value(&self) -> u128 {
         u128::from_be_bytes(self.bytes)
+    }
+
+    /// A hash of the whole text.
+    pub const fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    const fn order(&self) -> (u128, u64) {
+        (u128::from_be_bytes(self.bytes), self.hash)
+    }
+}
+
+impl PartialEq for CanonicalKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for CanonicalKey {}
+
+impl PartialOrd for CanonicalKey {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for CanonicalKey {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.order().cmp(&other.order())
     }
 }
 
@@ -183,8 +212,13 @@ const MULTIPLIERS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 /// ```
 #[inline(always)]
 pub fn hash_key<K: Key>(key: &K) -> u64 {
-    let bytes = bytemuck::bytes_of(key);
-    let mut hash = bytes.len() as u64;
+    hash_bytes(0, bytemuck::bytes_of(key))
+}
+
+/// The hash of bytes behind others whose hash is `before`.
+#[inline(always)]
+fn hash_bytes(before: u64, bytes: &[u8]) -> u64 {
+    let mut hash = before ^ bytes.len() as u64;
     let mut words = bytes.chunks_exact(8);
     for word in &mut words {
         let word = u64::from_le_bytes([word[0], word[1], word[2], word[3], word[4], word[5], word[6], word[7]]);

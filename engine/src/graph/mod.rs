@@ -1,9 +1,15 @@
-//! The graph of a job: origins of rows, the steps that take them, and how both are laid on workers.
+//! The graph of a job as data, the plan made of it, and how the plan is laid on workers.
 
+pub(crate) mod combine;
+pub(crate) mod connect;
+pub(crate) mod deploy;
 pub(crate) mod exchange;
-pub(crate) mod node;
-pub(crate) mod origin;
+pub(crate) mod explain;
+pub(crate) mod factory;
+pub(crate) mod model;
 pub(crate) mod plan;
-pub(crate) mod source_node;
-pub(crate) mod unordered;
-pub(crate) mod window_node;
+pub(crate) mod sinks;
+pub(crate) mod source;
+pub(crate) mod step;
+pub(crate) mod ways;
+pub(crate) mod window;

@@ -1,176 +1,146 @@
-//! Lays a graph on workers: checks it, makes edges and counters, and builds each worker.
+//! The planning pass: decides of each edge what it is, and of each node where it stands, before any worker is built.
 
-use crate::graph::node::Node;
-use crate::graph::source_node::SourceNode;
-use crate::progress::schedule::{Entry, merge_blocks};
-use crate::runtime::idle::{IdleStrategy, Idler};
-use crate::runtime::metrics::StepCounters;
-use crate::runtime::report::Report;
-use crate::runtime::shared::JobShared;
-use crate::runtime::source_task::{BlockOrder, SourceTask};
-use crate::runtime::task::Task;
-use crate::runtime::worker::Worker;
-use crate::{Error, Timestamp};
-use std::any::Any;
-use std::cell::RefCell;
-use std::collections::HashMap;
-use std::ops::RangeInclusive;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use crate::graph::combine::combine;
+use crate::graph::exchange::OrderKind;
+use crate::graph::model::{Graph, Kind, NodeId, Placement};
+use crate::graph::ways::{Way, components, fans_out, in_order, made_on_first, roots, ways_into};
+use crate::progress::order::{PathStamp, WAYS_MAX};
+use crate::{Error, ShapeError};
 
-/// How a graph is laid on workers.
-pub(crate) struct Deployment {
-    pub(crate) workers: usize,
-    pub(crate) ring_bytes: usize,
-    pub(crate) feed_block_events: usize,
-    pub(crate) times: RangeInclusive<Timestamp>,
-    pub(crate) idle: IdleStrategy,
-    pub(crate) pin: bool,
-    pub(crate) limits: Limits,
-    pub(crate) shared: Arc<JobShared>,
-    /// Whether all sources are bounded; known when they are prepared.
-    pub(crate) all_bounded: bool,
+/// How the rows of a step reach it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// What makes them calls the step, on the same worker.
+    Call,
+    /// By edges that are merged in the job's order.
+    Merge(OrderKind),
 }
 
-/// The limits of keyed steps, for each worker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) keys_max: usize,
-    pub(crate) open_windows_max: usize,
-    pub(crate) timers_max: usize,
+/// A way into a step, and what it adds to the path of a row.
+#[derive(Debug)]
+pub(crate) struct PlannedWay {
+    pub(crate) way: Way,
+    pub(crate) stamp: PathStamp,
+    pub(crate) fans_out: bool,
 }
 
-/// What the parts of one worker are built with; it stays on the worker's thread.
-pub(crate) struct BuildContext {
-    pub(crate) worker: usize,
-    pub(crate) workers: usize,
-    pub(crate) feed_block_events: usize,
-    pub(crate) times: RangeInclusive<Timestamp>,
-    pub(crate) limits: Limits,
-    /// The job's start, by its clock.
-    pub(crate) started: Duration,
-    /// The least time in the first blocks of bounded sources: what recorded speed counts from.
-    pub(crate) first_time: Option<Timestamp>,
-    pub(crate) shared: Arc<JobShared>,
-    /// Local edges of which one end is built, by step and way.
-    locals: RefCell<HashMap<(usize, usize), Box<dyn Any>>>,
+/// What was decided of a node.
+#[derive(Debug)]
+pub(crate) struct PlannedNode {
+    /// The sources that share an order with it, by a number that stands for all of them.
+    pub(crate) component: NodeId,
+    /// Its watermark is this and 1 ns behind the clock.
+    pub(crate) bound: i64,
+    /// Grows from step to step.
+    pub(crate) rank: usize,
+    /// How its rows reach it; of sources and unions nothing.
+    pub(crate) arrival: Option<Arrival>,
+    pub(crate) ways: Vec<PlannedWay>,
+    /// Numbers in the paths of its rows, beside what caused them.
+    numbers: u32,
 }
 
-impl BuildContext {
-    /// The local edge of a step and way, the same one for both of its ends.
-    pub(crate) fn local<L: Clone + 'static>(&self, step: usize, way: usize, make: impl Fn() -> L) -> L {
-        let mut locals = self.locals.borrow_mut();
-        let edge = locals.entry((step, way)).or_insert_with(|| Box::new(make()));
-        edge.downcast_ref::<L>().cloned().unwrap_or_else(make)
-    }
-}
-
-/// A job that is laid on workers and not built yet.
+/// A job as it will run.
 pub(crate) struct Plan {
-    name: String,
-    sources: Vec<Arc<dyn SourceNode>>,
-    nodes: Vec<Arc<dyn Node>>,
-    deployment: Deployment,
-    /// The order of blocks, where all sources are bounded.
-    order: Option<Arc<Vec<Entry>>>,
-    counters: Vec<Arc<StepCounters>>,
-    started: Duration,
-    first_time: Option<Timestamp>,
-    warnings: Mutex<Vec<String>>,
+    pub(crate) graph: Graph,
+    /// Nodes, each behind those that feed it.
+    pub(crate) order: Vec<NodeId>,
+    pub(crate) nodes: Vec<PlannedNode>,
+    pub(crate) workers: usize,
 }
 
 impl Plan {
-    /// Lays a graph on workers. Nodes come in order, each behind those that feed it.
-    pub(crate) fn new(
-        name: String,
-        sources: Vec<Arc<dyn SourceNode>>,
-        nodes: Vec<Arc<dyn Node>>,
-        mut deployment: Deployment,
-    ) -> Result<Self, Error> {
-        for source in &sources {
-            source.prepare(&deployment)?;
+    /// Plans a graph for so many workers.
+    ///
+    /// # Errors
+    /// When a step has more ways in than can be numbered.
+    pub(crate) fn new(job: &str, mut graph: Graph, workers: usize) -> Result<Self, Error> {
+        if workers > 1 {
+            combine(&mut graph);
         }
-        deployment.all_bounded = sources.iter().all(|source| source.blocks().is_some());
-        for (id, node) in nodes.iter().enumerate() {
-            node.prepare(id, &deployment);
-        }
-        let first_blocks =
-            sources.iter().filter_map(|source| source.blocks()?.into_iter().find(|block| block.count > 0));
-        let first_time = first_blocks.map(|block| block.min).min();
-        let blocks: Option<Vec<_>> = sources.iter().map(|source| source.blocks()).collect();
-        let order = blocks.map(|blocks| Arc::new(merge_blocks(&blocks)));
-        let counters = sources.iter().filter_map(|source| source.counters());
-        let counters = counters.chain(nodes.iter().filter_map(|node| node.counters())).collect();
-        let started = deployment.shared.clock.now();
-        Ok(Self { name, sources, nodes, deployment, order, counters, started, first_time, warnings: Mutex::default() })
-    }
-
-    pub(crate) const fn workers(&self) -> usize {
-        self.deployment.workers
-    }
-
-    pub(crate) const fn shared(&self) -> &Arc<JobShared> {
-        &self.deployment.shared
-    }
-
-    /// Builds one worker; it must be built where it will run.
-    pub(crate) fn build(&self, worker: usize) -> Result<Worker, Error> {
-        let deployment = &self.deployment;
-        let context = BuildContext {
-            worker,
-            workers: deployment.workers,
-            feed_block_events: deployment.feed_block_events,
-            times: deployment.times.clone(),
-            limits: deployment.limits,
-            started: self.started,
-            first_time: self.first_time,
-            shared: deployment.shared.clone(),
-            locals: RefCell::default(),
-        };
-        let order = match &self.order {
-            Some(order) => BlockOrder::Known(order.clone()),
-            None if worker == 0 => {
-                let blocks = self.sources.iter().map(|source| source.blocks().map(|blocks| blocks.len()));
-                BlockOrder::AsTheyCome(blocks.collect())
+        let order = in_order(&graph);
+        let components = components(&graph);
+        let mut nodes: Vec<Option<PlannedNode>> = (0..graph.nodes.len()).map(|_| None).collect();
+        let mut mistakes = Vec::new();
+        for &id in &order {
+            let ways = ways_into(&graph, id);
+            if ways.len() > WAYS_MAX {
+                mistakes.push(ShapeError::TooManyInputs(graph.nodes[id].name.to_string(), ways.len(), WAYS_MAX));
+                continue;
             }
-            None => BlockOrder::Elsewhere,
-        };
-        let reads = !matches!(order, BlockOrder::Elsewhere);
-        let pipes = self.sources.iter().map(|source| source.pipe(&context, reads)).collect::<Result<_, _>>()?;
-        let source = SourceTask::new(pipes, order, worker, deployment.workers, deployment.shared.clone());
-        let mut tasks: Vec<Box<dyn Task>> = vec![Box::new(source)];
-        tasks.extend(self.nodes.iter().filter_map(|node| node.task(&context)));
-        tasks.reverse();
-        Ok(Worker::new(tasks, deployment.shared.clone()))
+            let planned = plan_node(&graph, id, &nodes, ways, workers);
+            nodes[id] = Some(PlannedNode { component: components[id], ..planned });
+        }
+        if !mistakes.is_empty() {
+            return Err(Error::Shape { job: job.to_owned(), mistakes });
+        }
+        Ok(Self { graph, order, nodes: nodes.into_iter().flatten().collect(), workers })
     }
 
-    /// Builds one worker on this thread and runs it to its end.
-    pub(crate) fn run_worker(&self, worker: usize) {
-        let deployment = &self.deployment;
-        // Asked before this thread is pinned: afterwards it may use one core only.
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        if deployment.pin
-            && let Err(warning) = crate::runtime::pin::pin(worker)
-        {
-            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
-        }
-        let idler = Idler::new(deployment.idle, deployment.workers > cores);
-        match crate::runtime::worker::caught(&deployment.shared, || self.build(worker)) {
-            Some(Ok(mut worker)) => worker.run(idler),
-            Some(Err(error)) => deployment.shared.fail(error),
-            None => {}
+    /// The workers that run a node.
+    pub(crate) fn runs_on(&self, node: NodeId) -> usize {
+        match self.graph.nodes[node].placement {
+            Placement::All => self.workers,
+            Placement::First => 1,
         }
     }
+}
 
-    pub(crate) fn report(&self) -> Report {
-        let shared = &self.deployment.shared;
-        Report {
-            job: self.name.clone(),
-            workers: self.deployment.workers,
-            elapsed: shared.clock.now().saturating_sub(self.started),
-            steps: self.counters.iter().map(|counters| counters.report()).collect(),
-            warnings: self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-            halted: shared.is_halted(),
-        }
+fn plan_node(
+    graph: &Graph,
+    id: NodeId,
+    planned: &[Option<PlannedNode>],
+    ways: Vec<Way>,
+    workers: usize,
+) -> PlannedNode {
+    let node = &graph.nodes[id];
+    let before = |way: &Way| planned[way.from].as_ref();
+    let bounds = roots(graph, id).into_iter().map(|root| match &graph.nodes[root].kind {
+        Kind::Source(source) => source.watermarks().kind.bound(),
+        _ => 0,
+    });
+    let bound = bounds.max().unwrap_or(0);
+    // Parts of a firing come before the firing.
+    let rank = ways
+        .iter()
+        .filter_map(before)
+        .map(|node| node.rank)
+        .max()
+        .map_or(0, |rank| if node.parts_of.is_some() { rank + 1 } else { (rank / 2 + 1) * 2 });
+    let factory = node.kind.step();
+    let arrival = factory.map(|factory| arrival_of(graph, id, &ways, factory.needs_clocks(), workers));
+    let numbers_before = |way: &Way| before(way).map_or(0, |node| node.numbers);
+    let numbers = ways.iter().map(numbers_before).max().unwrap_or(0);
+    let is_one = ways.len() == 1;
+    let ways: Vec<_> = ways
+        .into_iter()
+        .enumerate()
+        .map(|(number, way)| PlannedWay {
+            stamp: PathStamp { way: (!is_one).then_some(number as u32), padding: numbers - numbers_before(&way) },
+            fans_out: fans_out(graph, &way),
+            way,
+        })
+        .collect();
+    // Straight from sources, the number stands in the order of the row itself.
+    let is_straight = ways.iter().all(|way| matches!(graph.nodes[way.way.from].kind, Kind::Source(_)));
+    let added = if is_straight { 0 } else { 1 + u32::from(!is_one) };
+    PlannedNode { component: 0, bound, rank, arrival, ways, numbers: numbers + added }
+}
+
+fn arrival_of(graph: &Graph, id: NodeId, ways: &[Way], needs_clocks: bool, workers: usize) -> Arrival {
+    let node = &graph.nodes[id];
+    let is_straight = ways.iter().all(|way| matches!(graph.nodes[way.from].kind, Kind::Source(_)));
+    // Rows that are late leave at their own places, which have clocks.
+    let gives_rows = (1..node.outputs.len()).any(|output| graph.edges_from(id, output).next().is_some());
+    let order = match (is_straight, needs_clocks || gives_rows) {
+        (true, false) => OrderKind::Seq,
+        (true, true) => OrderKind::Clocked,
+        (false, _) => OrderKind::Place,
+    };
+    if matches!(node.kind, Kind::Sink { is_ordered: false, .. }) {
+        return Arrival::Call;
     }
+    let [way] = ways else { return Arrival::Merge(order) };
+    let stays = workers == 1 || (node.placement == Placement::First && made_on_first(graph, way.from));
+    if stays || node.parts_of.is_some() { Arrival::Call } else { Arrival::Merge(order) }
 }

@@ -3,52 +3,173 @@
 //! An operator is a stateful step of a job on one worker. It holds the state of that worker's keys
 //! and sees no thread, no ring, no file and no wall clock: it is called, and it emits.
 //!
-//! - [`Operator::on_batch`] gets at least one row, all of them in the job's order. It says how many
-//!   it took, from the front. It takes fewer only when [`Outbox::is_full`]; the rest comes again.
-//! - [`Batch::behind`] is set for a row that lies behind the watermark at its own place; such a
-//!   row comes alone. Whether a row is late is judged by it and by nothing else.
-//! - [`Operator::on_watermark`] gets growing values. It does a bounded amount of work: with more to
-//!   fire, at the latest when the outbox is full, it returns [`Firing::More`] and is called again with
-//!   the same value before anything else. Rows of one key and time are not parted by that.
-//! - Rows leave in the order they are emitted. Rows that a watermark fires must be emitted in
-//!   growing order of (time, [`CanonicalKey`], hash), so that all workers' rows merge into one order.
+//! - An operator has inputs, numbered from 0, each with rows of its own type: for each it implements
+//!   [`OperatorInput`]. It has outputs, numbered from 0, as the tuple [`Operator::Outputs`] says.
+//! - [`OperatorInput::on_batch`] gets at least one row of one input. Over all inputs rows come in the job's order.
+//!   It says how many it took, from the front. It takes fewer only when [`Outbox::is_full`]; the rest comes
+//!   again. It may emit for the first row that it does not take, and go on with that row when it comes again.
+//! - [`Batch::watermark`] is the watermark before a row, which depends on the input alone. A row at or
+//!   before it is behind. **What a row finds must not depend on when a watermark was told:** before a row
+//!   is looked at, everything up to its own watermark has fired. An operator whose firings can be seen by
+//!   its rows fires them itself in `on_batch`, in between; windows, whose late rows are told by the row's
+//!   own watermark, may leave firing to `on_watermark`.
+//! - [`Operator::on_watermark`] gets growing values, and none that a row that comes later is ahead of. It
+//!   does a bounded amount of work: with more to fire, at the latest when the outbox is full, it returns
+//!   [`Firing::More`] and is called again with the same value before anything else. At the end of the input
+//!   it gets [`Timestamp::MAX`].
+//! - [`Operator::next_firing`] says when it wants to be called next; it may be called at other times too.
+//! - Rows leave each output in the order they are emitted, which is the job's order: rows that a row
+//!   caused stand at that row, rows that were fired for a time `t` stand behind all rows whose
+//!   watermark is below `t` and before all others, among themselves in growing order of
+//!   (time, [`CanonicalKey`]).
 //! - [`Operator::save`] and [`Operator::restore`] write and read state by slot; they are called
 //!   between batches, never while a watermark still fires. What was restored must go on as
 //!   what was saved would have.
 //! - Streams are append-only: an emitted row is never taken back.
 
 pub(crate) mod aggregate;
+pub(crate) mod asof;
+pub(crate) mod broadcast;
 pub(crate) mod chain;
+pub(crate) mod co_process;
+pub(crate) mod keyed;
+mod outbox;
 pub(crate) mod process;
 pub(crate) mod window;
 
-use crate::base::prefetch::Ahead;
-use crate::{CanonicalKey, Dictionary, Record, Slot, Timestamp};
-use std::sync::Arc;
+pub(crate) use outbox::{Cause, OutColumns};
+pub use outbox::{OperatorOutput, Outbox, Outputs};
 
-/// Rows for an operator, in columns: `times[i]` is the time of `values[i]`.
+use crate::base::prefetch::Ahead;
+use crate::progress::order::{Clocks, Places};
+use crate::progress::place::watermark_at;
+use crate::{Record, Slot, Timestamp};
+
+/// Rows for an operator, in columns.
 #[derive(Debug, Clone, Copy)]
 pub struct Batch<'a, T> {
-    /// Event times.
-    pub times: &'a [Timestamp],
-    /// Values, as many as times.
-    pub values: &'a [T],
-    /// The watermark at the row's own place, for a row at or before it; then it is the only one.
-    pub behind: Option<Timestamp>,
-    /// All times lie from the first to the second, where that is known without looking.
-    pub bounds: Option<(Timestamp, Timestamp)>,
+    times: &'a [Timestamp],
+    values: &'a [T],
+    marks: Marks<'a>,
+    bounds: Option<(Timestamp, Timestamp)>,
     pub(crate) ahead: Ahead,
 }
 
+/// The watermark before each row.
+#[derive(Debug, Clone, Copy)]
+enum Marks<'a> {
+    /// All rows are ahead of it.
+    OnTime,
+    Each(&'a [Timestamp]),
+    /// It is the clock less the bound less 1 ns.
+    Clocks {
+        places: Places<'a>,
+        clocks: Clocks<'a>,
+        bound: i64,
+    },
+}
+
 impl<'a, T> Batch<'a, T> {
-    /// A batch of rows that are on time.
+    /// A batch of rows that are on time; the watermark before each is not told.
+    ///
+    /// # Panics
+    /// When the columns differ in length.
     pub const fn new(times: &'a [Timestamp], values: &'a [T]) -> Self {
-        Self { times, values, behind: None, bounds: None, ahead: Ahead::NONE }
+        assert!(times.len() == values.len(), "columns of different lengths");
+        Self { times, values, marks: Marks::OnTime, bounds: None, ahead: Ahead::NONE }
     }
 
-    /// A batch of one row, at or before the watermark at its own place.
-    pub const fn behind(times: &'a [Timestamp; 1], values: &'a [T; 1], watermark: Timestamp) -> Self {
-        Self { times, values, behind: Some(watermark), bounds: None, ahead: Ahead::NONE }
+    /// A batch of rows with the watermark before each, which never falls.
+    ///
+    /// ```
+    /// use pelton::{Batch, Timestamp};
+    ///
+    /// let times = [5, 9].map(Timestamp::from_nanos);
+    /// let watermarks = [Timestamp::MIN, Timestamp::from_nanos(9)];
+    /// let batch = Batch::with_watermarks(&times, &["a", "b"], &watermarks);
+    /// assert!(!batch.is_behind(0) && batch.is_behind(1));
+    /// ```
+    ///
+    /// # Panics
+    /// When the columns differ in length.
+    pub const fn with_watermarks(times: &'a [Timestamp], values: &'a [T], watermarks: &'a [Timestamp]) -> Self {
+        assert!(times.len() == watermarks.len(), "columns of different lengths");
+        Self { marks: Marks::Each(watermarks), ..Self::new(times, values) }
+    }
+
+    /// A batch of rows in a job, in a step whose watermark is `bound` and 1 ns behind the clock.
+    pub(crate) const fn in_job(
+        times: &'a [Timestamp],
+        values: &'a [T],
+        places: Places<'a>,
+        clocks: Clocks<'a>,
+        bound: i64,
+    ) -> Self {
+        let marks = match clocks {
+            Clocks::OnTime => Marks::OnTime,
+            clocks => Marks::Clocks { places, clocks, bound },
+        };
+        Self { times, values, marks, bounds: None, ahead: Ahead::NONE }
+    }
+
+    /// The same rows, all of whose times lie from the first to the second.
+    pub(crate) const fn within(self, bounds: Option<(Timestamp, Timestamp)>, ahead: Ahead) -> Self {
+        Self { bounds, ahead, ..self }
+    }
+
+    /// The number of rows, at least 1 in a job.
+    #[inline(always)]
+    pub const fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether there are no rows.
+    #[inline(always)]
+    pub const fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// The event times, one a row.
+    #[inline(always)]
+    pub const fn times(&self) -> &'a [Timestamp] {
+        self.times
+    }
+
+    /// The values, one a row.
+    #[inline(always)]
+    pub const fn values(&self) -> &'a [T] {
+        self.values
+    }
+
+    /// The watermark before row `index`; [`Timestamp::MIN`] where it is not told, since all rows are on time.
+    #[inline(always)]
+    pub fn watermark(&self, index: usize) -> Timestamp {
+        match &self.marks {
+            Marks::OnTime => Timestamp::MIN,
+            Marks::Each(watermarks) => watermarks[index],
+            Marks::Clocks { places, clocks, bound } => watermark_at(places.clock_before(clocks, index), *bound),
+        }
+    }
+
+    /// Whether row `index` lies at or before the watermark before it.
+    #[inline(always)]
+    pub fn is_behind(&self, index: usize) -> bool {
+        self.times[index] <= self.watermark(index)
+    }
+
+    /// Whether all rows are known to be on time without a look at each.
+    pub(crate) const fn is_on_time(&self) -> bool {
+        matches!(self.marks, Marks::OnTime)
+    }
+
+    /// The smallest and the largest time, or times not within them, of a batch that is not empty.
+    #[inline]
+    pub(crate) fn bounds(&self) -> (Timestamp, Timestamp) {
+        let extremes = || {
+            let first = self.times[0];
+            self.times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)))
+        };
+        self.bounds.unwrap_or_else(extremes)
     }
 }
 
@@ -74,6 +195,9 @@ pub enum OperatorError {
     /// There are more timers than the limit allows.
     #[error("there are more than {0} timers")]
     TooManyTimers(usize),
+    /// More rows wait for a match than the limit allows.
+    #[error("more than {0} rows wait")]
+    TooManyRows(usize),
     /// Saved state does not fit this operator.
     #[error("saved state does not fit: {0}")]
     Misfit(String),
@@ -81,30 +205,22 @@ pub enum OperatorError {
 
 /// A stateful step on one worker. The contract stands at the head of this module's file.
 pub trait Operator: 'static {
-    /// What it takes.
-    type In: Record;
-    /// What it emits.
-    type Out: Record;
-
-    /// Takes rows from the front of a batch and says how many.
-    ///
-    /// # Errors
-    /// When a limit is reached.
-    fn on_batch(
-        &mut self,
-        batch: Batch<'_, Self::In>,
-        out: &mut Outbox<Self::Out, Self::In>,
-    ) -> Result<usize, OperatorError>;
+    /// The rows of its outputs, as a tuple.
+    type Outputs: Outputs;
 
     /// Event time has come to `watermark`.
     ///
     /// # Errors
     /// When a limit is reached.
-    fn on_watermark(
-        &mut self,
-        watermark: Timestamp,
-        out: &mut Outbox<Self::Out, Self::In>,
-    ) -> Result<Firing, OperatorError>;
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<Self::Outputs>) -> Result<Firing, OperatorError>;
+
+    /// The least watermark that fires something, or [`Timestamp::MAX`].
+    fn next_firing(&self) -> Timestamp;
+
+    /// Whether it asks for the watermark before each row, and not only before those that lie behind.
+    fn needs_watermarks(&self) -> bool {
+        true
+    }
 
     /// Writes the whole state as pieces, each of one slot.
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8]));
@@ -116,107 +232,18 @@ pub trait Operator: 'static {
     fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError>;
 }
 
-/// What caused a row: a row of the batch, or the firing of a window or timer.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Cause {
-    Row(u32),
-    Fired { time: Timestamp, key: u128, hash: u64 },
-}
+/// Input `PORT` of an [`Operator`].
+pub trait OperatorInput<const PORT: usize>: Operator {
+    /// What the input takes.
+    type Row: Record;
 
-/// Rows of one output, in columns.
-#[derive(Debug)]
-pub(crate) struct OutColumns<T> {
-    pub(crate) times: Vec<Timestamp>,
-    pub(crate) values: Vec<T>,
-    pub(crate) causes: Vec<Cause>,
-}
-
-impl<T> OutColumns<T> {
-    fn with_capacity(capacity: usize) -> Self {
-        Self {
-            times: Vec::with_capacity(capacity),
-            values: Vec::with_capacity(capacity),
-            causes: Vec::with_capacity(capacity),
-        }
-    }
-
-    fn push(&mut self, time: Timestamp, value: T, cause: Cause) {
-        self.times.push(time);
-        self.values.push(value);
-        self.causes.push(cause);
-    }
-
-    pub(crate) fn clear(&mut self) {
-        self.times.clear();
-        self.values.clear();
-        self.causes.clear();
-    }
-}
-
-/// Where an operator puts its rows: the main output, and the side output of late rows.
-#[derive(Debug)]
-pub struct Outbox<Out, In> {
-    pub(crate) main: OutColumns<Out>,
-    pub(crate) late: OutColumns<In>,
-    capacity: usize,
-    symbols: Arc<Dictionary>,
-}
-
-impl<Out: Record, In: Record> Outbox<Out, In> {
-    /// An outbox that is full from `capacity` rows on.
-    pub fn new(capacity: usize, symbols: Arc<Dictionary>) -> Self {
-        let main = OutColumns::with_capacity(capacity);
-        Self { main, late: OutColumns::with_capacity(capacity), capacity: capacity.max(1), symbols }
-    }
-
-    /// Whether the operator should stop where it can. Rows that one event causes may still be added.
-    #[inline]
-    pub fn is_full(&self) -> bool {
-        self.main.values.len() >= self.capacity || self.late.values.len() >= self.capacity
-    }
-
-    /// Rows that the outbox still takes before it is full.
-    #[inline]
-    pub fn room(&self) -> usize {
-        self.capacity - self.main.values.len().max(self.late.values.len()).min(self.capacity)
-    }
-
-    /// Emits a row that row `index` of the batch caused.
-    #[inline]
-    pub fn emit(&mut self, index: usize, time: Timestamp, row: Out) {
-        self.main.push(time, row, Cause::Row(index as u32));
-    }
-
-    /// Emits a row that a watermark fired, for the key with this canonical text and hash.
-    #[inline]
-    pub fn emit_fired(&mut self, fired_at: Timestamp, key: CanonicalKey, hash: u64, row: Out) {
-        self.main.push(fired_at, row, Cause::Fired { time: fired_at, key: key.value(), hash });
-    }
-
-    /// Puts row `index` of the batch to the late output.
-    #[inline]
-    pub fn emit_late(&mut self, index: usize, time: Timestamp, row: In) {
-        self.late.push(time, row, Cause::Row(index as u32));
-    }
-
-    /// The job's symbols, for the canonical text of keys.
-    pub fn symbols(&self) -> &Arc<Dictionary> {
-        &self.symbols
-    }
-
-    /// The emitted rows of the main output with their times.
-    pub fn rows(&self) -> (&[Timestamp], &[Out]) {
-        (&self.main.times, &self.main.values)
-    }
-
-    /// The rows of the late output with their times.
-    pub fn late_rows(&self) -> (&[Timestamp], &[In]) {
-        (&self.late.times, &self.late.values)
-    }
-
-    /// Empties both outputs.
-    pub fn clear(&mut self) {
-        self.main.clear();
-        self.late.clear();
-    }
+    /// Takes rows from the front of a batch and says how many.
+    ///
+    /// # Errors
+    /// When a limit is reached.
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, Self::Row>,
+        out: &mut Outbox<Self::Outputs>,
+    ) -> Result<usize, OperatorError>;
 }

@@ -6,31 +6,12 @@ use crate::progress::place::Place;
 /// What travels beside the rows of an edge.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Mark {
-    /// The next row lies behind the watermark at its own place, which is this.
-    Behind(Timestamp),
-    /// No row below this place will come on this edge.
+    /// No row below this place will come on this edge, and the clock has come to that of the place. At the end of all
+    /// places nothing more will come.
     Frontier(Place),
-    /// A block has ended.
-    BlockEnd(BlockMark),
-    /// Nothing more will come on this edge.
-    End,
-}
-
-/// The end of a block, and the watermark that holds there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct BlockMark {
-    pub(crate) block: u64,
-    /// No row at or below this time will come on time.
-    pub(crate) watermark: Timestamp,
-    /// The source is idle: its watermark holds nobody back.
-    pub(crate) idle: bool,
-}
-
-impl BlockMark {
-    /// Behind all blocks: what senders held back to the end leaves here.
-    pub(crate) const LAST: Self = Self { block: u64::MAX - 1, watermark: Timestamp::MAX, idle: false };
-
-    pub(crate) const fn place(&self) -> Place {
-        Place::block_end(self.block)
-    }
+    /// The rows up to the next mark lie behind their source's watermark; the clock before each is this. For edges
+    /// whose rows do not carry the clock themselves.
+    Behind(Timestamp),
+    /// The rows from here on are on time again.
+    OnTime,
 }

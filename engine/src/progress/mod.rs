@@ -1,7 +1,8 @@
-//! Order and time: places, marks, watermarks, the block order and the merge that keeps it.
+//! Order and time: places, marks, watermarks, the order of input and the merge that keeps it.
 
 pub(crate) mod mark;
 pub(crate) mod merge;
+pub(crate) mod order;
 pub(crate) mod place;
 pub(crate) mod schedule;
 pub(crate) mod watermark;

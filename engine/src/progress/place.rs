@@ -1,304 +1,221 @@
-//! Places: the total order of rows, the same at any number of workers.
+//! Places: the total order of all rows of a job, the same at any number of workers.
 //!
 //! ```text
-//! block │ step                              │ time, key, hash      │ path
-//! ──────┼───────────────────────────────────┼──────────────────────┼──────────────────────────
-//!   b   │ (position + 1) << 32              │ 0                    │ rows caused by an event
-//!   b   │ END | depth of the firing step    │ of the firing        │ rows of windows and timers
-//!   b   │ u64::MAX                          │ 0                    │ the block's end mark
+//! clock │ step         │ time  │ key, hash     │ path
+//! ──────┼──────────────┼───────┼───────────────┼──────────────────────────────────────────────
+//!   c   │ rank         │ t     │ of the firing │ rows that a firing at `t` gives, c = t + bound + 1
+//!   c   │ ROW | unit   │ 0     │ position, 0   │ rows of events; `c` is the clock before the event
 //! ```
-//! `path` numbers the rows that one row became at each exchange on its way, 32 bits an exchange: 8 for
-//! the input of a union that the row took, 24 for its number. No two rows of a step have one place, and
-//! each sender's rows leave in growing order of place, so a merge by place is a total order.
+//! The *clock* is the largest event time so far in the job's order, before the row: it never goes back,
+//! and a step's watermark is the clock less its bound less 1 ns. A firing at `t` therefore stands behind
+//! all rows whose watermark is below `t` and before all others, which no worker has to find out.
+//!
+//! The *path* numbers the rows that one row became at each exchange, as a row of prefix codes: numbers
+//! that are 0 take one bit. All rows of a step have equally many numbers in their paths, so paths compare
+//! as their numbers do. No two rows of a step have one place, and each sender's rows leave in growing
+//! order of place, so a merge by place is a total order.
 
+use crate::Timestamp;
 use bytemuck::{Pod, Zeroable};
 
-/// Words of a path; each has two levels.
-const PATH_WORDS: usize = 3;
-/// Exchanges that a row can pass: levels in a path.
-pub(crate) const LEVELS: usize = 2 * PATH_WORDS;
-/// Bits of a level that number the rows that one row became; the rest is the way.
-const SUB_BITS: u32 = 24;
-/// The most rows that one row may become before an exchange: a batch of such rows is held in memory.
-pub(crate) const FAN_OUT_MAX: u32 = u16::MAX as u32;
-const _: () = assert!(FAN_OUT_MAX < 1 << SUB_BITS);
-/// The most inputs of a union.
-pub(crate) const WAYS_MAX: usize = 1 << (32 - SUB_BITS);
-
-/// The step of the first row that a block's end fires.
-const END: u64 = 0xffff_ffff << 32;
+/// The step of a row that an event caused; the unit it was read in stands in the other bits.
+const ROW: u64 = 1 << 63;
 
 /// Where a row stands among all rows of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct Place {
-    block: u64,
+    clock: i64,
     step: u64,
     time: i64,
     key: [u64; 2],
     hash: u64,
-    path: [u64; PATH_WORDS],
+    path: Path,
 }
+
+const _: () = assert!(size_of::<Place>() == 72);
 
 impl Place {
     /// Before everything.
-    pub(crate) const MIN: Self = Self { block: 0, step: 0, time: 0, key: [0; 2], hash: 0, path: [0; PATH_WORDS] };
+    pub(crate) const MIN: Self =
+        Self { clock: i64::MIN, step: 0, time: i64::MIN, key: [0; 2], hash: 0, path: Path::ROOT };
     /// After everything.
     pub(crate) const MAX: Self = Self {
-        block: u64::MAX,
+        clock: i64::MAX,
         step: u64::MAX,
         time: i64::MAX,
         key: [u64::MAX; 2],
         hash: u64::MAX,
-        path: [u64::MAX; PATH_WORDS],
+        path: Path([u64::MAX; Path::WORDS]),
     };
 
-    /// Before the first event of a block.
-    pub(crate) const fn block_start(block: u64) -> Self {
-        Self { block, ..Self::MIN }
+    /// The event at `position` of a unit, before which the clock stood at `clock`.
+    pub(crate) const fn event(clock: Timestamp, unit: u64, position: u64) -> Self {
+        Self { clock: clock.as_nanos(), step: ROW | unit, time: 0, key: [position, 0], hash: 0, path: Path::ROOT }
     }
 
-    /// After everything that the block's events and its end caused.
-    pub(crate) const fn block_end(block: u64) -> Self {
-        Self { block, step: u64::MAX, ..Self::MIN }
+    /// Behind all events, with the clock at `clock`, and before the end of time.
+    pub(crate) const fn behind_events(clock: Timestamp) -> Self {
+        Self::event(clock, ROW - 2, 0)
     }
 
-    /// The event at `position` in a block.
-    pub(crate) const fn event(block: u64, position: u64) -> Self {
-        Self { block, step: (position + 1) << 32, ..Self::MIN }
-    }
-
-    /// A row fired at a block's end by a step `depth` exchanges away from the sources.
-    pub(crate) fn fired(block: u64, depth: usize, time: i64, key: u128, hash: u64) -> Self {
-        let step = END | depth as u64;
-        Self { block, step, time, key: [(key >> 64) as u64, key as u64], hash, path: [0; PATH_WORDS] }
-    }
-
-    /// The block of the place.
-    pub(crate) const fn block(&self) -> u64 {
-        self.block
-    }
-
-    /// The position in its block of the event that caused the row, where an event did.
-    pub(crate) const fn position(&self) -> Option<u64> {
-        if self.step >= END || self.step == 0 { None } else { Some((self.step >> 32) - 1) }
-    }
-
-    /// Behind all rows that this one becomes at the exchange of `level` and later.
-    pub(crate) fn behind_all_it_becomes(mut self, level: usize) -> Self {
-        for deeper in level..LEVELS {
-            self.path[deeper / 2] |= 0xffff_ffff << shift(deeper);
+    /// A row fired at `time` by a step of this rank, which grows from step to step, and whose watermark is `bound` and
+    /// 1 ns behind the clock.
+    pub(crate) fn fired(bound: i64, rank: usize, time: Timestamp, key: u128, hash: u64) -> Self {
+        Self {
+            clock: due_clock(time, bound).as_nanos(),
+            step: rank as u64,
+            time: time.as_nanos(),
+            key: [(key >> 64) as u64, key as u64],
+            hash,
+            path: Path::ROOT,
         }
-        self
     }
 
-    /// This place for the row with this number among those that it became at the exchange of `level`.
-    fn with_path(mut self, level: usize, number: u32) -> Self {
-        self.path[level / 2] |= u64::from(number) << shift(level);
+    /// The clock before the row. As a frontier: all firings up to it may leave.
+    pub(crate) const fn clock(&self) -> Timestamp {
+        match self.is_event() {
+            true => Timestamp::from_nanos(self.clock),
+            // A firing happens while the clock gets there.
+            false => Timestamp::from_nanos(self.clock).minus_nanos(1),
+        }
+    }
+
+    const fn is_event(&self) -> bool {
+        self.step >= ROW
+    }
+
+    /// The unit and the position in it of the event that caused the row, where one did.
+    pub(crate) const fn position(&self) -> Option<(u64, u64)> {
+        if self.is_event() { Some((self.step & !ROW, self.key[0])) } else { None }
+    }
+
+    /// When the row was fired, where no event caused it.
+    pub(crate) const fn fired_at(&self) -> Option<Timestamp> {
+        if self.is_event() { None } else { Some(Timestamp::from_nanos(self.time)) }
+    }
+
+    /// This place with the next number of its path; `None` where the path is full.
+    #[inline]
+    pub(crate) fn then(mut self, number: u32) -> Option<Self> {
+        self.path = self.path.then(number)?;
+        Some(self)
+    }
+
+    /// Behind this row and all that it becomes.
+    pub(crate) fn behind_all_it_becomes(mut self) -> Self {
+        self.path = self.path.behind_all();
         self
     }
 }
 
-/// The lowest bit of a level in its word of a path.
-const fn shift(level: usize) -> u32 {
-    if level.is_multiple_of(2) { 32 } else { 0 }
+/// The clock at which a firing at `time` is due, in a step whose watermark is `bound` and 1 ns behind the clock.
+pub(crate) const fn due_clock(time: Timestamp, bound: i64) -> Timestamp {
+    time.plus_nanos(bound).plus_nanos(1)
 }
 
-/// The place of a row that came straight from a source, within its block: position and path.
+/// The watermark of a step where the clock stands at `clock`.
+#[inline(always)]
+pub(crate) const fn watermark_at(clock: Timestamp, bound: i64) -> Timestamp {
+    match clock {
+        Timestamp::MAX => Timestamp::MAX,
+        clock => clock.minus_nanos(bound).minus_nanos(1),
+    }
+}
+
+/// Numbers, one an exchange, as prefix codes from the highest bit on; the lowest byte counts the bits.
+///
+/// ```text
+/// 0                  0
+/// 1 .. 256           10  + 8 bits
+/// 257 .. 65,792      110 + 16 bits
+/// 65,793 ..          111 + 32 bits
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(transparent)]
-pub(crate) struct Seq(u64);
+struct Path([u64; Path::WORDS]);
 
-impl Seq {
-    #[inline(always)]
-    pub(crate) const fn event(position: u64) -> Self {
-        Self((position + 1) << 32)
+impl Path {
+    const WORDS: usize = 3;
+    const BITS: u32 = Self::WORDS as u32 * 64 - 8;
+    const ROOT: Self = Self([0; Self::WORDS]);
+
+    const fn len(&self) -> u32 {
+        (self.0[Self::WORDS - 1] & 0xff) as u32
     }
 
-    const fn place(self, block: u64) -> Place {
-        let step = self.0 & (0xffff_ffff << 32);
-        let path = (self.0 & 0xffff_ffff) << shift(0);
-        Place { block, step, path: [path, 0, 0], ..Place::MIN }
+    /// The code of a number and its length in bits.
+    const fn code(number: u32) -> (u64, u32) {
+        match number {
+            0 => (0, 1),
+            1..=256 => (0b10 << 8 | (number as u64 - 1), 10),
+            257..=65_792 => (0b110 << 16 | (number as u64 - 257), 19),
+            _ => (0b111 << 32 | number as u64, 35),
+        }
     }
-}
 
-/// The places of a run of rows, in growing order.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Places<'a> {
-    /// Consecutive events of a block.
-    Run { block: u64, first: u64 },
-    /// Rows of one block, straight from a source.
-    Seqs { block: u64, seqs: &'a [Seq] },
-    /// Any rows.
-    Full(&'a [Place]),
-    /// Rows on their way to one who asks where each stands only when something goes wrong: those of `of` from
-    /// `first` on.
-    Unasked { of: &'a dyn Placed, first: usize },
-}
-
-/// Rows whose places are found when they are asked for.
-pub(crate) trait Placed: std::fmt::Debug {
-    /// The place of a row.
-    fn place(&self, index: usize) -> Place;
-}
-
-impl<'a> Places<'a> {
     #[inline]
-    pub(crate) fn place(&self, index: usize) -> Place {
-        match self {
-            Self::Run { block, first } => Place::event(*block, first + index as u64),
-            Self::Seqs { block, seqs } => seqs[index].place(*block),
-            Self::Full(places) => places[index],
-            Self::Unasked { of, first } => of.place(first + index),
+    fn then(mut self, number: u32) -> Option<Self> {
+        let (code, bits) = Self::code(number);
+        let (start, end) = (self.len(), self.len() + bits);
+        if end > Self::BITS {
+            return None;
         }
-    }
-
-    /// The block of the first row; 0 where there is none.
-    pub(crate) fn block(&self) -> u64 {
-        match self {
-            Self::Run { block, .. } | Self::Seqs { block, .. } => *block,
-            Self::Full(places) => places.first().map_or(0, Place::block),
-            Self::Unasked { of, first } => of.place(*first).block(),
+        let word = (start / 64) as usize;
+        // The code's highest bit goes `start % 64` bits below the word's.
+        let wide = u128::from(code) << (128 - bits - start % 64);
+        self.0[word] |= (wide >> 64) as u64;
+        if let Some(next) = self.0.get_mut(word + 1) {
+            *next |= wide as u64;
         }
+        self.0[Self::WORDS - 1] += u64::from(bits);
+        Some(self)
     }
 
-    /// The places of the rows from `start` on.
-    pub(crate) fn skip(self, start: usize) -> Self {
-        match self {
-            Self::Run { block, first } => Self::Run { block, first: first + start as u64 },
-            Self::Seqs { block, seqs } => Self::Seqs { block, seqs: &seqs[start..] },
-            Self::Full(places) => Self::Full(&places[start..]),
-            Self::Unasked { of, first } => Self::Unasked { of, first: first + start },
+    /// Behind all paths that begin as this one.
+    fn behind_all(mut self) -> Self {
+        let len = self.len();
+        for (word, first) in self.0.iter_mut().zip((0..).step_by(64)) {
+            *word |= match len.saturating_sub(first) {
+                used if used < 64 => u64::MAX >> used,
+                _ => 0,
+            };
         }
-    }
-}
-
-/// How an edge writes places: in 8 bytes behind sources, in full behind keyed steps.
-pub(crate) trait Order: Pod + Ord + Send + Sync + std::fmt::Debug {
-    /// The order of row `index` of `places`, before its path is stamped.
-    fn base(places: &Places<'_>, index: usize) -> Self;
-    /// The order of the row with this number among those made of one row at the exchange of `level`.
-    fn stamped(self, level: usize, number: u32) -> Self;
-    /// The place of a row of `block`.
-    fn place(self, block: u64) -> Place;
-    /// A column of orders as places.
-    fn places(block: u64, orders: &[Self]) -> Places<'_>;
-}
-
-impl Order for Seq {
-    #[inline(always)]
-    fn base(places: &Places<'_>, index: usize) -> Self {
-        match places {
-            Places::Run { first, .. } => Self::event(first + index as u64),
-            Places::Seqs { seqs, .. } => seqs[index],
-            // An edge of this order stands behind sources only, whose rows have runs or seqs.
-            Places::Full(_) | Places::Unasked { .. } => Self(places.place(index).step),
-        }
-    }
-
-    #[inline(always)]
-    fn stamped(self, _: usize, number: u32) -> Self {
-        Self(self.0 | u64::from(number))
-    }
-
-    fn place(self, block: u64) -> Place {
-        Seq::place(self, block)
-    }
-
-    fn places(block: u64, seqs: &[Self]) -> Places<'_> {
-        Places::Seqs { block, seqs }
-    }
-}
-
-impl Order for Place {
-    fn base(places: &Places<'_>, index: usize) -> Self {
-        places.place(index)
-    }
-
-    fn stamped(self, level: usize, number: u32) -> Self {
-        self.with_path(level, number)
-    }
-
-    fn place(self, _: u64) -> Place {
         self
-    }
-
-    fn places(_: u64, places: &[Self]) -> Places<'_> {
-        Places::Full(places)
-    }
-}
-
-/// Numbers the rows that leave one step: several rows made of one row differ in their path.
-#[derive(Debug)]
-pub(crate) struct Stamp<O> {
-    level: usize,
-    /// The input of a union that the rows take, in range `0 .. WAYS_MAX`.
-    way: u32,
-    last: Option<O>,
-    sub: u32,
-}
-
-impl<O: Order> Stamp<O> {
-    /// A stamp for rows that leave `level` exchanges behind the sources, for input `way` of a union.
-    pub(crate) const fn new(level: usize, way: usize) -> Self {
-        Self { level, way: way as u32, last: None, sub: 0 }
-    }
-
-    /// The order of the next row, made of row `index` of `places`; `None` past [`FAN_OUT_MAX`].
-    #[inline(always)]
-    pub(crate) fn next(&mut self, places: &Places<'_>, index: usize) -> Option<O> {
-        let base = O::base(places, index);
-        if self.last == Some(base) {
-            if self.sub == FAN_OUT_MAX {
-                return None;
-            }
-            self.sub += 1;
-        } else {
-            self.last = Some(base);
-            self.sub = 0;
-        }
-        Some(base.stamped(self.level, self.way << SUB_BITS | self.sub))
-    }
-
-    /// The order of a row that is the only one made of row `index` of `places`.
-    #[inline(always)]
-    pub(crate) fn single(&self, places: &Places<'_>, index: usize) -> O {
-        O::base(places, index).stamped(self.level, self.way << SUB_BITS)
-    }
-
-    /// The orders of rows that are the only ones made of events from position `first` on. It borrows
-    /// nothing, so that a loop over it can take several at once.
-    #[inline(always)]
-    pub(crate) fn singles(&self, block: u64, first: u64) -> impl Fn(usize) -> O + Copy + use<O> {
-        let (level, number) = (self.level, self.way << SUB_BITS);
-        move |index| O::base(&Places::Run { block, first }, index).stamped(level, number)
-    }
-
-    /// Forgets the last row: positions start anew with each block.
-    pub(crate) fn block_end(&mut self) {
-        self.last = None;
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    fn at(nanos: i64) -> Timestamp {
+        Timestamp::from_nanos(nanos)
+    }
 
     #[test]
     fn places_order_as_the_picture_says() {
+        let event = |clock, unit, position| Place::event(at(clock), unit, position);
         let mut places = vec![
             Place::MIN,
-            Place::event(0, 0),
-            Place::event(0, 0).with_path(0, 1),
-            Place::event(0, 0).with_path(0, 1).with_path(1, 3),
-            Place::event(0, 0).with_path(0, 2),
-            Place::event(0, 70_000),
-            Place::fired(0, 1, -5, 9, 0),
-            Place::fired(0, 1, 7, 1, 5),
-            Place::fired(0, 1, 7, 1 << 70, 2),
-            Place::fired(0, 2, -9, 0, 0),
-            Place::block_end(0),
-            Place::block_start(1),
+            event(i64::MIN, 0, 0),
+            event(i64::MIN, 0, 0).behind_all_it_becomes(),
+            event(0, 0, 1).then(0).unwrap(),
+            event(0, 0, 1).then(1).unwrap(),
+            event(0, 0, 1).then(1).unwrap().then(3).unwrap(),
+            event(0, 0, 1).then(2).unwrap(),
+            event(0, 0, 70_000),
+            // The watermark of a bound of 5 has reached 1 where the clock stands at 7.
+            event(6, 0, 70_001),
+            Place::fired(5, 1, at(1), 9, 0),
+            Place::fired(5, 1, at(1), 1 << 70, 2),
+            Place::fired(5, 2, at(1), 0, 0),
+            event(7, 1, 0),
+            Place::fired(5, 1, at(2), 0, 0),
+            // At the end of time places cannot tell clocks apart, but times.
+            Place::fired(5, 1, at(i64::MAX - 3), 1, 0),
+            Place::fired(5, 1, at(i64::MAX - 2), 0, 0),
             Place::MAX,
         ];
         let sorted = places.clone();
@@ -308,23 +225,49 @@ mod tests {
     }
 
     #[test]
-    fn short_and_full_orders_mean_the_same_place() {
-        let places = Places::Run { block: 3, first: 10 };
-        let mut short = Stamp::<Seq>::new(0, 0);
-        let mut full = Stamp::<Place>::new(0, 0);
-        for index in [0, 1, 1, 1, 4] {
-            let seq = short.next(&places, index).unwrap();
-            assert_eq!(Order::place(seq, 3), full.next(&places, index).unwrap());
+    fn a_firing_is_due_where_the_watermark_reaches_it() {
+        for (time, bound) in [(0, 0), (7, 3), (-5, 1 << 40)] {
+            let clock = due_clock(at(time), bound);
+            assert_eq!(watermark_at(clock, bound), at(time));
+            assert_eq!(watermark_at(Place::fired(bound, 1, at(time), 0, 0).clock(), bound), at(time - 1));
+        }
+        assert_eq!(watermark_at(Timestamp::MIN, 5), Timestamp::MIN);
+        assert_eq!(watermark_at(Timestamp::MAX, 5), Timestamp::MAX);
+    }
+
+    proptest! {
+        #[test]
+        fn paths_of_equally_many_numbers_order_as_their_numbers(
+            left in prop::collection::vec(prop_oneof![0u32..3, 250u32..260, 65_780u32..65_800, any::<u32>()], 4),
+            right in prop::collection::vec(prop_oneof![0u32..3, 250u32..260, 65_780u32..65_800, any::<u32>()], 4),
+            same in 0usize..5,
+        ) {
+            let mut right = right;
+            right[..same.min(4)].copy_from_slice(&left[..same.min(4)]);
+            let path = |numbers: &[u32]| numbers.iter().try_fold(Path::ROOT, |path, number| path.then(*number)).unwrap();
+            prop_assert_eq!(path(&left).cmp(&path(&right)), left.cmp(&right));
+            // What a row becomes stands between it and what is behind all of that.
+            for depth in 0..4 {
+                let (row, part) = (path(&left[..depth]), path(&left));
+                prop_assert!(row.0[..2] <= part.0[..2] && part < row.behind_all());
+                if right[..depth] > left[..depth] {
+                    prop_assert!(row.behind_all() < path(&right[..depth]));
+                }
+            }
         }
     }
 
     #[test]
-    fn one_row_becomes_at_most_so_many() {
-        let mut stamp = Stamp::<Seq>::new(0, 0);
-        let places = Places::Run { block: 0, first: 0 };
-        for _ in 0..=FAN_OUT_MAX {
-            assert!(stamp.next(&places, 0).is_some());
+    fn a_path_holds_many_single_rows_and_says_when_it_is_full() {
+        let mut place = Place::event(at(0), 0, 0);
+        for _ in 0..Path::BITS {
+            place = place.then(0).unwrap();
         }
-        assert!(stamp.next(&places, 0).is_none());
+        assert!(place.then(0).is_none());
+        let mut place = Place::event(at(0), 0, 0);
+        for _ in 0..5 {
+            place = place.then(u32::MAX).unwrap();
+        }
+        assert!(place.then(u32::MAX).is_none());
     }
 }

@@ -1,39 +1,124 @@
-//! The block order: which block of which source comes when, and which worker reads it.
+//! The job's order of events: which unit of input comes when, and which worker reads it.
 //!
-//! Bounded sources merge by (largest time up to and in the block, source), and block `b` of the
-//! merged order is read by worker `b mod N`: each worker computes the same order for itself. Where a
-//! source is a feed, the first worker reads everything and numbers blocks as they arrive.
+//! Bounded sources merge by row: (largest time so far in the source, source, position). A *unit* is a
+//! piece of that order, and unit `u` is read by worker `u mod N`: each worker computes the same units from
+//! the index for itself. Units of one source are its blocks. Those of several end where blocks end, and take
+//! of each source what comes before that, whatever its blocks are. No result shows where units end.
+//!
+//! ```text
+//! source 0   | block 0      | block 1      |
+//! source 1      | block 0 | block 1 |  block 2     |
+//! units      |  0         | 1          | 2   ..
+//! ```
+//! Where a source is a feed, the first worker reads everything and numbers units as they arrive.
 
-use crate::BlockSummary;
+use crate::{BlockSummary, Timestamp};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
 
-/// One block of the merged order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Entry {
+/// Where a unit of several sources ends: behind all rows of the source's block, and behind all of others that come
+/// before its last one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct UnitEnd {
+    /// The largest time so far in the source.
+    pub(crate) largest: Timestamp,
     pub(crate) source: u32,
     pub(crate) block: u32,
 }
 
-/// Merges the blocks of bounded sources into one order.
-pub(crate) fn merge_blocks(sources: &[Vec<BlockSummary>]) -> Vec<Entry> {
-    if let [single] = sources {
-        return (0..single.len() as u32).map(|block| Entry { source: 0, block }).collect();
+/// The units of the bounded sources that share an order.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    /// The ends of units of several sources; empty where there is one source.
+    ends: Vec<UnitEnd>,
+    /// For each unit and source, the first block that may have rows in it.
+    firsts: Vec<u32>,
+    /// For each source and block, the largest time in the source before it.
+    before: Vec<Vec<Timestamp>>,
+    units: usize,
+}
+
+impl Schedule {
+    /// The units of sources with these blocks; `None` stands for a block without an event that counts.
+    pub(crate) fn new(sources: &[Vec<Option<BlockSummary>>]) -> Self {
+        let before: Vec<Vec<Timestamp>> = sources.iter().map(|blocks| largest_before(blocks)).collect();
+        if let [single] = sources {
+            return Self { ends: Vec::new(), firsts: Vec::new(), before, units: single.len() };
+        }
+        let end = |source: usize, block: usize| {
+            let largest = *before[source].get(block + 1)?;
+            Some(UnitEnd { largest, source: source as u32, block: block as u32 })
+        };
+        let filled = sources.iter().filter(|blocks| !blocks.is_empty()).count();
+        let mut heads: BinaryHeap<_> = (0..sources.len()).filter_map(|source| end(source, 0)).map(Reverse).collect();
+        let mut nexts = vec![0u32; sources.len()];
+        let (mut ends, mut firsts) = (Vec::new(), nexts.clone());
+        let mut passed = 0;
+        while let Some(Reverse(head)) = heads.pop() {
+            nexts[head.source as usize] = head.block + 1;
+            passed += 1;
+            let next = end(head.source as usize, head.block as usize + 1);
+            heads.extend(next.map(Reverse));
+            // About a block of each source.
+            if passed == filled || heads.is_empty() {
+                passed = 0;
+                ends.push(head);
+                firsts.extend_from_slice(&nexts);
+            }
+        }
+        let units = ends.len();
+        Self { ends, firsts, before, units }
     }
-    let mut order = Vec::with_capacity(sources.iter().map(Vec::len).sum());
-    let mut heads: BinaryHeap<_> = sources
-        .iter()
-        .enumerate()
-        .filter_map(|(source, blocks)| blocks.first().map(|block| Reverse((block.max, source, 0usize))))
-        .collect();
-    while let Some(Reverse((largest, source, block))) = heads.pop() {
-        order.push(Entry { source: source as u32, block: block as u32 });
-        if let Some(next) = sources[source].get(block + 1) {
-            heads.push(Reverse((largest.max(next.max), source, block + 1)));
+
+    pub(crate) const fn units(&self) -> u64 {
+        self.units as u64
+    }
+
+    /// Whether units are the blocks of one source.
+    pub(crate) fn is_single(&self) -> bool {
+        self.before.len() == 1
+    }
+
+    /// Where a unit of several sources begins, if not at the start, and where it ends.
+    pub(crate) fn span(&self, unit: u64) -> (Option<UnitEnd>, UnitEnd) {
+        let unit = unit as usize;
+        (unit.checked_sub(1).map(|before| self.ends[before]), self.ends[unit])
+    }
+
+    /// The first block of a source that may have rows in a unit of several sources.
+    pub(crate) fn first_block(&self, unit: u64, source: usize) -> usize {
+        self.firsts[unit as usize * self.before.len() + source] as usize
+    }
+
+    /// The largest time in a source before one of its blocks.
+    pub(crate) fn before(&self, source: usize, block: usize) -> Timestamp {
+        self.before[source].get(block).copied().unwrap_or(Timestamp::MAX)
+    }
+
+    /// The number of a source's blocks.
+    pub(crate) fn blocks(&self, source: usize) -> usize {
+        self.before[source].len() - 1
+    }
+
+    /// The clock before a unit's first row.
+    pub(crate) fn clock(&self, unit: u64) -> Timestamp {
+        match unit.checked_sub(1) {
+            _ if self.is_single() => self.before(0, unit as usize),
+            Some(before) => self.ends[before as usize].largest,
+            None => Timestamp::MIN,
         }
     }
-    order
+}
+
+/// The largest time before each block, and behind the last.
+fn largest_before(blocks: &[Option<BlockSummary>]) -> Vec<Timestamp> {
+    let mut largest = Timestamp::MIN;
+    let ends = blocks.iter().map(|block| {
+        largest = block.map_or(largest, |block| largest.max(block.max));
+        largest
+    });
+    std::iter::once(Timestamp::MIN).chain(ends).collect()
 }
 
 /// Where the order is cut when a job is stopped before its end: shared by the workers.
@@ -42,58 +127,69 @@ pub(crate) struct Cut(Mutex<CutState>);
 
 #[derive(Debug)]
 struct CutState {
-    /// Blocks from this one on are not read.
+    /// Units from this one on are not read.
     end: u64,
-    /// One more than the last block that a worker has begun.
+    /// One more than the last unit that a worker has begun.
     begun: u64,
+    is_stopped: bool,
 }
 
 impl Cut {
     pub(crate) const fn new() -> Self {
-        Self(Mutex::new(CutState { end: u64::MAX, begun: 0 }))
+        Self(Mutex::new(CutState { end: u64::MAX, begun: 0, is_stopped: false }))
     }
 
-    /// Asks to begin `block`; `Err` gives the end of the order, which is at or before it.
-    pub(crate) fn begin(&self, block: u64) -> Result<(), u64> {
+    /// Asks to begin `unit`; `Err` gives the end of the order, which is at or before it.
+    pub(crate) fn begin(&self, unit: u64, is_stopping: bool) -> Result<(), u64> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if block >= state.end {
+        if is_stopping && !state.is_stopped {
+            state.is_stopped = true;
+            state.end = state.begun;
+        }
+        if unit >= state.end {
             return Err(state.end);
         }
-        state.begun = state.begun.max(block + 1);
+        state.begun = state.begun.max(unit + 1);
         Ok(())
-    }
-
-    /// Ends the order behind the last block that a worker has begun.
-    pub(crate) fn stop(&self) {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        state.end = state.end.min(state.begun);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Timestamp;
 
-    fn blocks(maxima: &[i64]) -> Vec<BlockSummary> {
-        let summary = |&max: &i64| BlockSummary { count: 1, min: Timestamp::MIN, max: Timestamp::from_nanos(max) };
-        maxima.iter().map(summary).collect()
+    fn blocks(maxima: &[i64]) -> Vec<Option<BlockSummary>> {
+        let summary = |max: i64| BlockSummary { count: 1, min: Timestamp::MIN, max: Timestamp::from_nanos(max) };
+        maxima.iter().map(|&max| (max > 0).then(|| summary(max))).collect()
     }
 
     #[test]
-    fn sources_merge_by_largest_time_and_keep_their_own_order() {
-        let order = merge_blocks(&[blocks(&[5, 3, 9]), blocks(&[4, 5, 6])]);
-        let pairs: Vec<_> = order.iter().map(|entry| (entry.source, entry.block)).collect();
-        assert_eq!(pairs, [(1, 0), (0, 0), (0, 1), (1, 1), (1, 2), (0, 2)]);
+    fn units_end_where_blocks_end_in_the_order_of_largest_times() {
+        let schedule = Schedule::new(&[blocks(&[5, 3, 0, 9]), blocks(&[4, 5, 6])]);
+        let ends: Vec<_> = schedule.ends.iter().map(|end| (end.source, end.block, end.largest.as_nanos())).collect();
+        // Two blocks a unit: (1, 0) and (0, 0); (0, 1) and (0, 2), which raise nothing; (1, 1) and (1, 2); (0, 3).
+        assert_eq!(ends, [(0, 0, 5), (0, 2, 5), (1, 2, 6), (0, 3, 9)]);
+        assert_eq!(schedule.firsts, [0, 0, 1, 1, 3, 1, 3, 3, 4, 3]);
+        assert_eq!(schedule.clock(0), Timestamp::MIN);
+        assert_eq!(schedule.clock(3), Timestamp::from_nanos(6));
+        assert_eq!((schedule.units(), schedule.blocks(0), schedule.before(0, 3)), (4, 4, Timestamp::from_nanos(5)));
     }
 
     #[test]
-    fn a_cut_stands_behind_every_block_that_was_begun() {
+    fn units_of_one_source_are_its_blocks() {
+        let schedule = Schedule::new(&[blocks(&[5, 3, 9])]);
+        assert!(schedule.is_single() && schedule.units() == 3);
+        assert_eq!(schedule.clock(2), Timestamp::from_nanos(5));
+        assert_eq!(Schedule::new(&[Vec::new(), Vec::new()]).units(), 0);
+    }
+
+    #[test]
+    fn a_cut_stands_behind_every_unit_that_was_begun() {
         let cut = Cut::new();
-        assert_eq!(cut.begin(0), Ok(()));
-        assert_eq!(cut.begin(3), Ok(()));
-        cut.stop();
-        assert_eq!(cut.begin(2), Ok(()));
-        assert_eq!(cut.begin(4), Err(4));
+        assert_eq!(cut.begin(0, false), Ok(()));
+        assert_eq!(cut.begin(3, false), Ok(()));
+        assert_eq!(cut.begin(2, true), Ok(()));
+        assert_eq!(cut.begin(4, true), Err(4));
+        assert_eq!(cut.begin(1, true), Ok(()));
     }
 }

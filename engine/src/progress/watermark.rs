@@ -77,7 +77,40 @@ impl Watermarks {
     }
 }
 
-/// The watermark of one source on one worker.
+impl WatermarkKind {
+    /// By how much, and 1 ns, the watermark is behind the clock.
+    pub(crate) const fn bound(&self) -> i64 {
+        match self {
+            Self::Bounded(bound) => *bound,
+            Self::Custom(_) => 0,
+        }
+    }
+
+    /// Whether the largest time before an event says what the clock is.
+    pub(crate) const fn is_bounded(&self) -> bool {
+        matches!(self, Self::Bounded(_))
+    }
+}
+
+/// What other sources, and what was told before, leave a source's clock.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ClockLimits {
+    /// The clock has come to this already.
+    pub(crate) floor: Timestamp,
+    /// The clock of other sources is here.
+    pub(crate) ceiling: Timestamp,
+}
+
+impl ClockLimits {
+    pub(crate) const NONE: Self = Self { floor: Timestamp::MIN, ceiling: Timestamp::MAX };
+
+    #[inline(always)]
+    pub(crate) fn clamp(self, clock: Timestamp) -> Timestamp {
+        clock.min(self.ceiling).max(self.floor)
+    }
+}
+
+/// The clock of one source on one worker.
 pub(crate) struct WatermarkTracker {
     /// The largest time before the current event, in range or `Timestamp::MIN`.
     largest: Timestamp,
@@ -132,13 +165,13 @@ impl WatermarkTracker {
         Self { largest: Timestamp::MIN, kind }
     }
 
-    /// The watermark before the next event.
+    /// The clock before the next event: the watermark and the bound and 1 ns.
     #[inline]
-    pub(crate) fn watermark(&self) -> Timestamp {
+    pub(crate) fn clock(&self) -> Timestamp {
         match &self.kind {
-            TrackerKind::Bounded(_) if self.largest == Timestamp::MIN => Timestamp::MIN,
-            TrackerKind::Bounded(bound) => self.largest.minus_nanos(*bound).minus_nanos(1),
-            TrackerKind::Custom { watermark, .. } => *watermark,
+            TrackerKind::Bounded(_) => self.largest,
+            TrackerKind::Custom { watermark: Timestamp::MIN, .. } => Timestamp::MIN,
+            TrackerKind::Custom { watermark, .. } => watermark.plus_nanos(1),
         }
     }
 
@@ -182,19 +215,22 @@ impl WatermarkTracker {
         Scan { min, max, any_behind }
     }
 
-    /// How many of the first times are on time and accepted; at least the first is.
-    pub(crate) fn on_time_prefix(&self, times: &[Timestamp], accepted: impl Fn(Timestamp) -> bool) -> usize {
-        let mut largest = self.largest;
-        let behind = |largest: Timestamp, time: Timestamp| match &self.kind {
-            TrackerKind::Bounded(bound) => time < largest.minus_nanos(*bound),
-            TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && time <= *watermark,
-        };
-        let prefix = times.iter().position(|&time| {
-            let cut = !accepted(time) || behind(largest, time);
-            largest = largest.max(time);
-            cut
-        });
-        prefix.unwrap_or(times.len())
+    /// The clock before each of these times, which are accepted and come next: what the events before have told,
+    /// within `limits`.
+    #[inline]
+    pub(crate) fn clocks(&self, times: &[Timestamp], limits: ClockLimits, out: &mut Vec<Timestamp>) {
+        out.clear();
+        match &self.kind {
+            TrackerKind::Bounded(_) => {
+                let mut clock = self.largest;
+                out.extend(times.iter().map(|&time| {
+                    let before = clock;
+                    clock = clock.max(time);
+                    limits.clamp(before)
+                }));
+            }
+            TrackerKind::Custom { .. } => out.resize(times.len(), limits.clamp(self.clock())),
+        }
     }
 
     /// Sees events up to `max`.
@@ -227,10 +263,10 @@ mod tests {
     #[test]
     fn equal_times_are_never_late_to_each_other() {
         let mut tracker = WatermarkTracker::new(&Watermarks::ascending().kind);
-        assert_eq!(tracker.watermark(), Timestamp::MIN);
+        assert_eq!(tracker.clock(), Timestamp::MIN);
         assert_eq!(scan(&tracker, &[3, 3, 5, 9]), (3, 9, false));
         tracker.see(Timestamp::from_nanos(10));
-        assert_eq!(tracker.watermark(), Timestamp::from_nanos(9));
+        assert_eq!(tracker.clock(), Timestamp::from_nanos(10));
         assert_eq!(scan(&tracker, &[10, 10]), (10, 10, false));
         assert_eq!(scan(&tracker, &[9]), (9, 9, true));
         assert_eq!(scan(&tracker, &[11, 12, 11]), (11, 12, true));
@@ -244,14 +280,13 @@ mod tests {
             |min, max| BlockSummary { count: 1, min: Timestamp::from_nanos(min), max: Timestamp::from_nanos(max) };
         tracker.block_end(&block(5, 9));
         tracker.block_end(&block(3, 9));
-        assert_eq!(tracker.watermark(), Timestamp::from_nanos(5));
+        assert_eq!(tracker.clock(), Timestamp::from_nanos(6));
     }
 
     #[test]
     fn times_at_the_ends_of_the_range_saturate() {
         let mut tracker = WatermarkTracker::new(&Watermarks::bounded(Duration::MAX).kind);
         tracker.see(Timestamp::from_nanos(i64::MIN + 1));
-        assert_eq!(tracker.watermark(), Timestamp::MIN);
         assert_eq!(scan(&tracker, &[0, i64::MAX, i64::MIN]), (i64::MIN, i64::MAX, true));
         assert_eq!(scan(&tracker, &[i64::MIN, -1]), (i64::MIN, -1, false));
     }

@@ -3,25 +3,41 @@
 use crate::Timestamp;
 use crate::base::blame;
 use crate::operator::chain::Chain;
-use crate::progress::mark::BlockMark;
-use crate::progress::place::{Order, Place, Places, Seq};
-use crate::runtime::outlet::{Outlet, Rows};
+use crate::progress::order::{Clocked, Clocks, Places, Seq};
+use crate::progress::place::Place;
+use crate::runtime::rows::Rows;
 use std::any::TypeId;
 
-/// The rows that a chain made, with the places of the rows they were made of.
+/// The rows that a chain made, and which row each was made of.
 pub(crate) struct ChainBuffer<T> {
     times: Vec<Timestamp>,
     values: Vec<T>,
-    /// Of rows straight from a source; otherwise `places` has them.
-    seqs: Vec<Seq>,
-    places: Vec<Place>,
+    /// The number of the row that each was made of.
+    of: Vec<u32>,
+    places: PlacesOf,
+    clocks: Vec<Timestamp>,
     /// The rows that the filters keep with which a chain begins.
     selected: Vec<u32>,
 }
 
+/// Where the rows stand that others were made of, once for each that was made.
+#[derive(Default)]
+struct PlacesOf {
+    seqs: Vec<Seq>,
+    clocked: Vec<Clocked>,
+    places: Vec<Place>,
+}
+
 impl<T> ChainBuffer<T> {
-    pub(crate) const fn new() -> Self {
-        Self { times: Vec::new(), values: Vec::new(), seqs: Vec::new(), places: Vec::new(), selected: Vec::new() }
+    pub(crate) fn new() -> Self {
+        Self {
+            times: Vec::new(),
+            values: Vec::new(),
+            of: Vec::new(),
+            places: PlacesOf::default(),
+            clocks: Vec::new(),
+            selected: Vec::new(),
+        }
     }
 }
 
@@ -32,28 +48,11 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
         if self.values.len() < count {
             self.times.resize(count, Timestamp::MIN);
             self.values.resize(count, T::zeroed());
+            self.of.resize(count, 0);
         }
         // Slices of one length, so that one comparison serves for all.
-        let (times, values) = (&mut self.times[..count], &mut self.values[..count]);
-        let rows_in = rows.times[..count].iter().zip(rows.values);
+        let (times, values, of) = (&mut self.times[..count], &mut self.values[..count], &mut self.of[..count]);
         let mut made = 0;
-        if let Places::Full(places) = rows.places {
-            self.places.clear();
-            for (index, (time, value)) in rows_in.enumerate() {
-                blame::at_index(index, || {
-                    chain.each(value, &mut |row| {
-                        (times[made], values[made]) = (*time, row);
-                        self.places.push(places[index]);
-                        made += 1;
-                    });
-                });
-            }
-            return made;
-        }
-        if self.seqs.len() < count {
-            self.seqs.resize(count, Seq::event(0));
-        }
-        let seqs = &mut self.seqs[..count];
         if C::BEGINS_WITH_FILTER {
             // Which rows are kept is written down without a branch: there is nothing to guess wrong.
             if self.selected.len() < count {
@@ -67,12 +66,11 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
             }
             let times_in = &rows.times[..count];
             for &index in &selected[..kept] {
-                let index = index as usize;
-                blame::at_index(index, || {
-                    chain.each_selected(&rows.values[index], &mut |row| {
+                let at = index as usize;
+                blame::at_index(at, || {
+                    chain.each_selected(&rows.values[at], &mut |row| {
                         if made < count {
-                            (times[made], values[made]) = (times_in[index], row);
-                            seqs[made] = Seq::base(&rows.places, index);
+                            (times[made], values[made], of[made]) = (times_in[at], row, index);
                             made += 1;
                         }
                     });
@@ -80,13 +78,12 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
             }
             return made;
         }
-        for (index, (time, value)) in rows_in.enumerate() {
+        for (index, (time, value)) in rows.times[..count].iter().zip(rows.values).enumerate() {
             rows.ahead.fetch(value);
             blame::at_index(index, || {
                 chain.each(value, &mut |row| {
                     if made < count {
-                        (times[made], values[made]) = (*time, row);
-                        seqs[made] = Seq::base(&rows.places, index);
+                        (times[made], values[made], of[made]) = (*time, row, index as u32);
                         made += 1;
                     }
                 });
@@ -99,18 +96,14 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
     fn fill_any<C: Chain<Out = T>>(&mut self, chain: &C, rows: &Rows<'_, C::In>) -> usize {
         self.times.clear();
         self.values.clear();
-        self.seqs.clear();
-        self.places.clear();
+        self.of.clear();
         for (index, (time, value)) in rows.times.iter().zip(rows.values).enumerate() {
             rows.ahead.fetch(value);
             blame::at_index(index, || {
                 chain.each(value, &mut |row| {
                     self.times.push(*time);
                     self.values.push(row);
-                    match rows.places {
-                        Places::Full(places) => self.places.push(places[index]),
-                        _ => self.seqs.push(Seq::base(&rows.places, index)),
-                    }
+                    self.of.push(index as u32);
                 });
             });
         }
@@ -118,13 +111,34 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
     }
 }
 
-/// Tells in words where row `index` stands.
-pub(crate) fn position_of(places: &Places<'_>, index: usize) -> String {
-    let place = places.place(index);
-    match place.position() {
-        Some(position) => format!("event {position} of block {}", place.block()),
-        None => format!("a row fired at the end of block {}", place.block()),
+impl PlacesOf {
+    /// The places of rows made of others, by the numbers of those.
+    fn gather<'a>(&'a mut self, places: Places<'a>, of: &'a [u32]) -> Places<'a> {
+        let of_rows = || of.iter().map(|&row| row as usize);
+        match places {
+            Places::Run { unit, first } => Places::Picked { unit, first, of },
+            Places::Seqs { unit, seqs } => {
+                Places::Seqs { unit, seqs: gather(&mut self.seqs, of_rows().map(|row| seqs[row])) }
+            }
+            Places::Clocked { unit, rows } => {
+                Places::Clocked { unit, rows: gather(&mut self.clocked, of_rows().map(|row| rows[row])) }
+            }
+            Places::Picked { unit, first, of: picked } => {
+                let seqs = of_rows().map(|row| Seq::event(first + u64::from(picked[row])));
+                Places::Seqs { unit, seqs: gather(&mut self.seqs, seqs) }
+            }
+            Places::Full(places) => Places::Full(gather(&mut self.places, of_rows().map(|row| places[row]))),
+            Places::Unasked { of: unasked, first } => {
+                Places::Full(gather(&mut self.places, of_rows().map(|row| unasked.place(first + row))))
+            }
+        }
     }
+}
+
+fn gather<T>(into: &mut Vec<T>, values: impl Iterator<Item = T>) -> &[T] {
+    into.clear();
+    into.extend(values);
+    into
 }
 
 /// Applies `chain` to `rows`. The rows of an empty chain are given on where they are.
@@ -140,59 +154,19 @@ where
     if chain.is_identity() && TypeId::of::<C::In>() == TypeId::of::<C::Out>() {
         // The types are the same, so the cast changes nothing.
         let values = bytemuck::cast_slice(rows.values);
-        let Rows { times, places, bounds, behind, ahead, .. } = rows;
-        return Rows { times, values, places, bounds, behind, ahead };
+        let Rows { times, places, clocks, bounds, ahead, .. } = rows;
+        return Rows { times, values, places, clocks, bounds, ahead };
     }
-    let block = rows.places.block();
     let made = blame::at_position(
-        |index| position_of(&rows.places, index),
+        |index| rows.position(index),
         || if chain.fans_out() { buffer.fill_any(chain, &rows) } else { buffer.fill_at_most_one(chain, &rows) },
     );
-    let places = match rows.places {
-        Places::Full(_) => Places::Full(&buffer.places[..made]),
-        _ => Places::Seqs { block, seqs: &buffer.seqs[..made] },
+    let ChainBuffer { times, values, of, places, clocks, .. } = buffer;
+    let of = &of[..made];
+    let places = places.gather(rows.places, of);
+    let clocks = match rows.clocks {
+        Clocks::Each(all) => Clocks::Each(gather(clocks, of.iter().map(|&row| all[row as usize]))),
+        other => other,
     };
-    let made = Rows::new(&buffer.times[..made], &buffer.values[..made], places);
-    Rows { bounds: rows.bounds, behind: rows.behind, ..made }
-}
-
-/// An outlet behind a chain that is not fused with what follows: an input of a union.
-pub(crate) struct ChainOutlet<C: Chain> {
-    chain: C,
-    buffer: ChainBuffer<C::Out>,
-    next: Box<dyn Outlet<C::Out>>,
-}
-
-impl<C: Chain> ChainOutlet<C> {
-    pub(crate) fn new(chain: C, next: Box<dyn Outlet<C::Out>>) -> Self {
-        Self { chain, buffer: ChainBuffer::new(), next }
-    }
-}
-
-impl<C: Chain> Outlet<C::In> for ChainOutlet<C>
-where
-    C::Out: bytemuck::Pod,
-{
-    fn is_ready(&mut self) -> bool {
-        self.next.is_ready()
-    }
-
-    fn rows(&mut self, rows: Rows<'_, C::In>) {
-        let rows = apply(&self.chain, rows, &mut self.buffer);
-        if !rows.values.is_empty() {
-            self.next.rows(rows);
-        }
-    }
-
-    fn mark(&mut self, mark: BlockMark) {
-        self.next.mark(mark);
-    }
-
-    fn frontier(&mut self, place: Place) -> bool {
-        self.next.frontier(place)
-    }
-
-    fn end(&mut self) {
-        self.next.end();
-    }
+    Rows { bounds: rows.bounds, ..Rows::new(&times[..made], &values[..made], places, clocks) }
 }

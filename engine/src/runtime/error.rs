@@ -29,9 +29,6 @@ pub enum ShapeError {
     /// A window has no size.
     #[error("the windows of `{0}` have no size")]
     EmptyWindow(String),
-    /// Too many keyed steps follow one another.
-    #[error("`{0}` is the {1}th keyed step in a row; at most {2} may follow one another")]
-    TooDeep(String, usize, usize),
     /// A speed is not a positive number.
     #[error("the speed of source `{0}` is {1}; it must be a positive number")]
     BadSpeed(String, String),
@@ -84,12 +81,12 @@ pub enum Error {
         error: OperatorError,
     },
     /// One row became too many.
-    #[error("before `{step}` one row became more than {max} rows")]
+    #[error(
+        "before `{step}` one row became more rows than can be numbered: at most 65,535 by stateless steps, and fewer the more steps in a row each make several"
+    )]
     FanOut {
         /// The step that would take them.
         step: String,
-        /// The most rows that one row may become.
-        max: u32,
     },
     /// The symbols of a source do not fit the job's dictionary.
     #[error("source `{name}`: {error}")]

@@ -1,5 +1,6 @@
 //! Counters of sources, steps and sinks: written by their workers, read by anyone.
 
+use crate::Timestamp;
 use crossbeam_utils::CachePadded;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -25,26 +26,26 @@ pub(crate) struct Counters {
     pub(crate) late: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) behind: AtomicU64,
-    pub(crate) watermark: AtomicI64Min,
+    pub(crate) watermark: AtomicTimestamp,
 }
 
-/// A time that starts at the least.
+/// How far event time has come.
 #[derive(Debug)]
-pub(crate) struct AtomicI64Min(AtomicI64);
+pub(crate) struct AtomicTimestamp(AtomicI64);
 
-impl Default for AtomicI64Min {
+impl Default for AtomicTimestamp {
     fn default() -> Self {
         Self(AtomicI64::new(i64::MIN))
     }
 }
 
-impl AtomicI64Min {
-    pub(crate) fn set(&self, value: i64) {
-        self.0.store(value, Ordering::Relaxed);
+impl AtomicTimestamp {
+    pub(crate) fn set(&self, time: Timestamp) {
+        self.0.store(time.as_nanos(), Ordering::Relaxed);
     }
 
-    pub(crate) fn get(&self) -> i64 {
-        self.0.load(Ordering::Relaxed)
+    pub(crate) fn get(&self) -> Timestamp {
+        Timestamp::from_nanos(self.0.load(Ordering::Relaxed))
     }
 }
 
@@ -86,7 +87,7 @@ impl StepCounters {
             late: self.total(|counters| &counters.late),
             rejected: self.total(|counters| &counters.rejected),
             behind: self.total(|counters| &counters.behind),
-            watermark: crate::Timestamp::from_nanos(watermarks.max().unwrap_or(i64::MIN)),
+            watermark: watermarks.max().unwrap_or(Timestamp::MIN),
         }
     }
 }
@@ -111,5 +112,5 @@ pub struct StepReport {
     /// Events of a source at or before the watermark at their own place.
     pub behind: u64,
     /// The watermark it has come to.
-    pub watermark: crate::Timestamp,
+    pub watermark: Timestamp,
 }

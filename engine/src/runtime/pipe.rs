@@ -1,16 +1,19 @@
-//! One source on one worker: loads blocks, judges each event's time, and gives the events on.
+//! One source on one worker: loads its events, judges each one's time, and gives the events on.
 //!
-//! Batches of a block take the fast way when all their times are in range and on time, which one
-//! pass over the times finds out. Otherwise the batch is cut where an event is rejected, or lies
-//! behind the watermark at its own place; such an event goes alone and carries that watermark.
+//! Batches take the fast way when all their times are in range and on time, which one pass over the times finds out.
+//! Otherwise they are cut where events are rejected, and each event carries the clock before it.
 
 use crate::base::prefetch::Ahead;
-use crate::progress::mark::BlockMark;
-use crate::progress::place::{Place, Places};
-use crate::progress::watermark::{WatermarkTracker, Watermarks};
+use crate::progress::order::{Clocks, Places, Seq};
+use crate::progress::place::{Place, watermark_at};
+use crate::progress::schedule::{Schedule, UnitEnd};
+use crate::progress::watermark::{ClockLimits, WatermarkTracker, Watermarks};
 use crate::runtime::metrics::{StepCounters, add};
-use crate::runtime::outlet::{FanOut, Outlet, Rows, extremes};
+use crate::runtime::pace::Pace;
+use crate::runtime::receiver::{FanOut, Flow, Receiver};
+use crate::runtime::rows::{Rows, extremes};
 use crate::runtime::source::{BlockReader, Feed, Polled};
+use crate::runtime::summaries;
 use crate::{BlockSummary, BoxError, Event, FieldKind, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -19,14 +22,14 @@ use std::time::Duration;
 /// Events that are given on at once: those of 32 bytes stay in the first-level cache.
 const BATCH: usize = 1024;
 
-/// What a step over a block did.
+/// What a step over a unit did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum BlockStep {
-    /// Events were given on, or rejected; there are more.
+pub(crate) enum UnitStep {
+    /// Events were given on, or rejected; there may be more.
     Made,
     /// The next event's time has not come yet.
     Waiting,
-    /// The block is at its end.
+    /// This source has no more events in the unit.
     Done,
 }
 
@@ -36,32 +39,56 @@ pub(crate) trait SourcePipe {
     fn is_ready(&mut self) -> bool;
     /// Where in memory the events of a block to come lie, if that is known of them.
     fn address(&self, block: usize) -> Option<usize>;
-    /// Makes a block of a bounded source the current one; the worker's next one likely lies at `next`.
+    /// Makes a block of a bounded source the current unit; the worker's next one likely lies at `next`.
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError>;
-    /// Polls a feed for at most `room` events; what came is the current block.
+    /// Makes this source's part of a unit of several sources the current one.
+    fn gather(&mut self, schedule: &Schedule, source: usize, unit: u64) -> Result<(), BoxError>;
+    /// Where the events that were gathered stand.
+    fn gathered(&mut self) -> &mut Gathered;
+    /// Polls a feed for at most `room` events; what came is the current unit.
     fn poll(&mut self, room: usize) -> Result<Polled, BoxError>;
     /// Events that a feed has accepted and that were not polled.
     fn backlog(&self) -> usize;
-    /// The number of events in the current block.
-    fn block_events(&self) -> usize;
-    /// Gives on some of the current block, which is `ordinal` in the job's order.
-    fn step(&mut self, ordinal: u64, now: &dyn Fn() -> Duration) -> Result<BlockStep, BoxError>;
-    /// The place of the next event of the current block.
-    fn place(&self, ordinal: u64) -> Place;
-    /// Passes over a block that another worker reads.
+    /// The number of events in the current unit.
+    fn unit_events(&self) -> usize;
+    /// Gives on some of the current unit, within what other sources leave the clock.
+    fn step(&mut self, unit: u64, limits: ClockLimits, now: &dyn Fn() -> Duration) -> Result<UnitStep, BoxError>;
+    /// The position in the unit of the next event, `None` where there is none.
+    fn position(&self) -> Option<u64>;
+    /// The clock of this source before its next event.
+    fn clock(&self) -> Timestamp;
+    /// Passes over a block that another worker reads, or that was read otherwise.
     fn skip(&mut self, block: usize);
-    /// Gives on the end of block `ordinal`, of whichever source it is.
-    fn mark(&mut self, ordinal: u64, last: bool);
-    /// Marks a feed as idle, or not.
-    fn set_idle(&mut self, idle: bool);
-    fn is_idle(&self) -> bool;
+    /// Whether the index says what the clock is.
+    fn is_bounded(&self) -> bool;
     fn idle_after(&self) -> Option<Duration>;
-    /// As of an outlet.
-    fn frontier(&mut self, place: Place) -> bool;
+    /// As of a receiver; `place` tells the clock.
+    fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     fn end(&mut self);
 }
 
-/// Where a pipe's blocks come from.
+/// The order of a source's events in a unit of several sources.
+#[derive(Debug, Default)]
+pub(crate) struct Gathered {
+    /// The largest time in the source up to each event.
+    pub(crate) largest: Vec<Timestamp>,
+    /// Where each event stands in the unit.
+    pub(crate) seqs: Vec<Seq>,
+    pub(crate) positions: Vec<u64>,
+    /// The clock before each event.
+    pub(crate) clocks: Vec<Timestamp>,
+}
+
+impl Gathered {
+    fn clear(&mut self) {
+        self.largest.clear();
+        self.seqs.clear();
+        self.positions.clear();
+        self.clocks.clear();
+    }
+}
+
+/// Where a pipe's events come from.
 pub(crate) enum PipeInput<T> {
     Blocks {
         reader: Box<dyn BlockReader<T>>,
@@ -78,15 +105,6 @@ pub(crate) enum PipeInput<T> {
     Elsewhere,
 }
 
-/// How fast events are released.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Pace {
-    pub(crate) speed: f64,
-    /// The event time that is released at the job's start; a feed's first event sets it.
-    pub(crate) base: Option<Timestamp>,
-    pub(crate) start: Duration,
-}
-
 /// What a pipe is made of.
 pub(crate) struct PipeParts<T> {
     pub(crate) input: PipeInput<T>,
@@ -100,15 +118,36 @@ pub(crate) struct PipeParts<T> {
     pub(crate) worker: usize,
 }
 
+/// What the current unit of a pipe is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Unit {
+    /// The block that the reader lends.
+    Block,
+    /// A block, or what a feed gave, that was copied.
+    Copied,
+    /// A part of a unit of several sources, which was copied.
+    Gathered,
+}
+
+/// The block that events were last gathered from.
+struct GatheredBlock {
+    number: usize,
+    /// The largest time in the source up to each event.
+    largest: Vec<Timestamp>,
+}
+
 pub(crate) struct Pipe<T: Event> {
     parts: PipeParts<T>,
     tracker: WatermarkTracker,
-    idle: bool,
-    /// The current block, where it had to be copied: a feed's, or one with foreign symbols.
+    /// Whether the clock before each event is asked for.
+    needs_clocks: bool,
+    unit: Unit,
+    /// The current unit, where it had to be copied.
     copy: Vec<T>,
-    copied: bool,
+    gathered: Gathered,
+    block: Option<GatheredBlock>,
     symbol_offsets: Vec<usize>,
-    /// Events of the current block before this one are done with.
+    /// Events of the current unit before this one are done with.
     position: usize,
     /// The times of the events `batch_start .. batch_start + times.len()`.
     times: Vec<Timestamp>,
@@ -117,10 +156,11 @@ pub(crate) struct Pipe<T: Event> {
     clean: bool,
     /// The smallest and the largest time of the batch.
     bounds: (Timestamp, Timestamp),
+    clocks: Vec<Timestamp>,
     /// In-range events of the current block.
     seen: Option<BlockSummary>,
-    expected: Option<BlockSummary>,
-    block: usize,
+    /// Its number, and what its summary says.
+    expected: Option<(usize, Option<BlockSummary>)>,
     /// From the current block's events to those of the next.
     ahead: Ahead,
 }
@@ -131,33 +171,39 @@ impl<T: Event> Pipe<T> {
         let symbol_fields = symbol_fields.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
         Self {
             tracker: WatermarkTracker::new(&parts.watermarks.kind),
+            needs_clocks: parts.outlet.needs().clocks,
             parts,
-            idle: false,
+            unit: Unit::Block,
             copy: Vec::new(),
-            copied: false,
+            gathered: Gathered::default(),
+            block: None,
             symbol_offsets: symbol_fields.map(|field| field.offset).collect(),
             position: 0,
             times: Vec::with_capacity(BATCH),
             batch_start: 0,
             clean: false,
             bounds: (Timestamp::MAX, Timestamp::MIN),
+            clocks: Vec::new(),
             seen: None,
             expected: None,
-            block: 0,
             ahead: Ahead::NONE,
         }
     }
 
-    fn begin_block(&mut self) {
+    fn begin_unit(&mut self, unit: Unit) {
+        self.unit = unit;
         self.position = 0;
         self.times.clear();
         self.batch_start = 0;
         self.seen = None;
+        self.expected = None;
+        self.ahead = Ahead::NONE;
     }
 
-    fn translate_symbols(&mut self) {
+    /// Gives the copied events, from `first` on, the job's symbols.
+    fn translate_symbols(&mut self, first: usize) {
         let Some(ids) = &self.parts.symbols else { return };
-        for event in &mut self.copy {
+        for event in &mut self.copy[first..] {
             let bytes = bytemuck::bytes_of_mut(event);
             for &offset in &self.symbol_offsets {
                 if let Some(id) = bytes.get_mut(offset..offset + 4) {
@@ -169,19 +215,34 @@ impl<T: Event> Pipe<T> {
         }
     }
 
-    fn see(&mut self, min: Timestamp, max: Timestamp, count: u32) {
-        self.tracker.see(max);
-        let seen = self.seen.get_or_insert(BlockSummary { count: 0, min, max });
-        seen.min = seen.min.min(min);
-        seen.max = seen.max.max(max);
-        seen.count += count;
+    /// Makes a block the one that events are gathered from, before which the largest time was `before`.
+    fn load_gathered(&mut self, number: usize, before: Timestamp) -> Result<(), BoxError> {
+        if self.block.as_ref().is_some_and(|block| block.number == number) {
+            return Ok(());
+        }
+        let mut largest = self.block.take().map_or_else(Vec::new, |block| block.largest);
+        let PipeInput::Blocks { reader, summaries } = &mut self.parts.input else { return Ok(()) };
+        reader.load(number)?;
+        largest.clear();
+        let (mut reached, mut seen) = (before, None);
+        for event in reader.events() {
+            let time = event.time();
+            if self.parts.times.contains(&time) {
+                reached = reached.max(time);
+                summaries::see(&mut seen, time, time, 1);
+            }
+            largest.push(reached);
+        }
+        summaries::check(number, summaries.get(number).copied().flatten(), seen)?;
+        self.block = Some(GatheredBlock { number, largest });
+        Ok(())
     }
 }
 
-/// The events of the current block. A function of fields, so that others can be changed meanwhile.
-fn events<'a, T: Event>(input: &'a PipeInput<T>, copy: &'a [T], copied: bool) -> &'a [T] {
+/// The events of the current unit. A function of fields, so that others can be changed meanwhile.
+fn events<'a, T: Event>(input: &'a PipeInput<T>, copy: &'a [T], unit: Unit) -> &'a [T] {
     match input {
-        PipeInput::Blocks { reader, .. } if !copied => reader.events(),
+        PipeInput::Blocks { reader, .. } if unit == Unit::Block => reader.events(),
         _ => copy,
     }
 }
@@ -202,23 +263,53 @@ impl<T: Event> SourcePipe for Pipe<T> {
     }
 
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError> {
-        self.begin_block();
-        self.block = block;
-        self.copied = self.parts.symbols.is_some();
+        let is_copied = self.parts.symbols.is_some();
+        self.begin_unit(if is_copied { Unit::Copied } else { Unit::Block });
         if let PipeInput::Blocks { reader, summaries } = &mut self.parts.input {
             reader.load(block)?;
-            self.expected = summaries.get(block).copied().flatten();
-            if self.copied {
+            self.expected = Some((block, summaries.get(block).copied().flatten()));
+            if is_copied {
                 self.copy.clear();
                 self.copy.extend_from_slice(reader.events());
             }
         }
-        if self.copied {
-            self.translate_symbols();
+        if is_copied {
+            self.translate_symbols(0);
         }
-        let rows = events(&self.parts.input, &self.copy, self.copied);
+        let rows = events(&self.parts.input, &self.copy, self.unit);
         self.ahead = next.map_or(Ahead::NONE, |next| Ahead::from_rows(rows, next));
         Ok(())
+    }
+
+    fn gather(&mut self, schedule: &Schedule, source: usize, unit: u64) -> Result<(), BoxError> {
+        self.begin_unit(Unit::Gathered);
+        self.copy.clear();
+        self.gathered.clear();
+        let (start, end) = schedule.span(unit);
+        for number in schedule.first_block(unit, source)..schedule.blocks(source) {
+            let before = schedule.before(source, number);
+            let at = |largest| UnitEnd { largest, source: source as u32, block: number as u32 };
+            if at(before) > end {
+                break;
+            }
+            self.load_gathered(number, before)?;
+            let (PipeInput::Blocks { reader, .. }, Some(block)) = (&self.parts.input, &self.block) else { break };
+            let from = start.map_or(0, |start| block.largest.partition_point(|largest| at(*largest) <= start));
+            let to = block.largest.partition_point(|largest| at(*largest) <= end).max(from);
+            let first = self.copy.len();
+            let is_last = to < block.largest.len();
+            self.copy.extend_from_slice(&reader.events()[from..to]);
+            self.gathered.largest.extend_from_slice(&block.largest[from..to]);
+            self.translate_symbols(first);
+            if is_last {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn gathered(&mut self) -> &mut Gathered {
+        &mut self.gathered
     }
 
     fn backlog(&self) -> usize {
@@ -228,13 +319,12 @@ impl<T: Event> SourcePipe for Pipe<T> {
         }
     }
 
-    fn block_events(&self) -> usize {
-        events(&self.parts.input, &self.copy, self.copied).len()
+    fn unit_events(&self) -> usize {
+        events(&self.parts.input, &self.copy, self.unit).len()
     }
 
     fn poll(&mut self, room: usize) -> Result<Polled, BoxError> {
-        self.begin_block();
-        self.copied = true;
+        self.begin_unit(Unit::Copied);
         self.copy.clear();
         let PipeInput::Feed { feed, block_events, rejected } = &mut self.parts.input else {
             return Ok(Polled::End);
@@ -245,7 +335,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         add(&counters.rejected, now_rejected - *rejected);
         add(&counters.rows_in, now_rejected - *rejected);
         *rejected = now_rejected;
-        self.translate_symbols();
+        self.translate_symbols(0);
         Ok(match polled {
             Polled::Ready if self.copy.is_empty() => Polled::Pending,
             Polled::Pending if !self.copy.is_empty() => Polled::Ready,
@@ -253,32 +343,30 @@ impl<T: Event> SourcePipe for Pipe<T> {
         })
     }
 
-    fn step(&mut self, ordinal: u64, now: &dyn Fn() -> Duration) -> Result<BlockStep, BoxError> {
-        let block = events(&self.parts.input, &self.copy, self.copied);
-        if self.position == block.len() {
-            return self.finish_block();
+    fn step(&mut self, unit: u64, limits: ClockLimits, now: &dyn Fn() -> Duration) -> Result<UnitStep, BoxError> {
+        let all = events(&self.parts.input, &self.copy, self.unit);
+        if self.position == all.len() {
+            return self.finish_unit();
         }
         let counters = self.parts.counters.of(self.parts.worker);
         let range = &self.parts.times;
         if self.position == self.batch_start + self.times.len() {
             self.batch_start = self.position;
-            let batch = &block[self.position..block.len().min(self.position + BATCH)];
+            let batch = &all[self.position..all.len().min(self.position + BATCH)];
             let scan = self.tracker.scan(batch.iter().map(Event::time), &mut self.times);
             self.bounds = (scan.min, scan.max);
-            self.clean = !scan.any_behind && range.contains(&scan.min) && range.contains(&scan.max);
+            let is_on_time = !scan.any_behind && limits.floor <= self.tracker.clock();
+            self.clean = is_on_time && range.contains(&scan.min) && range.contains(&scan.max);
         }
         let times = &self.times[self.position - self.batch_start..];
         let released = match &mut self.parts.pace {
-            Some(pace) => released(pace, times, range, now()),
+            Some(pace) => pace.released(times, range, now()),
             None => times.len(),
         };
         let times = &times[..released];
         if times.is_empty() {
-            return Ok(BlockStep::Waiting);
+            return Ok(UnitStep::Waiting);
         }
-        let watermark = self.tracker.watermark();
-        let is_behind = |time: Timestamp, watermark: Timestamp| watermark > Timestamp::MIN && time <= watermark;
-        let mut behind = None;
         let count = if self.clean {
             times.len()
         } else if !range.contains(&times[0]) {
@@ -286,30 +374,56 @@ impl<T: Event> SourcePipe for Pipe<T> {
             add(&counters.rows_in, count as u64);
             add(&counters.rejected, count as u64);
             self.position += count;
-            return Ok(BlockStep::Made);
-        } else if is_behind(times[0], watermark) {
-            add(&counters.behind, 1);
-            behind = Some(watermark);
-            1
+            return Ok(UnitStep::Made);
         } else {
-            self.tracker.on_time_prefix(times, |time| range.contains(&time))
+            times.iter().take_while(|time| range.contains(time)).count()
         };
         let times = &times[..count];
-        let whole = count == self.times.len();
-        let (min, max) = if whole { self.bounds } else { extremes(times).unwrap_or(self.bounds) };
-        let bounds = Some((min, max));
-        let values = &block[self.position..self.position + count];
-        let places = Places::Run { block: ordinal, first: self.position as u64 };
-        self.parts.outlet.rows(Rows { times, values, places, bounds, behind, ahead: self.ahead });
+        let is_whole = count == self.times.len();
+        let (min, max) = if is_whole { self.bounds } else { extremes(times).unwrap_or(self.bounds) };
+        let rows = self.position..self.position + count;
+        let is_gathered = self.unit == Unit::Gathered;
+        let (places, mut clocks) = if is_gathered {
+            let places = Places::Seqs { unit, seqs: &self.gathered.seqs[rows.clone()] };
+            (places, Clocks::Each(&self.gathered.clocks[rows.clone()]))
+        } else {
+            if self.needs_clocks || !self.clean {
+                self.tracker.clocks(times, limits, &mut self.clocks);
+            }
+            (Places::Run { unit, first: self.position as u64 }, Clocks::Each(&self.clocks))
+        };
+        let mut behind = 0;
+        if let (true, Clocks::Each(clocks)) = (is_gathered || !self.clean, clocks) {
+            let bound = self.parts.watermarks.kind.bound();
+            behind = times.iter().zip(clocks).filter(|(time, clock)| **time <= watermark_at(**clock, bound)).count();
+            add(&counters.behind, behind as u64);
+        }
+        if behind == 0 && !self.needs_clocks {
+            clocks = Clocks::OnTime;
+        }
+        let rows = Rows { bounds: Some((min, max)), ahead: self.ahead, ..Rows::new(times, &all[rows], places, clocks) };
+        self.parts.outlet.rows(rows);
         add(&counters.rows_in, count as u64);
         add(&counters.rows_out, count as u64);
         self.position += count;
-        self.see(min, max, count as u32);
-        Ok(BlockStep::Made)
+        self.tracker.see(max);
+        summaries::see(&mut self.seen, min, max, count as u32);
+        Ok(UnitStep::Made)
     }
 
-    fn place(&self, ordinal: u64) -> Place {
-        Place::event(ordinal, self.position as u64)
+    fn position(&self) -> Option<u64> {
+        match self.unit {
+            Unit::Gathered => self.gathered.positions.get(self.position).copied(),
+            Unit::Block | Unit::Copied if self.position < self.unit_events() => Some(self.position as u64),
+            Unit::Block | Unit::Copied => None,
+        }
+    }
+
+    fn clock(&self) -> Timestamp {
+        match self.unit {
+            Unit::Gathered => self.gathered.clocks.get(self.position).copied().unwrap_or(Timestamp::MIN),
+            Unit::Block | Unit::Copied => self.tracker.clock(),
+        }
     }
 
     fn skip(&mut self, block: usize) {
@@ -320,27 +434,18 @@ impl<T: Event> SourcePipe for Pipe<T> {
         }
     }
 
-    fn mark(&mut self, ordinal: u64, last: bool) {
-        let watermark = if last { Timestamp::MAX } else { self.tracker.watermark() };
-        let counters = self.parts.counters.of(self.parts.worker);
-        counters.watermark.set(watermark.as_nanos());
-        self.parts.outlet.mark(BlockMark { block: ordinal, watermark, idle: self.idle && !last });
-    }
-
-    fn set_idle(&mut self, idle: bool) {
-        self.idle = idle;
-    }
-
-    fn is_idle(&self) -> bool {
-        self.idle
+    fn is_bounded(&self) -> bool {
+        self.parts.watermarks.kind.is_bounded()
     }
 
     fn idle_after(&self) -> Option<Duration> {
         self.parts.watermarks.idle_after
     }
 
-    fn frontier(&mut self, place: Place) -> bool {
-        self.parts.outlet.frontier(place)
+    fn frontier(&mut self, place: Place, pauses: bool) -> bool {
+        let watermark = watermark_at(place.clock(), self.parts.watermarks.kind.bound());
+        self.parts.counters.of(self.parts.worker).watermark.set(watermark);
+        self.parts.outlet.frontier(place, pauses)
     }
 
     fn end(&mut self) {
@@ -349,80 +454,13 @@ impl<T: Event> SourcePipe for Pipe<T> {
 }
 
 impl<T: Event> Pipe<T> {
-    fn finish_block(&mut self) -> Result<BlockStep, BoxError> {
-        if matches!(self.parts.input, PipeInput::Blocks { .. }) {
-            // A block with events out of range counts those that are in it.
-            let matches = match (&self.seen, &self.expected) {
-                (Some(seen), Some(expected)) => seen == expected,
-                (None, None) => true,
-                _ => false,
-            };
-            if !matches {
-                return Err(misfit(self.block, self.expected, self.seen).into());
-            }
+    fn finish_unit(&mut self) -> Result<UnitStep, BoxError> {
+        if let Some((block, expected)) = self.expected {
+            summaries::check(block, expected, self.seen)?;
         }
-        if let Some(seen) = self.seen {
+        if let (Some(seen), Unit::Block | Unit::Copied) = (self.seen, self.unit) {
             self.tracker.block_end(&seen);
         }
-        Ok(BlockStep::Done)
+        Ok(UnitStep::Done)
     }
-}
-
-/// Says that a block's events do not fit its summary.
-fn misfit(block: usize, expected: Option<BlockSummary>, found: Option<BlockSummary>) -> String {
-    let tell = |summary: Option<BlockSummary>| match summary {
-        Some(summary) => format!("{} events from {} to {}", summary.count, summary.min, summary.max),
-        None => "no event in range".to_owned(),
-    };
-    format!("the index says that block {block} has {}, it has {}", tell(expected), tell(found))
-}
-
-/// How many of the next events are due. Times out of range are due at once: they are rejected.
-fn released(pace: &mut Pace, times: &[Timestamp], range: &RangeInclusive<Timestamp>, now: Duration) -> usize {
-    let first = times.iter().find(|time| range.contains(time));
-    let base = match (pace.base, first) {
-        (Some(base), _) => base,
-        (None, Some(first)) => *pace.base.insert(*first),
-        (None, None) => return times.len(),
-    };
-    let elapsed = now.saturating_sub(pace.start).as_secs_f64() * pace.speed;
-    // Converting saturates, so that a high speed releases all there is.
-    let due = base.plus_nanos((elapsed * 1e9) as i64);
-    times.iter().position(|time| *time > due && range.contains(time)).unwrap_or(times.len())
-}
-
-/// The summaries of a bounded source over the events in range, `None` for a block that has none.
-///
-/// Only blocks whose index reaches beyond the range are read.
-pub(crate) fn summaries_in_range<T: Event>(
-    blocks: &[BlockSummary],
-    range: &RangeInclusive<Timestamp>,
-    reader: impl FnOnce() -> Result<Box<dyn BlockReader<T>>, BoxError>,
-) -> Result<Vec<Option<BlockSummary>>, BoxError> {
-    let in_range = |block: &BlockSummary| range.contains(&block.min) && range.contains(&block.max);
-    if blocks.iter().all(in_range) {
-        return Ok(blocks.iter().copied().map(Some).collect());
-    }
-    let mut reader = reader()?;
-    let mut summaries = Vec::with_capacity(blocks.len());
-    for (number, block) in blocks.iter().enumerate() {
-        if in_range(block) {
-            summaries.push(Some(*block));
-            continue;
-        }
-        reader.load(number)?;
-        // As for the blocks in range, whose events are compared when they are read.
-        if let Some(found) = BlockSummary::of(reader.events()).filter(|found| found != block) {
-            return Err(misfit(number, Some(*block), Some(found)).into());
-        }
-        let mut summary: Option<BlockSummary> = None;
-        for time in reader.events().iter().map(Event::time).filter(|time| range.contains(time)) {
-            let summary = summary.get_or_insert(BlockSummary { count: 0, min: time, max: time });
-            summary.min = summary.min.min(time);
-            summary.max = summary.max.max(time);
-            summary.count += 1;
-        }
-        summaries.push(summary);
-    }
-    Ok(summaries)
 }

@@ -1,7 +1,6 @@
 //! What the workers of a job share: stopping, failing, the clock, the dictionary.
 
 use crate::base::blame;
-use crate::progress::schedule::Cut;
 use crate::{Clock, Dictionary, Error};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +12,6 @@ pub(crate) struct JobShared {
     /// The sources stop, the rest goes on to the end.
     draining: AtomicBool,
     failure: Mutex<Option<Error>>,
-    pub(crate) cut: Cut,
     pub(crate) symbols: Arc<Dictionary>,
     pub(crate) clock: Arc<dyn Clock>,
 }
@@ -24,7 +22,6 @@ impl JobShared {
             halted: AtomicBool::new(false),
             draining: AtomicBool::new(false),
             failure: Mutex::new(None),
-            cut: Cut::new(),
             symbols,
             clock,
         }
@@ -60,7 +57,6 @@ impl JobShared {
 
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
-        self.cut.stop();
     }
 
     pub(crate) fn is_halted(&self) -> bool {

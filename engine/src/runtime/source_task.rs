@@ -1,8 +1,11 @@
-//! The task that reads the sources of a job on one worker, block by block in the job's order.
+//! The task that reads the sources which share an order on one worker, unit by unit.
 
+use crate::Timestamp;
+use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
 use crate::progress::place::Place;
-use crate::progress::schedule::Entry;
-use crate::runtime::pipe::{BlockStep, SourcePipe};
+use crate::progress::schedule::{Cut, Schedule};
+use crate::progress::watermark::ClockLimits;
+use crate::runtime::pipe::{SourcePipe, UnitStep};
 use crate::runtime::shared::JobShared;
 use crate::runtime::source::Polled;
 use crate::runtime::task::{Progress, Task};
@@ -13,28 +16,27 @@ use std::time::Duration;
 /// Batches that one call handles at most.
 const STEPS_MAX: usize = 16;
 
-/// How blocks get their order.
-pub(crate) enum BlockOrder {
-    /// All sources are bounded: the order is known, and block `b` is this worker's if `b mod N` is.
-    Known(Arc<Vec<Entry>>),
-    /// A source is a feed: the first worker numbers blocks as they come. For each source, the number
+/// How units get their order.
+pub(crate) enum UnitOrder {
+    /// All sources are bounded: the order is known, and unit `u` is this worker's if `u mod N` is.
+    Known(Arc<Schedule>),
+    /// A source is a feed: the first worker numbers units as they come. For each source, the number
     /// of blocks it has, or `None` for a feed.
     AsTheyCome(Vec<Option<usize>>),
     /// Another worker reads everything.
     Elsewhere,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum State {
-    /// Between blocks.
+    /// Between units.
     Next,
-    /// In the middle of a block of this source.
-    Reading(usize),
-    /// A block, or the whole input, has ended.
-    Marking {
-        last: bool,
-    },
-    /// All marks are given on.
+    /// In the middle of a unit, of this source where it has one.
+    Reading(Option<usize>),
+    /// The input is at its end: all learn what the clock came to, that nothing more will come, and the end.
     Ending,
+    Last,
+    End,
     Done,
 }
 
@@ -44,6 +46,8 @@ struct Arrival {
     /// The next block of a bounded source.
     block: usize,
     ended: bool,
+    /// Nothing has come for so long that nobody waits for it.
+    idle: bool,
     last_event: Duration,
     /// Once the job drains: events that are still taken from a feed.
     backlog: Option<usize>,
@@ -51,23 +55,27 @@ struct Arrival {
 
 pub(crate) struct SourceTask {
     pipes: Vec<Box<dyn SourcePipe>>,
-    order: BlockOrder,
-    worker: usize,
+    order: UnitOrder,
     workers: usize,
+    cut: Arc<Cut>,
     shared: Arc<JobShared>,
     state: State,
-    /// The block that is read or comes next on this worker.
-    ordinal: u64,
-    /// Blocks of a known order before this one are accounted for in all watermarks.
-    passed: u64,
-    /// In a known order: the last block of each source, `None` for one that is empty.
-    lasts: Vec<Option<u64>>,
+    /// The unit that is read or comes next on this worker.
+    unit: u64,
+    /// The clock before that unit.
+    clock: Timestamp,
+    /// The clock behind the current unit of several sources.
+    clock_behind: Timestamp,
+    /// For each source, blocks before this one are accounted for in its watermark.
+    passed: Vec<usize>,
     arrivals: Vec<Arrival>,
     /// Whether a source becomes idle when nothing comes for some time.
     tells_idleness: bool,
     /// The source that is asked next, in the order of arrival.
     turn: usize,
-    /// All who wait know where this worker stands.
+    /// The frontier was passed on since the state changed.
+    is_passed_on: bool,
+    /// All who wait know where this worker stands, and that it pauses.
     is_told: bool,
 }
 
@@ -79,38 +87,39 @@ fn pacing_time(shared: &JobShared) -> Duration {
 impl SourceTask {
     pub(crate) fn new(
         pipes: Vec<Box<dyn SourcePipe>>,
-        order: BlockOrder,
-        worker: usize,
-        workers: usize,
+        order: UnitOrder,
+        (worker, workers): (usize, usize),
+        cut: Arc<Cut>,
         shared: Arc<JobShared>,
     ) -> Self {
-        let arrival = Arrival { block: 0, ended: false, last_event: shared.clock.now(), backlog: None };
-        let (state, ordinal) = match order {
-            BlockOrder::Known(_) => (State::Next, worker as u64),
-            BlockOrder::AsTheyCome(_) => (State::Next, 0),
-            BlockOrder::Elsewhere => (State::Ending, 0),
+        let arrival = Arrival { block: 0, ended: false, idle: false, last_event: shared.clock.now(), backlog: None };
+        let (state, unit) = match order {
+            UnitOrder::Known(_) => (State::Next, worker as u64),
+            UnitOrder::AsTheyCome(_) => (State::Next, 0),
+            UnitOrder::Elsewhere => (State::Ending, 0),
         };
-        let arrivals = vec![arrival; pipes.len()];
-        let mut lasts = vec![None; pipes.len()];
-        if let BlockOrder::Known(order) = &order {
-            for (ordinal, entry) in order.iter().enumerate() {
-                lasts[entry.source as usize] = Some(ordinal as u64);
+        let clock = match &order {
+            UnitOrder::Known(schedule) if pipes.iter().all(|pipe| pipe.is_bounded()) => {
+                schedule.clock(unit.min(schedule.units()))
             }
-        }
+            _ => Timestamp::MIN,
+        };
         let tells_idleness = pipes.iter().any(|pipe| pipe.idle_after().is_some());
         Self {
+            passed: vec![0; pipes.len()],
+            arrivals: vec![arrival; pipes.len()],
             pipes,
             order,
-            worker,
             workers,
+            cut,
             shared,
             state,
-            ordinal,
-            passed: 0,
-            lasts,
-            arrivals,
+            unit,
+            clock,
+            clock_behind: Timestamp::MIN,
             tells_idleness,
             turn: 0,
+            is_passed_on: false,
             is_told: false,
         }
     }
@@ -119,75 +128,170 @@ impl SourceTask {
         self.shared.fail(Error::Source { name: self.pipes[source].name().to_string(), error });
     }
 
-    /// Whether nothing of this source comes behind the current block.
-    fn is_over(&self, source: usize) -> bool {
-        match &self.order {
-            BlockOrder::Known(_) => self.lasts[source].is_none_or(|last| last <= self.ordinal),
-            BlockOrder::AsTheyCome(_) | BlockOrder::Elsewhere => self.arrivals[source].ended,
-        }
-    }
-
+    /// Whether nothing holds up the next step.
     fn is_ready(&mut self) -> bool {
         // Each is asked, so that each moves on.
-        self.pipes.iter_mut().map(|pipe| pipe.is_ready()).filter(|ready| !ready).count() == 0
+        let next = self.next_pipe();
+        let mut is_ready = true;
+        for (index, pipe) in self.pipes.iter_mut().enumerate() {
+            // In the middle of a unit only the source whose turn it is has to be ready: another may wait for it.
+            is_ready &= pipe.is_ready() || next.is_some_and(|next| next != index);
+        }
+        is_ready
     }
 
-    /// Nothing below this place will come from this worker.
-    fn tell_frontier(&mut self) {
-        if self.is_told {
-            return;
-        }
-        let place = match self.state {
-            State::Reading(source) => self.pipes[source].place(self.ordinal),
-            State::Next => Place::block_start(self.ordinal),
-            // Behind the block's events, before all that its end fires.
-            State::Marking { .. } => Place::fired(self.ordinal, 0, i64::MIN, 0, 0),
-            State::Ending | State::Done => Place::MAX,
-        };
-        self.is_told = self.pipes.iter_mut().map(|pipe| pipe.frontier(place)).filter(|told| !told).count() == 0;
-    }
-
-    /// Begins the next block of a known order; `None` where it cannot be read.
-    fn next_known(&mut self, order: &[Entry]) -> Option<State> {
-        let end = match self.shared.cut.begin(self.ordinal) {
-            Ok(()) => order.len() as u64,
-            Err(end) => end.min(order.len() as u64),
-        };
-        // The order ends with one more block, which is empty and carries the last watermark.
-        if self.ordinal >= end {
-            return Some(if self.ordinal == end { State::Marking { last: true } } else { State::Ending });
-        }
-        for entry in &order[self.passed as usize..self.ordinal as usize] {
-            self.pipes[entry.source as usize].skip(entry.block as usize);
-        }
-        self.passed = self.ordinal;
-        let entry = order[self.ordinal as usize];
-        for pipe in &mut self.pipes {
-            pipe.frontier(Place::block_start(self.ordinal));
-        }
-        let next = order.get(self.ordinal as usize + self.workers);
-        let next = next.and_then(|next| self.pipes[next.source as usize].address(next.block as usize));
-        match self.pipes[entry.source as usize].load(entry.block as usize, next) {
-            Ok(()) => {
-                self.passed = self.ordinal + 1;
-                Some(State::Reading(entry.source as usize))
+    /// The source that has the next event of the current unit.
+    fn next_pipe(&self) -> Option<usize> {
+        match self.state {
+            State::Reading(Some(source)) => Some(source),
+            State::Reading(None) => {
+                let positions = self.pipes.iter().enumerate().filter_map(|(i, pipe)| Some((pipe.position()?, i)));
+                positions.min().map(|(_, source)| source)
             }
+            _ => None,
+        }
+    }
+
+    /// Tells where this worker stands; whether all who wait know it.
+    fn tell(&mut self, pauses: bool) -> bool {
+        if self.is_told {
+            return true;
+        }
+        let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
+        let Self { pipes, state, unit, clock, clock_behind, .. } = self;
+        let next = Place::event(*clock, *unit, 0);
+        let told = pipes.iter_mut().enumerate().map(|(index, pipe)| {
+            let place = match *state {
+                State::Next => next,
+                State::Reading(None) => match pipe.position() {
+                    Some(position) => Place::event(pipe.clock(), *unit, position),
+                    None => Place::event(*clock_behind, *unit, UNIT_EVENTS_MAX as u64),
+                },
+                State::Reading(Some(source)) if source == index => {
+                    let position = pipe.position().unwrap_or(UNIT_EVENTS_MAX as u64);
+                    Place::event(limits.clamp(pipe.clock()).max(*clock), *unit, position)
+                }
+                State::Reading(Some(_)) => next,
+                State::Ending => Place::behind_events(*clock),
+                State::Last | State::End | State::Done => Place::MAX,
+            };
+            pipe.frontier(place, pauses)
+        });
+        let is_told = told.filter(|told| !told).count() == 0;
+        self.is_told = pauses && is_told;
+        is_told
+    }
+
+    /// Begins the next unit of a known order; `None` where it cannot be read.
+    fn next_known(&mut self, schedule: &Schedule) -> Option<State> {
+        let units = match self.cut.begin(self.unit, self.shared.is_draining()) {
+            Ok(()) => schedule.units(),
+            Err(end) => end.min(schedule.units()),
+        };
+        if self.unit >= units {
+            for source in 0..self.pipes.len() {
+                let passed = if schedule.is_single() { units as usize } else { schedule.first_block(units, source) };
+                self.pass(source, passed);
+            }
+            self.clock = self.capped(schedule.clock(units));
+            return Some(State::Ending);
+        }
+        if schedule.is_single() { self.load_unit(schedule) } else { self.gather_unit(schedule) }
+    }
+
+    /// The clock of sources in a known order, where that of some does not follow from the order.
+    fn capped(&self, clock: Timestamp) -> Timestamp {
+        let others = self.pipes.iter().filter(|pipe| !pipe.is_bounded()).map(|pipe| pipe.clock());
+        others.fold(clock, Timestamp::min)
+    }
+
+    /// Has the watermarks account for the blocks of a source before `block`.
+    fn pass(&mut self, source: usize, block: usize) {
+        for passed in self.passed[source]..block {
+            self.pipes[source].skip(passed);
+        }
+        self.passed[source] = self.passed[source].max(block);
+    }
+
+    /// Loads a unit of one source, which is a block.
+    fn load_unit(&mut self, schedule: &Schedule) -> Option<State> {
+        let block = self.unit as usize;
+        self.pass(0, block);
+        self.passed[0] = block + 1;
+        let next = block + self.workers;
+        let next = if next < schedule.blocks(0) { self.pipes[0].address(next) } else { None };
+        match self.pipes[0].load(block, next) {
+            Ok(()) => Some(State::Reading(Some(0))),
             Err(error) => {
-                self.fail(entry.source as usize, error);
+                self.fail(0, error);
                 None
             }
         }
     }
 
+    /// Gathers a unit of several sources, and finds the order of its events.
+    fn gather_unit(&mut self, schedule: &Schedule) -> Option<State> {
+        for source in 0..self.pipes.len() {
+            self.pass(source, schedule.first_block(self.unit, source));
+        }
+        let cap = self.capped(Timestamp::MAX);
+        for source in 0..self.pipes.len() {
+            if let Err(error) = self.pipes[source].gather(schedule, source, self.unit) {
+                self.fail(source, error);
+                return None;
+            }
+        }
+        let mut largest = schedule.clock(self.unit);
+        let mut nexts = vec![0; self.pipes.len()];
+        let mut position = 0;
+        loop {
+            let heads = self.pipes.iter_mut().enumerate();
+            let heads = heads.filter_map(|(i, pipe)| Some((*pipe.gathered().largest.get(nexts[i])?, i)));
+            let Some((reached, source)) = heads.min() else { break };
+            let gathered = self.pipes[source].gathered();
+            gathered.seqs.push(Seq::event(position));
+            gathered.positions.push(position);
+            gathered.clocks.push(largest.min(cap));
+            largest = reached;
+            position += 1;
+            nexts[source] += 1;
+        }
+        self.clock_behind = largest.min(cap);
+        if position > UNIT_EVENTS_MAX as u64 {
+            self.fail(0, format!("{position} events at once are more than {UNIT_EVENTS_MAX}").into());
+            return None;
+        }
+        Some(State::Reading(None))
+    }
+
     /// The number of blocks of a source that is taken as it comes; `None` for a feed.
     fn blocks_of(&self, source: usize) -> Option<usize> {
         match &self.order {
-            BlockOrder::AsTheyCome(blocks) => blocks[source],
-            BlockOrder::Known(_) | BlockOrder::Elsewhere => None,
+            UnitOrder::AsTheyCome(blocks) => blocks[source],
+            UnitOrder::Known(_) | UnitOrder::Elsewhere => None,
         }
     }
 
-    /// Begins the next block that has come; `None` where none has.
+    /// What the other sources, and what was told before, leave the clock of a source.
+    fn limits_of(&self, source: usize) -> ClockLimits {
+        if !matches!(self.order, UnitOrder::AsTheyCome(_)) {
+            return ClockLimits::NONE;
+        }
+        let others = self.pipes.iter().zip(&self.arrivals).enumerate();
+        let active = others.filter(|(other, (_, arrival))| *other != source && !arrival.ended && !arrival.idle);
+        let ceiling = active.map(|(_, (pipe, _))| pipe.clock()).min().unwrap_or(Timestamp::MAX);
+        ClockLimits { floor: self.clock, ceiling }
+    }
+
+    /// Moves the clock to where the sources leave it that somebody waits for.
+    fn move_clock(&mut self) {
+        let active = self.pipes.iter().zip(&self.arrivals).filter(|(_, arrival)| !arrival.ended && !arrival.idle);
+        if let Some(clock) = active.map(|(pipe, _)| pipe.clock()).min() {
+            self.clock = self.clock.max(clock);
+        }
+    }
+
+    /// Begins the next unit that has come; `None` where none has.
     fn next_as_they_come(&mut self) -> Option<State> {
         // The clock is asked only where somebody wants to know how long a source has been quiet.
         let now = if self.tells_idleness { self.shared.clock.now() } else { Duration::ZERO };
@@ -213,7 +317,7 @@ impl SourceTask {
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
                     let polled = if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog) };
-                    let taken = if backlog == 0 { 0 } else { self.pipes[source].block_events() };
+                    let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled
                 }
@@ -223,65 +327,86 @@ impl SourceTask {
             match polled {
                 Ok(Polled::Ready) => {
                     arrival.last_event = now;
-                    self.pipes[source].set_idle(false);
-                    return Some(State::Reading(source));
+                    arrival.idle = false;
+                    return Some(State::Reading(Some(source)));
                 }
                 Ok(Polled::Pending) if !draining => {
                     let idle_after = self.pipes[source].idle_after();
                     let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
-                    if is_idle && !self.pipes[source].is_idle() {
-                        self.pipes[source].set_idle(true);
-                        return Some(State::Marking { last: false });
+                    if is_idle && !arrival.idle {
+                        arrival.idle = true;
+                        self.move_clock();
+                        return Some(State::Next);
                     }
                 }
                 Ok(Polled::End | Polled::Pending) => {
                     arrival.ended = true;
-                    // A feed may give its last events with its end; the others have none, and the
-                    // block's end says that nobody waits for this source any more.
+                    // A feed may give its last events with its end; the others have none.
                     let has_events = blocks.is_none() && arrival.backlog != Some(0);
-                    return Some(if has_events { State::Reading(source) } else { State::Marking { last: false } });
+                    self.move_clock();
+                    return Some(if has_events { State::Reading(Some(source)) } else { State::Next });
                 }
                 Err(error) => self.fail(source, error),
             }
         }
-        self.arrivals.iter().all(|arrival| arrival.ended).then_some(State::Marking { last: true })
+        self.arrivals.iter().all(|arrival| arrival.ended).then_some(State::Ending)
+    }
+
+    /// A unit has ended.
+    fn finish_unit(&mut self, source: Option<usize>) -> State {
+        match &self.order {
+            UnitOrder::Known(schedule) => {
+                self.unit += self.workers as u64;
+                let schedule = schedule.clone();
+                let clock = schedule.clock(self.unit.min(schedule.units()));
+                self.clock =
+                    self.clock.max(if source.is_none() { self.capped(clock) } else { self.single_clock(clock) });
+            }
+            UnitOrder::AsTheyCome(_) | UnitOrder::Elsewhere => {
+                self.unit += 1;
+                if let Some(source) = source {
+                    let limits = self.limits_of(source);
+                    self.clock = limits.clamp(self.pipes[source].clock());
+                }
+            }
+        }
+        State::Next
+    }
+
+    /// The clock before the next unit of one source.
+    fn single_clock(&self, clock: Timestamp) -> Timestamp {
+        // Otherwise blocks that others read come first; it is told when they have been passed over.
+        if self.pipes[0].is_bounded() { clock } else { self.pipes[0].clock() }
     }
 
     /// One step; `None` where there is nothing to do now.
     fn step(&mut self) -> Option<State> {
         match self.state {
             State::Next => match &self.order {
-                BlockOrder::Known(order) => {
-                    let order = order.clone();
-                    self.next_known(&order)
+                UnitOrder::Known(schedule) => {
+                    let schedule = schedule.clone();
+                    self.next_known(&schedule)
                 }
-                BlockOrder::AsTheyCome(_) => self.next_as_they_come(),
-                BlockOrder::Elsewhere => Some(State::Ending),
+                UnitOrder::AsTheyCome(_) => self.next_as_they_come(),
+                UnitOrder::Elsewhere => Some(State::Ending),
             },
-            State::Reading(source) => {
-                let Self { pipes, shared, .. } = self;
-                match pipes[source].step(self.ordinal, &|| pacing_time(shared)) {
-                    Ok(BlockStep::Made) => Some(State::Reading(source)),
-                    Ok(BlockStep::Waiting) => None,
-                    Ok(BlockStep::Done) => Some(State::Marking { last: false }),
+            State::Reading(unit_source) => {
+                let Some(source) = self.next_pipe() else { return Some(self.finish_unit(None)) };
+                let limits = self.limits_of(source);
+                let Self { pipes, shared, unit, .. } = self;
+                match pipes[source].step(*unit, limits, &|| pacing_time(shared)) {
+                    Ok(UnitStep::Made) => Some(State::Reading(unit_source)),
+                    Ok(UnitStep::Waiting) => None,
+                    Ok(UnitStep::Done) => Some(self.finish_unit(Some(source))),
                     Err(error) => {
                         self.fail(source, error);
                         None
                     }
                 }
             }
-            State::Marking { last } => {
-                for source in 0..self.pipes.len() {
-                    let over = last || self.is_over(source);
-                    self.pipes[source].mark(self.ordinal, over);
-                }
-                self.ordinal += match self.order {
-                    BlockOrder::Known(_) => self.workers as u64,
-                    BlockOrder::AsTheyCome(_) | BlockOrder::Elsewhere => 1,
-                };
-                Some(if last { State::Ending } else { State::Next })
-            }
-            State::Ending => {
+            State::Ending => self.tell(true).then_some(State::Last),
+            State::Last => self.tell(true).then_some(State::End),
+            State::End => {
                 self.pipes.iter_mut().for_each(|pipe| pipe.end());
                 Some(State::Done)
             }
@@ -295,30 +420,31 @@ impl Task for SourceTask {
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
             if !self.is_ready() {
-                self.tell_frontier();
+                self.is_told = false;
+                self.tell(false);
                 return progress;
             }
-            if matches!(self.state, State::Done) {
+            if self.state == State::Done {
                 return Progress::Done;
+            }
+            // Between units, others learn where this worker stands before it goes on.
+            if self.state == State::Next && !std::mem::replace(&mut self.is_passed_on, true) {
+                self.tell(false);
+                continue;
             }
             match self.step() {
                 Some(state) => {
                     self.state = state;
+                    self.is_passed_on = false;
                     self.is_told = false;
                     progress = Progress::Made;
                 }
                 None => {
-                    self.tell_frontier();
+                    self.tell(true);
                     return progress;
                 }
             }
         }
         progress
-    }
-}
-
-impl std::fmt::Debug for SourceTask {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "the sources on worker {} at block {}", self.worker, self.ordinal)
     }
 }

@@ -1,340 +1,268 @@
-//! A stage: a step that takes rows in order, as the tasks that feed it see it.
+//! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
-use crate::operator::{Batch, Cause, Firing, Operator, Outbox};
-use crate::progress::mark::BlockMark;
-use crate::progress::place::{Place, Placed, Places};
-use crate::runtime::chained::position_of;
+use crate::operator::{Batch, Firing, Operator, OperatorInput, Outbox};
+use crate::progress::order::{Clocks, Places};
+use crate::progress::place::{Place, due_clock};
 use crate::runtime::metrics::{StepCounters, add};
-use crate::runtime::outlet::{FanOut, Outlet, Rows};
+use crate::runtime::outputs::{Origin, StepOutputs, Ways, watermark_of};
+use crate::runtime::receiver::{Flow, Needs, Receiver, Step};
+use crate::runtime::rows::Rows;
 use crate::runtime::shared::JobShared;
-use crate::{Error, Record, Sink, Timestamp};
+use crate::{Error, Timestamp};
 use std::sync::Arc;
 
 /// Rows that an outbox holds before it is full.
 const OUTBOX_ROWS: usize = 1024;
 
-/// What takes rows in order.
-///
-/// `rows`, `mark` and `end` each follow an `is_ready` that said yes.
-pub(crate) trait Stage<T> {
-    /// Whether it matters where each row stands.
-    const USES_PLACES: bool = true;
-
-    /// Moves on what is held up; whether nothing is held up any more.
-    fn is_ready(&mut self) -> bool;
-    /// Takes rows from the front and says how many.
-    fn rows(&mut self, rows: Rows<'_, T>) -> usize;
-    /// Takes a block's end; `is_ready` says when all it causes has gone on.
-    fn mark(&mut self, mark: BlockMark);
-    /// Learns that nothing below `place` will come, and that the stream pauses. Whether it need not be told again
-    /// before something else comes.
-    fn frontier(&mut self, place: Place) -> bool;
-    /// Learns that nothing more will come.
-    fn end(&mut self);
+/// Where a step stands in the graph.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StepAt {
+    /// Grows from step to step: of firings for one time, those of a step come before what they lead to.
+    pub(crate) rank: usize,
+    /// The watermark is this and 1 ns behind the clock.
+    pub(crate) bound: i64,
+    pub(crate) worker: usize,
+    pub(crate) counting: Counting,
 }
 
-/// What a keyed step still owes for a block's end.
-#[derive(Clone, Copy)]
-enum Pending {
-    Nothing,
-    /// The operator has more to fire.
-    Firing(BlockMark),
-    /// All was fired; the mark goes on when the outputs are ready.
-    Mark(BlockMark),
+/// What of a stage counts in the report of its step.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counting {
+    /// Whether the rows it takes are the step's input.
+    pub(crate) input: bool,
+    /// The output whose rows are the step's results; those of the others are late.
+    pub(crate) results: usize,
+    /// Whether its results are counted.
+    pub(crate) output: bool,
+    /// The input whose rows reach all workers.
+    pub(crate) broadcast: Option<usize>,
 }
 
-/// A keyed step: an operator with its outputs.
-pub(crate) struct KeyedStage<Op: Operator> {
+impl Counting {
+    /// Of a step that is one stage, with its results on the first output.
+    pub(crate) const WHOLE: Self = Self { input: true, results: 0, output: true, broadcast: None };
+}
+
+/// A keyed step on one worker.
+pub(crate) struct OperatorStage<Op: Operator>
+where
+    Op::Outputs: StepOutputs,
+{
     operator: Op,
-    outbox: Outbox<Op::Out, Op::In>,
-    main: FanOut<Op::Out>,
-    main_uses_places: bool,
-    late: FanOut<Op::In>,
-    /// The exchanges between the sources and this step, at least 1.
-    depth: usize,
-    pending: Pending,
-    /// While a mark is pending: nothing below this place will be fired any more.
+    outbox: Outbox<Op::Outputs>,
+    ways: <Op::Outputs as StepOutputs>::Ways,
+    needs: Needs,
+    at: StepAt,
+    /// Nothing below this will come.
+    frontier: Place,
+    pauses: bool,
+    /// The watermark that the operator is told of, and whether it has fired all up to it.
+    watermark: Timestamp,
+    is_firing: bool,
+    /// While it fires: nothing below this will be fired any more.
     fired: Place,
-    places: Vec<Place>,
+    /// The clock at which the operator wants to be called next.
+    due: Timestamp,
     counters: Arc<StepCounters>,
-    /// Whether the rows it takes are the step's input; announced windows are not.
-    counts_input: bool,
-    worker: usize,
     shared: Arc<JobShared>,
 }
 
-impl<Op: Operator> KeyedStage<Op> {
-    /// A stage of windows whose rows are counted where they are combined.
-    pub(crate) fn behind_combiners(mut self) -> Self {
-        self.counts_input = false;
-        self
-    }
-
+impl<Op: Operator> OperatorStage<Op>
+where
+    Op::Outputs: StepOutputs,
+{
     pub(crate) fn new(
         operator: Op,
-        outputs: (FanOut<Op::Out>, FanOut<Op::In>),
-        depth: usize,
+        ways: <Op::Outputs as StepOutputs>::Ways,
+        at: StepAt,
         counters: Arc<StepCounters>,
-        worker: usize,
         shared: Arc<JobShared>,
     ) -> Self {
-        let outbox = Outbox::new(OUTBOX_ROWS, shared.symbols.clone());
-        let (main, late) = outputs;
-        let places = Vec::new();
+        // Places are asked for by those behind, or where rows behind the watermark may be given on.
+        let needs = Needs { places: ways.needs().places, clocks: operator.needs_watermarks() };
         Self {
+            due: due_clock(operator.next_firing(), at.bound),
             operator,
-            outbox,
-            main_uses_places: main.uses_places(),
-            main,
-            late,
-            depth,
-            pending: Pending::Nothing,
+            outbox: Outbox::new(OUTBOX_ROWS, shared.symbols.clone()),
+            ways,
+            needs,
+            at,
+            frontier: Place::MIN,
+            pauses: false,
+            watermark: Timestamp::MIN,
+            is_firing: false,
             fired: Place::MIN,
-            places,
             counters,
-            counts_input: true,
-            worker,
             shared,
         }
     }
 
-    fn fail(&self, error: crate::operator::OperatorError) {
+    fn fail(&self, error: crate::OperatorError) {
         self.shared.fail(Error::Step { step: self.counters.name.to_string(), error });
     }
 
-    /// Gives the emitted rows on. `places` are those of the rows that caused them, `block` the one
-    /// whose end fired them.
-    fn give_on(&mut self, places: Places<'_>, block: u64, behind: Option<Timestamp>) {
-        let counters = self.counters.of(self.worker);
-        let depth = self.depth;
-        let main = &self.outbox.main;
-        if !main.values.is_empty() {
-            add(&counters.rows_out, main.values.len() as u64);
-            let caused = Caused { causes: &main.causes, places, block, depth };
-            if matches!(self.pending, Pending::Firing(_)) {
-                // Rows with one place are given on together.
-                self.fired = caused.place(main.causes.len() - 1).behind_all_it_becomes(0);
+    /// Gives on what the operator emitted.
+    fn give_on(&mut self, places: Places<'_>, clocks: Clocks<'_>) {
+        let StepAt { bound, rank, worker, counting } = self.at;
+        let counters = self.counters.of(worker);
+        let fired = &mut self.fired;
+        let origin = Origin { places, clocks, bound, rank };
+        self.ways.give_on(&mut self.outbox.columns, origin, |output, given| {
+            if output != counting.results {
+                add(&counters.late, given.rows as u64);
+            } else if counting.output {
+                add(&counters.rows_out, given.rows as u64);
             }
-            let places = if self.main_uses_places {
-                caused.all(&mut self.places)
-            } else {
-                Places::Unasked { of: &caused, first: 0 }
-            };
-            self.main.rows(Rows { behind, ..Rows::new(&main.times, &main.values, places) });
-        }
-        let late = &self.outbox.late;
-        if !late.values.is_empty() {
-            add(&counters.late, late.values.len() as u64);
-            let places = Caused { causes: &late.causes, places, block, depth }.all(&mut self.places);
-            self.late.rows(Rows { behind, ..Rows::new(&late.times, &late.values, places) });
-        }
-        self.outbox.clear();
+            if let Some(last) = given.last {
+                *fired = (*fired).max(last.behind_all_it_becomes());
+            }
+        });
     }
 
-    /// Goes on firing as far as the outputs take it; whether the mark has gone on.
+    /// Fires what the frontier allows, as far as the outputs take it; whether all was fired.
     fn fire(&mut self) -> bool {
-        loop {
-            match self.pending {
-                Pending::Nothing => return true,
-                _ if self.shared.is_halted() => return false,
-                Pending::Firing(mark) => {
-                    let (operator, outbox, name) = (&mut self.operator, &mut self.outbox, &self.counters.name);
-                    let fired = blame::at_position(
-                        |_| format!("watermark {} at the end of block {}", mark.watermark, mark.block),
-                        || blame::in_step(name, || operator.on_watermark(mark.watermark, outbox)),
-                    );
-                    match fired {
-                        Ok(firing) => {
-                            self.give_on(Places::Full(&[]), mark.block, None);
-                            if firing == Firing::Done {
-                                self.pending = Pending::Mark(mark);
-                            }
-                        }
-                        Err(error) => {
-                            self.fail(error);
-                            return false;
-                        }
-                    }
-                }
-                Pending::Mark(mark) => {
-                    self.pending = Pending::Nothing;
-                    self.counters.of(self.worker).watermark.set(mark.watermark.as_nanos());
-                    self.main.mark(mark);
-                    self.late.mark(mark);
-                }
-            }
-            if !self.outputs_ready() {
+        while self.is_firing {
+            if self.shared.is_halted() || !self.ways.is_ready() {
                 return false;
             }
+            let (operator, outbox, watermark) = (&mut self.operator, &mut self.outbox, self.watermark);
+            let fired = blame::at_position(
+                |_| format!("watermark {watermark}"),
+                || blame::in_step(&self.counters.name, || operator.on_watermark(watermark, outbox)),
+            );
+            match fired {
+                Ok(firing) => {
+                    self.give_on(Places::Full(&[]), Clocks::InPlaces);
+                    self.is_firing = firing == Firing::More;
+                }
+                Err(error) => {
+                    self.fail(error);
+                    return false;
+                }
+            }
         }
-    }
-
-    fn outputs_ready(&mut self) -> bool {
-        let main = self.main.is_ready();
-        self.late.is_ready() && main
+        self.due = due_clock(self.operator.next_firing(), self.at.bound);
+        true
     }
 }
 
-/// Emitted rows, whose places follow from what caused them.
-#[derive(Debug)]
-struct Caused<'a> {
-    causes: &'a [Cause],
-    /// Of the rows that are among the causes.
-    places: Places<'a>,
-    /// Whose end fired what else is among the causes, this many exchanges behind the sources.
-    block: u64,
-    depth: usize,
-}
-
-impl Placed for Caused<'_> {
-    fn place(&self, index: usize) -> Place {
-        match self.causes[index] {
-            Cause::Row(row) => self.places.place(row as usize),
-            Cause::Fired { time, key, hash } => Place::fired(self.block, self.depth, time.as_nanos(), key, hash),
-        }
-    }
-}
-
-impl Caused<'_> {
-    /// The places of all rows, written down in `places`.
-    fn all<'a>(&self, places: &'a mut Vec<Place>) -> Places<'a> {
-        places.clear();
-        places.extend((0..self.causes.len()).map(|index| self.place(index)));
-        Places::Full(places)
-    }
-}
-
-impl<Op: Operator> Stage<Op::In> for KeyedStage<Op> {
+impl<Op: Operator> Flow for OperatorStage<Op>
+where
+    Op::Outputs: StepOutputs,
+{
     fn is_ready(&mut self) -> bool {
-        self.outputs_ready() && self.fire()
+        if !self.ways.is_ready() {
+            return false;
+        }
+        if !self.is_firing {
+            return true;
+        }
+        if !self.fire() {
+            return false;
+        }
+        let (frontier, pauses) = (self.frontier, self.pauses);
+        self.ways.frontier(frontier, pauses);
+        self.ways.is_ready()
     }
 
-    fn rows(&mut self, rows: Rows<'_, Op::In>) -> usize {
-        let Rows { times, values, bounds, behind, ahead, .. } = rows;
-        let batch = Batch { times, values, behind, bounds, ahead };
+    fn frontier(&mut self, place: Place, pauses: bool) -> bool {
+        self.pauses = pauses;
+        // While it fires, the frontier is what it fires up to.
+        if place > self.frontier && !self.is_firing {
+            self.frontier = place;
+            let watermark = watermark_of(&place, self.at.bound);
+            if watermark > self.watermark {
+                self.watermark = watermark;
+                self.counters.of(self.at.worker).watermark.set(watermark);
+                self.is_firing = place.clock() >= self.due || watermark == Timestamp::MAX;
+                self.fired = Place::fired(self.at.bound, self.at.rank, self.operator.next_firing(), 0, 0);
+            }
+        }
+        if self.is_firing && !self.fire() {
+            let fired = self.fired;
+            self.ways.frontier(fired, false);
+            return false;
+        }
+        let frontier = self.frontier;
+        self.ways.frontier(frontier, pauses) && frontier >= place
+    }
+
+    fn end(&mut self) {
+        self.ways.end();
+    }
+
+    fn needs(&self) -> Needs {
+        self.needs
+    }
+}
+
+impl<Op: Operator> Step for OperatorStage<Op>
+where
+    Op::Outputs: StepOutputs,
+{
+    fn is_due(&self, frontier: &Place) -> bool {
+        frontier.clock() >= self.due
+            && *frontier > self.frontier
+            && watermark_of(frontier, self.at.bound) > self.watermark
+    }
+}
+
+impl<Op: Operator> OperatorStage<Op>
+where
+    Op::Outputs: StepOutputs,
+{
+    /// Fires what is due before the first of these rows, and says how many rows come before more is due.
+    ///
+    /// An operator that leaves firing to watermarks would give on late rows before firings that stand before them, and
+    /// whoever merges both would wait for firings that wait for room for late rows.
+    fn rows_before_due<T>(&mut self, rows: &Rows<'_, T>) -> usize {
+        let clock = |index| rows.places.clock_before(&rows.clocks, index);
+        if matches!(rows.clocks, Clocks::OnTime) || clock(rows.len() - 1) < self.due {
+            return rows.len();
+        }
+        if clock(0) >= self.due {
+            self.frontier(rows.place(0), false);
+            if self.is_firing || !self.ways.is_ready() {
+                return 0;
+            }
+        }
+        (0..rows.len()).position(|index| clock(index) >= self.due).unwrap_or(rows.len())
+    }
+}
+
+impl<const PORT: usize, Op: OperatorInput<PORT>> Receiver<Op::Row, PORT> for OperatorStage<Op>
+where
+    Op::Outputs: StepOutputs,
+{
+    fn rows(&mut self, rows: Rows<'_, Op::Row>) -> usize {
+        let count = if self.needs.clocks { rows.len() } else { self.rows_before_due(&rows) };
+        if count == 0 {
+            return 0;
+        }
+        let rows = if count < rows.len() { rows.range(0..count) } else { rows };
+        let batch = Batch::in_job(rows.times, rows.values, rows.places, rows.clocks, self.at.bound);
+        let batch = batch.within(rows.bounds, rows.ahead);
         let (operator, outbox, name) = (&mut self.operator, &mut self.outbox, &self.counters.name);
         let result = blame::at_position(
-            |index| position_of(&rows.places, index),
+            |index| rows.position(index),
             || blame::in_step(name, || operator.on_batch(batch, outbox)),
         );
         match result {
             Ok(taken) => {
-                if self.counts_input {
-                    add(&self.counters.of(self.worker).rows_in, taken as u64);
+                // Rows that reach all workers count where the first takes them.
+                let is_counted = self.at.worker == 0 || Some(PORT) != self.at.counting.broadcast;
+                if self.at.counting.input && is_counted {
+                    add(&self.counters.of(self.at.worker).rows_in, taken as u64);
                 }
-                self.give_on(rows.places, rows.places.block(), rows.behind);
+                self.give_on(rows.places, rows.clocks);
+                self.due = due_clock(self.operator.next_firing(), self.at.bound);
                 taken
             }
             Err(error) => {
                 self.fail(error);
                 0
             }
-        }
-    }
-
-    fn mark(&mut self, mark: BlockMark) {
-        self.pending = Pending::Firing(mark);
-        self.fired = Place::fired(mark.block, self.depth, i64::MIN, 0, 0);
-        self.fire();
-    }
-
-    fn frontier(&mut self, place: Place) -> bool {
-        // Rows that the block's end will fire here stand before that end; while a mark fires, those
-        // still to fire stand behind the last one that has.
-        let place = match self.pending {
-            Pending::Nothing => place.min(Place::fired(place.block(), self.depth, i64::MIN, 0, 0)),
-            Pending::Firing(_) | Pending::Mark(_) => self.fired,
-        };
-        let main_told = self.main.frontier(place);
-        let late_told = self.late.frontier(place);
-        // What is pending moves the place on by itself.
-        main_told && late_told && matches!(self.pending, Pending::Nothing)
-    }
-
-    fn end(&mut self) {
-        self.main.end();
-        self.late.end();
-    }
-}
-
-/// An ordered sink.
-pub(crate) struct SinkStage<T> {
-    sink: Box<dyn Sink<T>>,
-    /// Whether rows were written since the last flush.
-    dirty: bool,
-    ended: bool,
-    counters: Arc<StepCounters>,
-    worker: usize,
-    shared: Arc<JobShared>,
-}
-
-impl<T: Record> SinkStage<T> {
-    pub(crate) fn new(
-        sink: Box<dyn Sink<T>>,
-        counters: Arc<StepCounters>,
-        worker: usize,
-        shared: Arc<JobShared>,
-    ) -> Self {
-        let mut stage = Self { sink, dirty: false, ended: false, counters, worker, shared };
-        let opened = blame::in_step(&stage.counters.name, || stage.sink.open(&stage.shared.symbols));
-        stage.check(opened);
-        stage
-    }
-
-    fn check<R>(&self, result: Result<R, crate::BoxError>) -> Option<R> {
-        match result {
-            Ok(value) => Some(value),
-            Err(error) => {
-                self.shared.fail(Error::Sink { name: self.counters.name.to_string(), error });
-                None
-            }
-        }
-    }
-}
-
-impl<T: Record> Stage<T> for SinkStage<T> {
-    const USES_PLACES: bool = false;
-
-    fn is_ready(&mut self) -> bool {
-        true
-    }
-
-    fn rows(&mut self, rows: Rows<'_, T>) -> usize {
-        let sink = &mut self.sink;
-        let name = &self.counters.name;
-        let result = blame::at_position(
-            |index| position_of(&rows.places, index),
-            || blame::in_step(name, || sink.write(rows.times, rows.values)),
-        );
-        let taken = self.check(result).unwrap_or(0).min(rows.values.len());
-        let counters = self.counters.of(self.worker);
-        add(&counters.rows_in, taken as u64);
-        add(&counters.rows_out, taken as u64);
-        self.dirty |= taken > 0;
-        taken
-    }
-
-    fn mark(&mut self, mark: BlockMark) {
-        self.counters.of(self.worker).watermark.set(mark.watermark.as_nanos());
-    }
-
-    fn frontier(&mut self, _: Place) -> bool {
-        if self.dirty {
-            self.dirty = false;
-            let sink = &mut self.sink;
-            let flushed = blame::in_step(&self.counters.name, || sink.flush());
-            self.check(flushed);
-        }
-        true
-    }
-
-    fn end(&mut self) {
-        if !self.ended {
-            self.ended = true;
-            let sink = &mut self.sink;
-            let finished = blame::in_step(&self.counters.name, || sink.finish());
-            self.check(finished);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The one trait the worker knows, and the task behind an exchange.
 
-use crate::progress::mark::BlockMark;
 use crate::progress::merge::{Merge, Next};
-use crate::progress::place::Order;
-use crate::runtime::outlet::{Rows, extremes};
-use crate::runtime::stage::Stage;
+use crate::progress::order::At;
+use crate::progress::place::Place;
+use crate::runtime::edge::InEdge;
+use crate::runtime::receiver::Step;
 
 /// What a call of [`Task::run`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,77 +23,95 @@ pub(crate) trait Task {
     fn run(&mut self) -> Progress;
 }
 
-/// Runs and marks that one call handles at most.
+/// Runs of rows that one call handles at most.
 const STEPS_MAX: usize = 64;
+/// Rows after which others are told where this task stands, though it has more to do.
+const ROWS_UNTOLD_MAX: usize = 4096;
 
-/// Takes rows from the edges of an exchange, in order, and gives them to a stage.
-pub(crate) struct MergeTask<O, T, S> {
-    merge: Merge<O, T>,
-    stage: S,
-    /// Whether the end of all edges fires what is left: no block's end did.
-    fires_at_end: bool,
-    ended: bool,
+/// How far the end of all input has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    /// The step knows what the clock came to.
+    Told,
+    /// The step knows that nothing more will come, and has fired what was left.
+    Last,
+    Done,
+}
+
+/// Takes rows from the edges of an exchange, in order, and gives them to a step.
+pub(crate) struct MergeTask<A, S> {
+    merge: Merge<A, dyn InEdge<A, S>>,
+    step: S,
+    end: End,
     /// Nothing could be taken, and all who wait know it.
     is_told: bool,
+    /// Rows taken since others were told.
+    untold: usize,
 }
 
-impl<O, T, S> MergeTask<O, T, S> {
-    pub(crate) const fn new(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, fires_at_end: false, ended: false, is_told: false }
+impl<A: At, S: Step> MergeTask<A, S> {
+    pub(crate) fn new(edges: Vec<Box<dyn InEdge<A, S>>>, step: S) -> Self {
+        Self { merge: Merge::new(edges), step, end: End::Open, is_told: false, untold: 0 }
     }
 
-    /// A task behind combiners: their last rows come behind the last block.
-    pub(crate) const fn behind_combiners(merge: Merge<O, T>, stage: S) -> Self {
-        Self { merge, stage, fires_at_end: true, ended: false, is_told: false }
+    /// Tells the step how far its input has come.
+    fn tell(&mut self, pauses: bool) -> bool {
+        self.untold = 0;
+        self.step.frontier(self.merge.known_frontier(), pauses)
     }
 }
 
-impl<O: Order, T: bytemuck::Pod + Send, S: Stage<T>> Task for MergeTask<O, T, S> {
+impl<A: At, S: Step> Task for MergeTask<A, S> {
     fn run(&mut self) -> Progress {
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
-            if !self.stage.is_ready() {
-                self.stage.frontier(self.merge.lower_bound());
+            if !self.step.is_ready() {
+                let frontier = self.merge.frontier();
+                self.step.frontier(frontier, false);
                 self.is_told = false;
                 return progress;
             }
-            if self.ended {
+            if self.end == End::Done {
                 return Progress::Done;
             }
             if self.is_told && !self.merge.has_news() {
                 return progress;
             }
             self.is_told = false;
-            let stage = &mut self.stage;
-            let next = self.merge.next(|rows| {
-                let (bounds, behind) = (extremes(rows.times), rows.behind);
-                stage.rows(Rows { bounds, behind, ..Rows::new(rows.times, rows.values, rows.places) })
-            });
-            match next {
-                Next::Rows { given, taken } => {
+            match self.merge.next() {
+                Next::Rows(edge, limit) => {
+                    if self.untold >= ROWS_UNTOLD_MAX || self.step.is_due(&self.merge.known_frontier()) {
+                        self.tell(false);
+                        progress = Progress::Made;
+                        continue;
+                    }
+                    let step = &mut self.step;
+                    let (found, taken) = self.merge.take(edge, |edge, state| edge.take(state, limit, step));
+                    self.untold += taken;
                     if taken > 0 {
                         progress = Progress::Made;
-                    }
-                    if taken == 0 && given > 0 {
+                    } else if found > 0 {
                         return progress;
                     }
                 }
-                Next::BlockEnd(mark) => {
-                    self.stage.mark(mark);
-                    progress = Progress::Made;
-                }
-                Next::Starved(place) => {
-                    self.is_told = self.stage.frontier(place);
+                Next::Starved => {
+                    self.is_told = self.tell(true);
                     return progress;
                 }
-                Next::Ended if self.fires_at_end => {
-                    self.fires_at_end = false;
-                    self.stage.mark(BlockMark::LAST);
-                    progress = Progress::Made;
-                }
                 Next::Ended => {
-                    self.stage.end();
-                    self.ended = true;
+                    let (told, next) = match self.end {
+                        End::Open => (self.tell(true), End::Told),
+                        End::Told => (self.step.frontier(Place::MAX, true), End::Last),
+                        End::Last | End::Done => {
+                            self.step.end();
+                            (true, End::Done)
+                        }
+                    };
+                    if !told {
+                        return progress;
+                    }
+                    self.end = next;
                     progress = Progress::Made;
                 }
             }

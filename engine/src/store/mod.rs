@@ -5,3 +5,4 @@ pub(crate) mod groups;
 pub(crate) mod region;
 pub(crate) mod sparse;
 pub(crate) mod table;
+pub(crate) mod timed_rows;

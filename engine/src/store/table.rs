@@ -57,6 +57,23 @@ impl<K: Key, V: bytemuck::Pod> Table<K, V> {
         &mut self.segments[number >> SEGMENT_BITS][number & (SEGMENT - 1)]
     }
 
+    /// The number of the entry of `key`, where there is one.
+    pub(crate) fn find(&self, key: &K, hash: u64) -> Option<usize> {
+        let mask = self.index.len() - 1;
+        let mut at = self.home(hash);
+        loop {
+            let word = self.index[at];
+            if word == 0 {
+                return None;
+            }
+            let number = (word as u32 - 1) as usize;
+            if Self::tag(word) == Self::tag(hash) && self.entry(number).key == *key {
+                return Some(number);
+            }
+            at = (at + 1) & mask;
+        }
+    }
+
     /// The number of the entry of `key`, which is added where it is new.
     #[inline(always)]
     pub(crate) fn find_or_insert(&mut self, key: K, hash: u64) -> usize {

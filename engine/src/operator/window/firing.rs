@@ -1,18 +1,18 @@
-//! The order in which a window's keys fire: canonical key, then hash, then bytes.
+//! The order in which a window's keys fire: canonical key, then bytes.
 //!
 //! The order of keys that lie dense is kept from window to window, so that a window whose keys were
 //! seen before is not sorted again. Keys whose numbers order as their texts do are not sorted at all.
 
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Window;
-use crate::operator::{Firing, Outbox};
+use crate::operator::{Firing, OperatorOutput, Outbox};
 use crate::store::dense::Bits;
 use crate::store::groups::Groups;
-use crate::{CanonicalKey, Dictionary, Key, Record, hash_key};
+use crate::{CanonicalKey, Dictionary, Key};
 use bytemuck::Pod;
 
-/// A place in the order of firing: canonical key, hash, number of the entry.
-pub(crate) type Order = (u128, u64, u32);
+/// A place in the order of firing: canonical key, number of the entry.
+pub(crate) type Order = (CanonicalKey, u32);
 
 /// Entries whose order is computed at once, where it is not all at once.
 const AT_ONCE: usize = 1024;
@@ -40,34 +40,34 @@ pub(crate) struct FiringOrder {
 }
 
 fn order_of<K: Key>(number: u32, key: &K, symbols: &Dictionary) -> Order {
-    (CanonicalKey::of(key, symbols).value(), hash_key(key), number)
+    (CanonicalKey::of(key, symbols), number)
 }
 
-/// Sorts by place; keys that share a canonical text and a hash by their bytes.
+/// Sorts by canonical key; keys that share one by their bytes.
 fn sort<K: Key>(orders: &mut [Order], key: impl Fn(u32) -> K) {
     orders.sort();
-    for run in orders.chunk_by_mut(|a, b| (a.0, a.1) == (b.0, b.1)).filter(|run| run.len() > 1) {
-        run.sort_by(|a, b| bytemuck::bytes_of(&key(a.2)).cmp(bytemuck::bytes_of(&key(b.2))));
+    for run in orders.chunk_by_mut(|a, b| a.0 == b.0).filter(|run| run.len() > 1) {
+        run.sort_by(|a, b| bytemuck::bytes_of(&key(a.1)).cmp(bytemuck::bytes_of(&key(b.1))));
     }
 }
 
-/// Fires the rest of a slice, as far as `out` has room.
-pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, In: Record>(
+/// Fires the rest of a slice to the first output, as far as `out` has room.
+pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::Out>>(
     window: Window,
     groups: &Groups<K, A::Acc>,
     order: &mut FiringOrder,
     aggregate: &A,
-    out: &mut Outbox<A::Out, In>,
+    out: &mut Outbox<O>,
 ) -> Firing {
     let symbols = out.symbols().clone();
     order.start(groups, &symbols);
-    while let Some(((canonical, hash, number), is_same_place)) = order.next(groups, &symbols) {
-        if out.is_full() && !is_same_place {
+    while let Some((canonical, number)) = order.next(groups, &symbols) {
+        if out.is_full() {
             return Firing::More;
         }
         let (key, value) = groups.entry(number);
         let row = aggregate.result(window, &key, value);
-        out.emit_fired(window.max_timestamp(), CanonicalKey::from_value(canonical), hash, row);
+        out.emit_fired::<0>(window.max_timestamp(), canonical, row);
         order.fired();
     }
     order.end();
@@ -100,7 +100,7 @@ impl FiringOrder {
                 return;
             }
             let is_firing = |order: &&Order| {
-                let number = order.2 as usize;
+                let number = order.1 as usize;
                 known_words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
             };
             self.orders.extend(self.known.iter().filter(is_firing));
@@ -141,19 +141,13 @@ impl FiringOrder {
         }
     }
 
-    /// The next entry to fire, and whether it has the place of the one before: such are not parted.
+    /// The next entry to fire.
     #[inline]
-    pub(crate) fn next<K: Key, V: Pod>(
-        &mut self,
-        groups: &Groups<K, V>,
-        symbols: &Dictionary,
-    ) -> Option<(Order, bool)> {
+    pub(crate) fn next<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) -> Option<Order> {
         if self.fired == self.orders.len() {
             self.go_on(groups, symbols);
         }
-        let order = *self.orders.get(self.fired)?;
-        let before = self.fired.checked_sub(1).map(|before| self.orders[before]);
-        Some((order, before.is_some_and(|before| (before.0, before.1) == (order.0, order.1))))
+        self.orders.get(self.fired).copied()
     }
 
     fn go_on<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
@@ -162,7 +156,7 @@ impl FiringOrder {
         self.fired = 0;
         let entries = groups.entries(start).take(AT_ONCE);
         self.orders.extend(entries.map(|(number, key, _)| order_of(number, &key, symbols)));
-        self.next = self.orders.last().map(|last| last.2 + 1);
+        self.next = self.orders.last().map(|last| last.1 + 1);
     }
 
     /// The next entry has fired.
@@ -194,7 +188,7 @@ mod tests {
         loop {
             // Asking again to start changes nothing while a window fires.
             order.start(groups, symbols);
-            let Some(((_, _, number), _)) = order.next(groups, symbols) else { break };
+            let Some((_, number)) = order.next(groups, symbols) else { break };
             keys.push(groups.entry(number).0);
             order.fired();
         }
@@ -212,11 +206,10 @@ mod tests {
     fn check<K: Key + std::fmt::Debug>(windows: &[Vec<K>], symbols: &Dictionary) {
         let mut order = FiringOrder::default();
         for keys in windows {
-            let mut expected: Vec<_> =
-                keys.iter().map(|key| (CanonicalKey::of(key, symbols).value(), hash_key(key), *key)).collect();
-            expected.sort_by_key(|(canonical, hash, key)| (*canonical, *hash, bytemuck::bytes_of(key).to_vec()));
-            expected.dedup_by_key(|entry| entry.2);
-            let expected: Vec<_> = expected.into_iter().map(|entry| entry.2).collect();
+            let mut expected: Vec<_> = keys.iter().map(|key| (CanonicalKey::of(key, symbols), *key)).collect();
+            expected.sort_by_key(|(canonical, key)| (*canonical, bytemuck::bytes_of(key).to_vec()));
+            expected.dedup_by_key(|entry| entry.1);
+            let expected: Vec<_> = expected.into_iter().map(|entry| entry.1).collect();
             assert_eq!(fire(&mut order, &groups(keys), symbols), expected);
         }
     }

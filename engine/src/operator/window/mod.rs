@@ -1,7 +1,9 @@
 //! Windows: which span of event time a row belongs to.
 
-pub(crate) mod combine;
 pub(crate) mod firing;
+pub(crate) mod merged;
+pub(crate) mod open;
+pub(crate) mod part;
 pub(crate) mod slices;
 pub(crate) mod tumbling;
 
@@ -64,6 +66,18 @@ impl Tumbling {
     /// The window that `time` is in. At the ends of the range of times it is cut short.
     #[inline]
     pub fn assign(&self, time: Timestamp) -> Window {
+        let (nanos, size) = (time.as_nanos(), self.size_nanos);
+        if let Some(shifted) = nanos.checked_sub(self.offset_nanos)
+            && let Some(start) = nanos.checked_sub(shifted.rem_euclid(size))
+            && let Some(end) = start.checked_add(size)
+        {
+            return Window { start: Timestamp::from_nanos(start), end: Timestamp::from_nanos(end) };
+        }
+        self.assign_cut_short(time)
+    }
+
+    #[cold]
+    fn assign_cut_short(&self, time: Timestamp) -> Window {
         // In 128 bits nothing overflows; the ends are clamped.
         let shifted = i128::from(time.as_nanos()) - i128::from(self.offset_nanos);
         let start = shifted - shifted.rem_euclid(i128::from(self.size_nanos)) + i128::from(self.offset_nanos);
@@ -78,6 +92,16 @@ impl Tumbling {
 
     pub(crate) const fn is_valid(&self) -> bool {
         self.size_nanos > 0
+    }
+}
+
+impl std::fmt::Display for Tumbling {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?}", Duration::from_nanos(self.size_nanos.unsigned_abs()))?;
+        if self.offset_nanos != 0 {
+            write!(f, " from {:?}", Duration::from_nanos(self.offset_nanos.unsigned_abs()))?;
+        }
+        Ok(())
     }
 }
 

@@ -1,17 +1,17 @@
 //! Slices of event time, each with accumulators by key: the state of tumbling windows.
 //!
-//! Slices are kept in order of time. Most batches fall into one slice, which one comparison of the
-//! batch's smallest and largest time finds out.
+//! Most batches fall into one slice, which one comparison of the batch's smallest and largest time finds out.
 
 use crate::base::blame;
 use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
+use crate::operator::window::open::OpenWindows;
 use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, OperatorError};
 use crate::store::groups::Groups;
 use crate::{Key, Timestamp};
 
-/// Slices that the rows of one batch are parted into before they are taken run by run.
+/// Slices that the rows of one batch are parted into before they are taken one by one.
 const PARTED_MAX: usize = 4;
 
 /// The limits of a window operator on one worker.
@@ -21,23 +21,34 @@ pub(crate) struct WindowLimits {
     pub(crate) keys_max: usize,
 }
 
-/// The accumulators of one window.
-pub(crate) struct Slice<K, A> {
-    pub(crate) window: Window,
-    pub(crate) groups: Groups<K, A>,
-}
-
 /// The open slices of one step on one worker.
 pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
     pub(crate) windows: Tumbling,
     key_of: F,
     pub(crate) aggregate: A,
-    limits: WindowLimits,
-    /// In growing order of time.
-    open: Vec<Slice<K, A::Acc>>,
-    mixed: Mixed<A::In>,
+    keys_max: usize,
+    pub(crate) open: OpenWindows<Groups<K, A::Acc>>,
     /// Empty groups for slices to come.
     spare: Vec<Groups<K, A::Acc>>,
+    mixed: Mixed<A::In>,
+    kept: Kept<A::In>,
+}
+
+/// Rows of a batch that are not late; kept for the memory.
+struct Kept<T> {
+    /// Their numbers in the batch.
+    indices: Vec<u32>,
+    times: Vec<Timestamp>,
+    values: Vec<T>,
+}
+
+/// Rows, and what is known of them, with their numbers in the batch.
+struct Run<'a, T, I> {
+    times: &'a [Timestamp],
+    values: &'a [T],
+    bounds: (Timestamp, Timestamp),
+    index_of: I,
+    ahead: Ahead,
 }
 
 impl<K: Key, F, A: Aggregate<K>> Slices<K, F, A>
@@ -45,29 +56,24 @@ where
     F: Fn(&A::In) -> K,
 {
     pub(crate) fn new(windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
-        Self { windows, key_of, aggregate, limits, open: Vec::new(), mixed: Mixed::default(), spare: Vec::new() }
-    }
-
-    /// The open slices, in growing order of time.
-    pub(crate) fn open(&self) -> &[Slice<K, A::Acc>] {
-        &self.open
-    }
-
-    /// The first open slice, where the watermark has reached its last nanosecond.
-    pub(crate) fn first_due(&self, watermark: Timestamp) -> Option<&Slice<K, A::Acc>> {
-        self.open.first().filter(|slice| slice.window.max_timestamp() <= watermark)
+        Self {
+            windows,
+            key_of,
+            aggregate,
+            keys_max: limits.keys_max,
+            open: OpenWindows::new(windows, limits.open_windows_max),
+            spare: Vec::new(),
+            mixed: Mixed::default(),
+            kept: Kept { indices: Vec::new(), times: Vec::new(), values: Vec::new() },
+        }
     }
 
     /// Closes the first open slice and keeps its memory.
     pub(crate) fn close_first(&mut self) {
-        let mut groups = self.take_first().groups;
-        groups.clear();
-        self.keep_spare(groups);
-    }
-
-    /// Closes the first open slice, which there must be, and hands it out.
-    pub(crate) fn take_first(&mut self) -> Slice<K, A::Acc> {
-        self.open.remove(0)
+        if let Some((_, mut groups)) = self.open.close_first() {
+            groups.clear();
+            self.keep_spare(groups);
+        }
     }
 
     /// Keeps empty groups for a slice to come.
@@ -75,59 +81,99 @@ where
         self.spare.push(groups);
     }
 
-    /// Whether a row is late for its window: the watermark at the row's own place has reached it.
-    pub(crate) fn is_late(&self, time: Timestamp, watermark: Timestamp) -> bool {
-        self.windows.assign(time).max_timestamp() <= watermark
-    }
-
     /// The accumulator of a key in the slice that `time` is in, zeros where it is new.
     pub(crate) fn accumulator(&mut self, time: Timestamp, key: K) -> Result<&mut A::Acc, OperatorError> {
-        let slice = self.slice_of(time)?;
-        let groups = &mut self.open[slice].groups;
-        if groups.len() > self.limits.keys_max {
-            return Err(OperatorError::TooManyKeys(self.limits.keys_max));
+        let (slot, _) = self.find_or_open(time)?;
+        let groups = self.open.state_mut(slot);
+        if groups.len() > self.keys_max {
+            return Err(OperatorError::TooManyKeys(self.keys_max));
         }
         Ok(groups.value_mut(key))
     }
 
-    /// The number of the open slice that `time` is in, which is opened where it is not.
     #[inline]
-    fn slice_of(&mut self, time: Timestamp) -> Result<usize, OperatorError> {
-        // The newest slice is the one most rows are in.
-        if let Some(last) = self.open.last()
-            && last.window.contains(time)
-        {
-            return Ok(self.open.len() - 1);
-        }
-        let at = self.open.partition_point(|slice| slice.window.end <= time);
-        if self.open.get(at).is_some_and(|slice| slice.window.contains(time)) {
-            return Ok(at);
-        }
-        self.open_at(at, self.windows.assign(time))
+    fn find_or_open(&mut self, time: Timestamp) -> Result<(u32, Window), OperatorError> {
+        let Self { open, spare, .. } = self;
+        open.find_or_open(time, || spare.pop().unwrap_or_else(Groups::new))
     }
 
-    #[cold]
-    fn open_at(&mut self, at: usize, window: Window) -> Result<usize, OperatorError> {
-        if self.open.len() == self.limits.open_windows_max {
-            return Err(OperatorError::TooManyWindows(self.limits.open_windows_max));
+    /// Adds the rows of a batch to their slices, but for those that are late, which `refuse` gets with their numbers.
+    #[inline]
+    pub(crate) fn add_or_refuse(
+        &mut self,
+        batch: Batch<'_, A::In>,
+        refuse: impl FnMut(usize, Timestamp, A::In),
+    ) -> Result<(), OperatorError> {
+        if batch.is_empty() {
+            return Ok(());
         }
-        let groups = self.spare.pop().unwrap_or_else(Groups::new);
-        self.open.insert(at, Slice { window, groups });
-        Ok(at)
+        // Watermarks do not fall, so the last one is the largest.
+        let is_on_time = batch.is_on_time() || batch.bounds().0 > batch.watermark(batch.len() - 1);
+        if !is_on_time && self.part_late(&batch, refuse) {
+            let mut kept =
+                std::mem::replace(&mut self.kept, Kept { indices: Vec::new(), times: Vec::new(), values: Vec::new() });
+            let Kept { indices, times, values } = &kept;
+            let result = match times.first() {
+                None => Ok(()),
+                Some(&first) => {
+                    let extremes =
+                        |(min, max): (Timestamp, Timestamp), &time: &Timestamp| (min.min(time), max.max(time));
+                    let bounds = times.iter().fold((first, first), extremes);
+                    let index_of = |row: usize| indices[row] as usize;
+                    self.add(Run { times, values, bounds, index_of, ahead: Ahead::NONE })
+                }
+            };
+            kept.indices.clear();
+            self.kept = kept;
+            return result;
+        }
+        let (times, values) = (batch.times(), batch.values());
+        self.add(Run { times, values, bounds: batch.bounds(), index_of: |row| row, ahead: batch.ahead })
     }
 
-    /// Adds rows that are all in one slice; `index_of` tells their numbers in the batch.
+    /// Whether any row is late: then the others are in `kept`.
+    ///
+    /// A row is late when the watermark before it has reached the last nanosecond of its window.
+    fn part_late(&mut self, batch: &Batch<'_, A::In>, mut refuse: impl FnMut(usize, Timestamp, A::In)) -> bool {
+        let Kept { indices, times, values } = &mut self.kept;
+        indices.clear();
+        let (mut watermark, mut first_open) = (Timestamp::MIN, Timestamp::MIN);
+        let mut any_late = false;
+        for (index, &time) in batch.times().iter().enumerate() {
+            let at_row = batch.watermark(index);
+            if at_row != watermark {
+                watermark = at_row;
+                // The start of the first window that the watermark has not reached.
+                first_open = self.windows.assign(watermark.plus_nanos(1)).start;
+            }
+            if time < first_open {
+                any_late = true;
+                refuse(index, time, batch.values()[index]);
+            } else {
+                indices.push(index as u32);
+            }
+        }
+        if any_late {
+            times.clear();
+            values.clear();
+            times.extend(indices.iter().map(|&index| batch.times()[index as usize]));
+            values.extend(indices.iter().map(|&index| batch.values()[index as usize]));
+        }
+        any_late
+    }
+
+    /// Adds rows that are all in one slice.
     #[inline]
     fn add_run(
         &mut self,
-        slice: usize,
+        slot: u32,
         index_of: impl Fn(usize) -> usize,
         times: &[Timestamp],
         values: &[A::In],
         ahead: Ahead,
     ) -> Result<(), OperatorError> {
-        let Self { open, aggregate, key_of, limits, .. } = self;
-        let groups = &mut open[slice].groups;
+        let Self { open, aggregate, key_of, keys_max, .. } = self;
+        let groups = open.state_mut(slot);
         groups.update(
             times,
             values,
@@ -137,49 +183,48 @@ where
             },
             |row, time, value, acc| blame::at_index(index_of(row), || aggregate.add(acc, time, value)),
         );
-        if groups.len() > limits.keys_max { Err(OperatorError::TooManyKeys(limits.keys_max)) } else { Ok(()) }
+        if groups.len() > *keys_max { Err(OperatorError::TooManyKeys(*keys_max)) } else { Ok(()) }
     }
 
     /// Adds rows, all of them on time.
-    pub(crate) fn add_rows(&mut self, batch: Batch<'_, A::In>) -> Result<(), OperatorError> {
-        let Batch { times, values, .. } = batch;
-        let Some(&first) = times.first() else { return Ok(()) };
-        let slice = self.slice_of(first)?;
-        let window = self.open[slice].window;
-        let is_inside = |(min, max)| window.contains(min) && window.contains(max);
-        let extremes = || times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)));
-        if is_inside(batch.bounds.unwrap_or_else(extremes)) {
-            return self.add_run(slice, |row| row, times, values, batch.ahead);
+    #[inline]
+    fn add<I: Fn(usize) -> usize + Copy>(&mut self, run: Run<'_, A::In, I>) -> Result<(), OperatorError> {
+        let (slot, window) = self.find_or_open(run.bounds.0)?;
+        if window.contains(run.bounds.1) {
+            return self.add_run(slot, run.index_of, run.times, run.values, run.ahead);
         }
         let mut mixed = std::mem::take(&mut self.mixed);
-        let added = self.add_mixed(&mut mixed, times, values);
+        let added = self.add_mixed(&mut mixed, run);
         self.mixed = mixed;
         added
     }
 
-    /// Adds rows of several slices: slice by slice where there are few, run by run otherwise.
-    fn add_mixed(
+    /// Adds rows of several slices: slice by slice where there are few, row by row otherwise.
+    fn add_mixed<I: Fn(usize) -> usize + Copy>(
         &mut self,
         mixed: &mut Mixed<A::In>,
-        times: &[Timestamp],
-        values: &[A::In],
+        run: Run<'_, A::In, I>,
     ) -> Result<(), OperatorError> {
+        let Run { times, values, index_of, .. } = run;
         mixed.rest.clear();
         mixed.rest.extend(0..times.len() as u32);
-        mixed.taken = 0;
         let mut parts = 0;
-        while let Some(&first) = mixed.rest.get(mixed.taken) {
-            let slice = self.slice_of(times[first as usize])?;
-            let window = self.open[slice].window;
-            if parts < PARTED_MAX {
-                mixed.part(times, window);
-                parts += 1;
-            } else {
-                mixed.take_run(times, window);
+        while let Some(&first) = mixed.rest.first() {
+            if parts == PARTED_MAX {
+                for &row in &mixed.rest {
+                    let row = row as usize;
+                    let (slot, _) = self.find_or_open(times[row])?;
+                    let one = row..row + 1;
+                    self.add_run(slot, |_| index_of(row), &times[one.clone()], &values[one], Ahead::NONE)?;
+                }
+                return Ok(());
             }
+            let (slot, window) = self.find_or_open(times[first as usize])?;
+            mixed.part(times, window);
+            parts += 1;
             mixed.gather(times, values);
             let Mixed { inside, times, values, .. } = &*mixed;
-            self.add_run(slice, |row| inside[row] as usize, times, values, Ahead::NONE)?;
+            self.add_run(slot, |row| index_of(inside[row] as usize), times, values, Ahead::NONE)?;
         }
         Ok(())
     }
@@ -191,14 +236,13 @@ struct Mixed<T> {
     inside: Vec<u32>,
     times: Vec<Timestamp>,
     values: Vec<T>,
-    /// Numbers of the rows that are left, in order, behind some that were taken.
+    /// Numbers of the rows that are left, in order.
     rest: Vec<u32>,
-    taken: usize,
 }
 
 impl<T> Default for Mixed<T> {
     fn default() -> Self {
-        Self { inside: Vec::new(), times: Vec::new(), values: Vec::new(), rest: Vec::new(), taken: 0 }
+        Self { inside: Vec::new(), times: Vec::new(), values: Vec::new(), rest: Vec::new() }
     }
 }
 
@@ -218,14 +262,6 @@ impl<T: Copy> Mixed<T> {
         }
         inside.truncate(taken);
         rest.truncate(kept);
-    }
-
-    /// Takes the first of the rest, as far as they are in a window.
-    fn take_run(&mut self, times: &[Timestamp], window: Window) {
-        let Self { inside, rest, taken, .. } = self;
-        inside.clear();
-        inside.extend(rest[*taken..].iter().take_while(|row| window.contains(times[**row as usize])));
-        *taken += inside.len();
     }
 
     /// Copies the rows that are added next.

@@ -5,9 +5,9 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
 use crate::operator::window::slices::{Slices, WindowLimits};
-use crate::operator::{Batch, Firing, Operator, OperatorError, Outbox};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::groups::Groups;
-use crate::{Key, Record, Slot, Timestamp, hash_key, slot_of};
+use crate::{Key, Slot, Timestamp, hash_key, slot_of};
 use bytemuck::Pod;
 use std::sync::Arc;
 
@@ -16,9 +16,6 @@ pub(crate) struct TumblingOperator<K: Key, F, A: Aggregate<K>> {
     slices: Slices<K, F, A>,
     /// Of the first slice.
     firing: FiringOrder,
-    /// What has fired. Rows are not behind their source's watermark unless they say so, but they can
-    /// be behind this one: their source was idle, or a timer emitted them.
-    watermark: Timestamp,
 }
 
 impl<K: Key, F, A: Aggregate<K>> TumblingOperator<K, F, A>
@@ -27,19 +24,7 @@ where
 {
     pub(crate) fn new(step: Arc<str>, windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
         let slices = Slices::new(windows, key_of, aggregate, limits);
-        Self { step, slices, firing: FiringOrder::default(), watermark: Timestamp::MIN }
-    }
-
-    /// Fires the slices that `watermark` has reached.
-    fn fire<In: Record>(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, In>) -> Firing {
-        self.watermark = watermark;
-        while let Some(slice) = self.slices.first_due(watermark) {
-            if fire_slice(slice.window, &slice.groups, &mut self.firing, &self.slices.aggregate, out) == Firing::More {
-                return Firing::More;
-            }
-            self.slices.close_first();
-        }
-        Firing::Done
+        Self { step, slices, firing: FiringOrder::default() }
     }
 }
 
@@ -47,38 +32,50 @@ impl<K: Key, F, A: Aggregate<K>> Operator for TumblingOperator<K, F, A>
 where
     F: Fn(&A::In) -> K + 'static,
 {
-    type In = A::In;
-    type Out = A::Out;
+    type Outputs = (A::Out, A::In);
 
-    fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<A::Out, A::In>) -> Result<usize, OperatorError> {
-        let min = || batch.bounds.map_or_else(|| batch.times.iter().copied().min(), |(min, _)| Some(min));
-        if batch.behind.is_none() && min().is_none_or(|min| min > self.watermark) {
-            self.slices.add_rows(batch)?;
-            return Ok(batch.values.len());
-        }
-        let watermark = batch.behind.unwrap_or(Timestamp::MIN).max(self.watermark);
-        for (index, (&time, value)) in batch.times.iter().zip(batch.values).enumerate() {
-            if self.slices.is_late(time, watermark) {
-                out.emit_late(index, time, *value);
-            } else {
-                self.slices.add_rows(Batch::new(&[time], std::slice::from_ref(value)))?;
+    fn on_watermark(
+        &mut self,
+        watermark: Timestamp,
+        out: &mut Outbox<(A::Out, A::In)>,
+    ) -> Result<Firing, OperatorError> {
+        while let Some((window, groups)) = self.slices.open.first_due(watermark) {
+            if fire_slice(window, groups, &mut self.firing, &self.slices.aggregate, out) == Firing::More {
+                return Ok(Firing::More);
             }
+            self.slices.close_first();
         }
-        Ok(batch.values.len())
+        Ok(Firing::Done)
     }
 
-    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<A::Out, A::In>) -> Result<Firing, OperatorError> {
-        Ok(self.fire(watermark, out))
+    fn next_firing(&self) -> Timestamp {
+        self.slices.open.next_due()
+    }
+
+    fn needs_watermarks(&self) -> bool {
+        false
     }
 
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        self.slices.open().iter().for_each(|slice| save_slice(slice.window.start, &slice.groups, piece));
+        self.slices.open.iter().for_each(|(window, groups)| save_slice(window.start, groups, piece));
     }
 
     fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
         let Piece { start, key, value } = Piece::parse(&self.step, self.slices.windows, slot, piece)?;
         *self.slices.accumulator(start, key)? = value;
         Ok(())
+    }
+}
+
+impl<K: Key, F, A: Aggregate<K>> OperatorInput<0> for TumblingOperator<K, F, A>
+where
+    F: Fn(&A::In) -> K + 'static,
+{
+    type Row = A::In;
+
+    fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<(A::Out, A::In)>) -> Result<usize, OperatorError> {
+        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<1>(index, time, row))?;
+        Ok(batch.len())
     }
 }
 

@@ -1,26 +1,15 @@
 //! A source of the graph: its index, its symbols, and its pipe on each worker.
 
-use crate::graph::origin::Origin;
-use crate::graph::plan::{BuildContext, Deployment};
+use crate::graph::factory::{AnyOutputs, BuildContext, SourceFactory, SourceOptions};
 use crate::progress::watermark::Watermarks;
 use crate::runtime::metrics::{StepCounters, StepKind};
-use crate::runtime::pipe::{Pace, Pipe, PipeInput, PipeParts, SourcePipe, summaries_in_range};
+use crate::runtime::outputs::fan_out;
+use crate::runtime::pace::Pace;
+use crate::runtime::pipe::{Pipe, PipeInput, PipeParts, SourcePipe};
 use crate::runtime::source::{BlockSource, Feed, SourceKind};
-use crate::{BlockSummary, BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source, Timestamp};
+use crate::runtime::summaries::summaries_in_range;
+use crate::{BlockSummary, BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
-
-/// A source of the graph, whatever its events are.
-pub(crate) trait SourceNode: Send + Sync {
-    /// Mistakes that can be seen before anything runs.
-    fn mistakes(&self, out: &mut Vec<ShapeError>);
-    /// Reads the index and maps the symbols.
-    fn prepare(&self, deployment: &Deployment) -> Result<(), Error>;
-    /// The blocks of a bounded source over the events in range, or `None` for a feed.
-    fn blocks(&self) -> Option<Vec<BlockSummary>>;
-    fn counters(&self) -> Option<Arc<StepCounters>>;
-    /// The pipe for one worker; `reads` says whether that worker reads the source.
-    fn pipe(&self, context: &BuildContext, reads: bool) -> Result<Box<dyn SourcePipe>, Error>;
-}
 
 pub(crate) struct TypedSource<T: Event> {
     name: Arc<str>,
@@ -30,7 +19,6 @@ pub(crate) struct TypedSource<T: Event> {
     /// Taken by the worker that polls it.
     feed: Mutex<Option<Box<dyn Feed<T>>>>,
     watermarks: Arc<Mutex<Watermarks>>,
-    origin: Arc<Origin<T>>,
     prepared: OnceLock<Prepared>,
 }
 
@@ -42,18 +30,13 @@ struct Prepared {
 }
 
 impl<T: Event> TypedSource<T> {
-    pub(crate) fn new(
-        name: Arc<str>,
-        source: Source<T>,
-        watermarks: Arc<Mutex<Watermarks>>,
-        origin: Arc<Origin<T>>,
-    ) -> Self {
+    pub(crate) fn new(name: Arc<str>, source: Source<T>, watermarks: Arc<Mutex<Watermarks>>) -> Self {
         let (blocks, feed) = match source.kind {
             SourceKind::Blocks(blocks) => (Some(blocks), None),
             SourceKind::Feed(feed) => (None, Some(feed)),
         };
         let speed = source.speed;
-        Self { name, blocks, speed, feed: Mutex::new(feed), watermarks, origin, prepared: OnceLock::new() }
+        Self { name, blocks, speed, feed: Mutex::new(feed), watermarks, prepared: OnceLock::new() }
     }
 
     fn error(&self, error: BoxError) -> Error {
@@ -79,11 +62,8 @@ fn map_symbols(texts: &[Arc<str>], symbols: &Dictionary) -> Result<Option<Vec<u3
     Ok(if same { None } else { Some(ids) })
 }
 
-impl<T: Event> SourceNode for TypedSource<T> {
+impl<T: Event> SourceFactory for TypedSource<T> {
     fn mistakes(&self, out: &mut Vec<ShapeError>) {
-        if !self.origin.is_connected() {
-            out.push(ShapeError::Unconnected(self.name.to_string()));
-        }
         if let Some(speed) = self.speed
             && !(speed.is_finite() && speed > 0.0)
         {
@@ -91,32 +71,37 @@ impl<T: Event> SourceNode for TypedSource<T> {
         }
     }
 
-    fn prepare(&self, deployment: &Deployment) -> Result<(), Error> {
+    fn watermarks(&self) -> Watermarks {
+        self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn is_bounded(&self) -> bool {
+        self.blocks.is_some()
+    }
+
+    fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error> {
         let summaries = match &self.blocks {
-            Some(blocks) => summaries_in_range(blocks.blocks(), &deployment.times, || blocks.reader())
+            Some(blocks) => summaries_in_range(blocks.blocks(), options.times, || blocks.reader())
                 .map_err(|error| self.error(error))?,
             None => Vec::new(),
         };
-        let symbols = map_symbols(&self.symbol_texts(), &deployment.shared.symbols)
+        let symbols = map_symbols(&self.symbol_texts(), options.symbols)
             .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
-        let counters = StepCounters::new(self.name.clone(), StepKind::Source, deployment.workers);
+        let counters = StepCounters::new(self.name.clone(), StepKind::Source, options.workers);
         // A job is deployed once.
         let _ = self.prepared.set(Prepared { summaries: Arc::new(summaries), symbols, counters });
         Ok(())
     }
 
-    fn blocks(&self) -> Option<Vec<BlockSummary>> {
-        self.blocks.as_ref()?;
-        let none = BlockSummary { count: 0, min: Timestamp::MIN, max: Timestamp::MIN };
-        let summaries = self.prepared.get().map(|prepared| prepared.summaries.clone()).unwrap_or_default();
-        Some(summaries.iter().map(|summary| summary.unwrap_or(none)).collect())
+    fn blocks(&self) -> Vec<Option<BlockSummary>> {
+        self.prepared.get().map(|prepared| prepared.summaries.to_vec()).unwrap_or_default()
     }
 
     fn counters(&self) -> Option<Arc<StepCounters>> {
         self.prepared.get().map(|prepared| prepared.counters.clone())
     }
 
-    fn pipe(&self, context: &BuildContext, reads: bool) -> Result<Box<dyn SourcePipe>, Error> {
+    fn pipe(&self, context: &BuildContext, reads: bool, outputs: AnyOutputs) -> Result<Box<dyn SourcePipe>, Error> {
         let Some(prepared) = self.prepared.get() else {
             unreachable!("a deployment prepares all sources before it builds a worker")
         };
@@ -137,8 +122,8 @@ impl<T: Event> SourceNode for TypedSource<T> {
         let pace = self.speed.map(|speed| Pace { speed, base: context.first_time, start: context.started });
         let parts = PipeParts {
             input,
-            outlet: self.origin.outlet(context, 0),
-            watermarks: self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            outlet: fan_out::<T>(outputs.into_iter().next().unwrap_or_default()),
+            watermarks: self.watermarks(),
             times: context.times.clone(),
             pace,
             symbols: prepared.symbols.clone(),

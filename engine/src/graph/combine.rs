@@ -1,0 +1,59 @@
+//! The rewriting pass that has workers combine what they read, instead of exchanging rows.
+//!
+//! A step whose aggregate merges exactly becomes a pair: `parts` is called where rows are made, on each worker, and the
+//! step itself merges the parts. Late rows leave `parts`.
+
+use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
+use crate::graph::ways::made_on_first;
+
+/// Rewrites all steps that gain by it.
+pub(crate) fn combine(graph: &mut Graph) {
+    for step in 0..graph.nodes.len() {
+        let mut into = graph.edges_into(step);
+        let (Some(edge), None) = (into.next(), into.next()) else { continue };
+        drop(into);
+        let (from, _) = graph.edges[edge].from;
+        // Where one worker makes all rows there is nothing to combine; a union's ways are merged first.
+        if matches!(graph.nodes[from].kind, Kind::Union(_)) || made_on_first(graph, from) {
+            continue;
+        }
+        let Some(combining) = graph.nodes[step].kind.step().and_then(|factory| factory.combining()) else { continue };
+        let parts = add_parts(graph, step, combining.parts, &combining.part);
+        graph.edges[edge].to = (parts, 0);
+        // The second output of the step, which is late, is the first of the parts.
+        graph.edges.iter_mut().filter(|edge| edge.from == (step, 1)).for_each(|edge| edge.from = (parts, 0));
+        let (connect, layout) = (combining.connect, combining.part.clone());
+        graph.add_edge(Edge { from: (parts, 1), to: (step, 0), chain: Vec::new(), layout, connect });
+        let fires_on_all = graph
+            .edges_from(step, 0)
+            .any(|edge| matches!(graph.nodes[graph.edges[edge].to.0].kind, Kind::Sink { is_ordered: false, .. }));
+        let node = &mut graph.nodes[step];
+        node.kind = Kind::Step(combining.merged);
+        node.inputs = vec![Port { name: "parts", layout: combining.part }];
+        node.outputs.truncate(1);
+        node.title = format!("merged {}", node.title);
+        node.placement = if fires_on_all { Placement::All } else { Placement::First };
+    }
+}
+
+fn add_parts(
+    graph: &mut Graph,
+    step: NodeId,
+    factory: Box<dyn crate::graph::factory::StepFactory>,
+    part: &crate::Layout,
+) -> NodeId {
+    let node = &graph.nodes[step];
+    let late = Port { name: "late", layout: node.inputs[0].layout.clone() };
+    let parts = Node {
+        name: node.name.clone(),
+        title: format!("parts of {}", node.title),
+        inputs: node.inputs.clone(),
+        outputs: vec![late, Port { name: "parts", layout: part.clone() }],
+        key: node.key.clone(),
+        stores: node.stores.clone(),
+        placement: Placement::All,
+        parts_of: Some(step),
+        kind: Kind::Step(factory),
+    };
+    graph.add_node(parts)
+}

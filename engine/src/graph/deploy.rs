@@ -1,0 +1,350 @@
+//! Lays a planned job on workers: makes counters and exchanges, and builds each worker on its own thread.
+
+use crate::graph::exchange::{AnyExchange, ExchangeSpec};
+use crate::graph::explain::JobPlan;
+use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, Limits, SourceOptions, StagePlan, WayIn};
+use crate::graph::model::{EdgeId, Graph, Kind, NodeId, StoreDeclaration, StoreKind};
+use crate::graph::plan::{Arrival, Plan, PlannedWay};
+use crate::progress::schedule::{Cut, Schedule};
+use crate::runtime::idle::{IdleStrategy, Idler};
+use crate::runtime::metrics::{StepCounters, StepKind};
+use crate::runtime::report::Report;
+use crate::runtime::shared::JobShared;
+use crate::runtime::source_task::{SourceTask, UnitOrder};
+use crate::runtime::stage::{Counting, StepAt};
+use crate::runtime::task::Task;
+use crate::runtime::worker::Worker;
+use crate::{Error, Timestamp};
+use std::ops::RangeInclusive;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// Windows are few: the bytes of a ring that announces their parts.
+const PARTS_BYTES: usize = 8 << 10;
+
+/// How a graph is laid on workers.
+pub(crate) struct DeployOptions {
+    pub(crate) workers: usize,
+    pub(crate) ring_bytes: usize,
+    pub(crate) feed_block_events: usize,
+    pub(crate) times: RangeInclusive<Timestamp>,
+    pub(crate) idle: IdleStrategy,
+    pub(crate) pin: bool,
+    pub(crate) limits: Limits,
+    pub(crate) shared: Arc<JobShared>,
+}
+
+/// Sources that share an order.
+struct Component {
+    sources: Vec<NodeId>,
+    /// Where all of them are bounded.
+    schedule: Option<Arc<Schedule>>,
+    cut: Arc<Cut>,
+}
+
+/// What counts for a node.
+#[derive(Clone)]
+struct NodeCounters {
+    /// What the step does.
+    own: Arc<StepCounters>,
+    /// What it is given.
+    given: Arc<StepCounters>,
+}
+
+/// A job that is laid on workers and not built yet.
+pub(crate) struct Deployment {
+    name: String,
+    plan: Plan,
+    options: DeployOptions,
+    components: Vec<Component>,
+    /// By node; of sources and unions none.
+    counters: Vec<Option<NodeCounters>>,
+    /// Those that the report shows.
+    reported: Vec<Arc<StepCounters>>,
+    /// By node, for each of its inputs.
+    exchanges: Vec<Vec<AnyExchange>>,
+    started: Duration,
+    first_time: Option<Timestamp>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Deployment {
+    /// Lays a graph on workers.
+    ///
+    /// # Errors
+    /// When a source cannot be prepared, or the graph cannot be planned.
+    pub(crate) fn new(name: String, graph: Graph, options: DeployOptions) -> Result<Self, Error> {
+        let plan = Plan::new(&name, graph, options.workers)?;
+        let source_options =
+            SourceOptions { times: &options.times, workers: options.workers, symbols: &options.shared.symbols };
+        for node in &plan.graph.nodes {
+            if let Kind::Source(source) = &node.kind {
+                source.prepare(&source_options)?;
+            }
+        }
+        let components = components(&plan);
+        let first_time = first_time(&plan.graph);
+        let (counters, reported) = counters(&plan);
+        let exchanges = (0..plan.graph.nodes.len()).map(|node| exchanges(&plan, node, options.ring_bytes)).collect();
+        let started = options.shared.clock.now();
+        let warnings = Mutex::default();
+        Ok(Self { name, plan, options, components, counters, reported, exchanges, started, first_time, warnings })
+    }
+
+    /// How the job will run.
+    pub(crate) fn explain(&self) -> JobPlan {
+        JobPlan::new(&self.name, &self.plan)
+    }
+
+    pub(crate) const fn workers(&self) -> usize {
+        self.options.workers
+    }
+
+    pub(crate) const fn shared(&self) -> &Arc<JobShared> {
+        &self.options.shared
+    }
+
+    /// Builds one worker; it must be built where it will run.
+    pub(crate) fn build(&self, worker: usize) -> Result<Worker, Error> {
+        let options = &self.options;
+        let context = BuildContext::new(
+            worker,
+            ContextParts {
+                workers: options.workers,
+                feed_block_events: options.feed_block_events,
+                times: options.times.clone(),
+                limits: options.limits,
+                started: self.started,
+                first_time: self.first_time,
+                shared: options.shared.clone(),
+            },
+        );
+        let mut tasks: Vec<Box<dyn Task>> = Vec::new();
+        for component in &self.components {
+            tasks.push(Box::new(self.source_task(&context, component)?));
+        }
+        for &node in &self.plan.order {
+            let is_merge = matches!(self.plan.nodes[node].arrival, Some(Arrival::Merge(_)));
+            if !is_merge || worker >= self.plan.runs_on(node) {
+                continue;
+            }
+            if let Some(factory) = self.plan.graph.nodes[node].kind.step() {
+                tasks.push(factory.task(&context, self.stage(&context, node), &self.exchanges[node]));
+            }
+        }
+        tasks.reverse();
+        Ok(Worker::new(tasks, options.shared.clone()))
+    }
+
+    fn source_task(&self, context: &BuildContext, component: &Component) -> Result<SourceTask, Error> {
+        let sources = || component.sources.iter().map(|node| (*node, &self.plan.graph.nodes[*node].kind));
+        let order = match &component.schedule {
+            Some(schedule) => UnitOrder::Known(schedule.clone()),
+            None if context.worker == 0 => UnitOrder::AsTheyCome(
+                sources()
+                    .map(|(_, kind)| match kind {
+                        Kind::Source(source) if source.is_bounded() => Some(source.blocks().len()),
+                        _ => None,
+                    })
+                    .collect(),
+            ),
+            None => UnitOrder::Elsewhere,
+        };
+        let reads = !matches!(order, UnitOrder::Elsewhere);
+        let pipes = sources().filter_map(|(node, kind)| match kind {
+            Kind::Source(source) => Some(source.pipe(context, reads, self.outputs(context, node, &[]))),
+            _ => None,
+        });
+        let pipes = pipes.collect::<Result<Vec<_>, _>>()?;
+        let at = (context.worker, context.workers);
+        Ok(SourceTask::new(pipes, order, at, component.cut.clone(), context.shared.clone()))
+    }
+
+    /// The ways out of all outputs of a node, reached through these edges of unions.
+    fn outputs(&self, context: &BuildContext, node: NodeId, through: &[EdgeId]) -> AnyOutputs {
+        let graph = &self.plan.graph;
+        let ways =
+            |output| graph.edges_from(node, output).filter_map(|edge| self.way(context, edge, through)).collect();
+        (0..graph.nodes[node].outputs.len()).map(ways).collect()
+    }
+
+    /// The way along an edge to whatever takes its rows; `None` where that is called on the first worker only, which
+    /// makes all rows.
+    fn way(&self, context: &BuildContext, edge: EdgeId, through: &[EdgeId]) -> Option<AnyWay> {
+        let graph = &self.plan.graph;
+        let to = graph.edges[edge].to.0;
+        let edges: Vec<EdgeId> = through.iter().copied().chain([edge]).collect();
+        let end = match &graph.nodes[to].kind {
+            Kind::Union(union) => {
+                union.fan_out(self.outputs(context, to, &edges).into_iter().next().unwrap_or_default())
+            }
+            _ if self.plan.nodes[to].arrival == Some(Arrival::Call) && context.worker >= self.plan.runs_on(to) => {
+                return None;
+            }
+            _ => self.way_in(context, to, &edges),
+        };
+        Some(graph.edges[edge].connect.front(end))
+    }
+
+    /// The end of the way through these edges, at a step.
+    fn way_in(&self, context: &BuildContext, node: NodeId, edges: &[EdgeId]) -> AnyWay {
+        let planned = &self.plan.nodes[node];
+        let found = planned.ways.iter().enumerate().find(|(_, way)| way.way.edges == edges);
+        let (Some((number, way)), Some(counters), Some(factory)) =
+            (found, &self.counters[node], self.plan.graph.nodes[node].kind.step())
+        else {
+            unreachable!("all ways into a step are planned")
+        };
+        let PlannedWay { way, stamp, fans_out } = way;
+        let way_in = WayIn { number, stamp: *stamp, fans_out: *fans_out, counters: &counters.given };
+        match planned.arrival {
+            Some(Arrival::Merge(_)) => factory.sender(context, way.input, &self.exchanges[node][way.input], way_in),
+            _ => factory.call(context, self.stage(context, node), way_in),
+        }
+    }
+
+    fn stage(&self, context: &BuildContext, node: NodeId) -> StagePlan<'_> {
+        let planned = &self.plan.nodes[node];
+        let Some(counters) = &self.counters[node] else { unreachable!("each step has counters") };
+        let counting = if self.plan.graph.nodes[node].parts_of.is_some() {
+            Counting { results: 1, output: false, ..Counting::WHOLE }
+        } else if is_merged(&self.plan.graph, node) {
+            Counting { input: false, ..Counting::WHOLE }
+        } else {
+            let is_table = |store: &StoreDeclaration| store.kind == StoreKind::Broadcast;
+            let broadcast = self.plan.graph.nodes[node].stores.iter().any(is_table).then_some(1);
+            Counting { broadcast, ..Counting::WHOLE }
+        };
+        let at = StepAt { rank: planned.rank, bound: planned.bound, worker: context.worker, counting };
+        let outputs = self.outputs(context, node, &[]);
+        StagePlan { node, at, counters: &counters.own, outputs, ways: planned.ways.len() }
+    }
+
+    /// Builds one worker on this thread and runs it to its end.
+    pub(crate) fn run_worker(&self, worker: usize) {
+        let options = &self.options;
+        // Asked before this thread is pinned: afterwards it may use one core only.
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        if options.pin
+            && let Err(warning) = crate::runtime::pin::pin(worker)
+        {
+            self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+        }
+        let idler = Idler::new(options.idle, options.workers > cores);
+        match crate::runtime::worker::caught(&options.shared, || self.build(worker)) {
+            Some(Ok(mut worker)) => worker.run(idler),
+            Some(Err(error)) => options.shared.fail(error),
+            None => {}
+        }
+    }
+
+    pub(crate) fn report(&self) -> Report {
+        let shared = &self.options.shared;
+        Report {
+            job: self.name.clone(),
+            workers: self.options.workers,
+            elapsed: shared.clock.now().saturating_sub(self.started),
+            steps: self.reported.iter().map(|counters| counters.report()).collect(),
+            warnings: self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+            halted: shared.is_halted(),
+        }
+    }
+}
+
+/// Whether a step merges parts.
+fn is_merged(graph: &Graph, node: NodeId) -> bool {
+    graph.nodes.iter().any(|other| other.parts_of == Some(node))
+}
+
+fn components(plan: &Plan) -> Vec<Component> {
+    let mut components: Vec<(NodeId, Vec<NodeId>)> = Vec::new();
+    for (node, planned) in plan
+        .graph
+        .nodes
+        .iter()
+        .zip(&plan.nodes)
+        .enumerate()
+        .filter_map(|(id, (node, planned))| matches!(node.kind, Kind::Source(_)).then_some((id, planned)))
+    {
+        match components.iter_mut().find(|(component, _)| *component == planned.component) {
+            Some((_, sources)) => sources.push(node),
+            None => components.push((planned.component, vec![node])),
+        }
+    }
+    let component = |sources: Vec<NodeId>| {
+        let blocks: Option<Vec<_>> = sources
+            .iter()
+            .map(|node| match &plan.graph.nodes[*node].kind {
+                Kind::Source(source) if source.is_bounded() => Some(source.blocks()),
+                _ => None,
+            })
+            .collect();
+        let schedule = blocks.map(|blocks| Arc::new(Schedule::new(&blocks)));
+        Component { sources, schedule, cut: Arc::new(Cut::new()) }
+    };
+    components.into_iter().map(|(_, sources)| component(sources)).collect()
+}
+
+/// The least time in the first blocks of bounded sources.
+fn first_time(graph: &Graph) -> Option<Timestamp> {
+    let sources = graph.nodes.iter().filter_map(|node| match &node.kind {
+        Kind::Source(source) => Some(source),
+        _ => None,
+    });
+    sources.filter_map(|source| source.blocks().into_iter().flatten().next()).map(|block| block.min).min()
+}
+
+/// The counters of all nodes, and those that the report shows in their order: sources, then steps and sinks.
+fn counters(plan: &Plan) -> (Vec<Option<NodeCounters>>, Vec<Arc<StepCounters>>) {
+    let graph = &plan.graph;
+    let mut all: Vec<Option<NodeCounters>> = Vec::new();
+    let mut reported = Vec::new();
+    for (id, node) in graph.nodes.iter().enumerate() {
+        let kind = match &node.kind {
+            Kind::Source(source) => {
+                reported.extend(source.counters());
+                all.push(None);
+                continue;
+            }
+            Kind::Union(_) => {
+                all.push(None);
+                continue;
+            }
+            Kind::Step(_) => StepKind::Keyed,
+            Kind::Sink { .. } => StepKind::Sink,
+        };
+        let counters = || StepCounters::new(node.name.clone(), kind, plan.workers);
+        let own = match node.parts_of.and_then(|step| all[step].as_ref()) {
+            Some(step) => step.own.clone(),
+            None => counters(),
+        };
+        // What is given to a merging step are parts, which the report does not show.
+        let given = if is_merged(graph, id) { counters() } else { own.clone() };
+        all.push(Some(NodeCounters { own, given }));
+    }
+    let is_shown = |id: &usize| graph.nodes[*id].parts_of.is_none();
+    let steps = (0..graph.nodes.len()).filter(is_shown).filter_map(|id| all[id].as_ref());
+    reported.extend(steps.map(|counters| counters.own.clone()));
+    (all, reported)
+}
+
+/// The exchanges into a node, one for each input.
+fn exchanges(plan: &Plan, id: NodeId, ring_bytes: usize) -> Vec<AnyExchange> {
+    let (node, planned) = (&plan.graph.nodes[id], &plan.nodes[id]);
+    let (Some(Arrival::Merge(order)), Some(factory)) = (planned.arrival, node.kind.step()) else { return Vec::new() };
+    let ring_bytes = if is_merged(&plan.graph, id) { ring_bytes.min(PARTS_BYTES) } else { ring_bytes };
+    let exchange = |input: usize| {
+        let ways = planned.ways.iter().enumerate().filter(|(_, way)| way.way.input == input);
+        let spec = ExchangeSpec {
+            // No node has so many inputs.
+            id: id * 16 + input,
+            order,
+            ways: ways.map(|(number, _)| number).collect(),
+            workers: plan.workers,
+            receivers: plan.runs_on(id),
+            ring_bytes,
+        };
+        factory.exchange(input, &spec)
+    };
+    (0..node.inputs.len()).map(exchange).collect()
+}

@@ -1,0 +1,108 @@
+//! Sinks: one of the whole job, in its order, or one of each worker, where nothing waits.
+
+use crate::graph::exchange::{AnyExchange, ExchangeSpec};
+use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepFactory, WayIn};
+use crate::graph::step::{InPort, TypedPort, TypedStep};
+use crate::progress::place::Place;
+use crate::runtime::front::Call;
+use crate::runtime::receiver::{Flow, Needs, Receiver, WayOut};
+use crate::runtime::route::ToOne;
+use crate::runtime::rows::Rows;
+use crate::runtime::sink_stage::SinkStage;
+use crate::runtime::task::Task;
+use crate::{Record, Sink};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::{Mutex, PoisonError};
+
+/// A sink of the whole job.
+pub(crate) fn ordered<T: Record>(sink: impl Sink<T>) -> Box<dyn StepFactory> {
+    let slot: Mutex<Option<Box<dyn Sink<T>>>> = Mutex::new(Some(Box::new(sink)));
+    let port: Box<dyn InPort<SinkStage<T>>> = Box::new(TypedPort::<0, T, _>::new(|_| ToOne));
+    Box::new(TypedStep::new::<T>(vec![port], false, move |context: &BuildContext, plan: StagePlan<'_>| {
+        let sink = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(sink) = sink else { unreachable!("the first worker alone builds a sink, once") };
+        SinkStage::new(sink, (1, plan.at.bound), plan.counters.clone(), context.worker, context.shared.clone())
+    }))
+}
+
+/// Sinks that `make` makes for each worker: called by whatever makes the rows there.
+pub(crate) struct Unordered<T, S, M> {
+    make: M,
+    rows: std::marker::PhantomData<fn(T) -> S>,
+}
+
+impl<T, S, M> Unordered<T, S, M> {
+    pub(crate) const fn new(make: M) -> Self {
+        Self { make, rows: std::marker::PhantomData }
+    }
+}
+
+/// One worker's sink, as each way of a union sees it: it ends when all ways have.
+struct SharedSink<T>(Rc<RefCell<SinkStage<T>>>);
+
+impl<T> Clone for SharedSink<T> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<T: Record> Flow for SharedSink<T> {
+    fn is_ready(&mut self) -> bool {
+        true
+    }
+
+    fn frontier(&mut self, place: Place, pauses: bool) -> bool {
+        self.0.borrow_mut().frontier(place, pauses)
+    }
+
+    fn end(&mut self) {
+        self.0.borrow_mut().end();
+    }
+
+    fn needs(&self) -> Needs {
+        Needs::NOTHING
+    }
+}
+
+impl<T: Record> Receiver<T> for SharedSink<T> {
+    fn rows(&mut self, rows: Rows<'_, T>) -> usize {
+        self.0.borrow_mut().rows(rows)
+    }
+}
+
+impl<T, S, M> StepFactory for Unordered<T, S, M>
+where
+    T: Record,
+    S: Sink<T>,
+    M: Fn(usize) -> S + Send + Sync,
+{
+    fn needs_clocks(&self) -> bool {
+        false
+    }
+
+    fn exchange(&self, _: usize, spec: &ExchangeSpec) -> AnyExchange {
+        AnyExchange::new::<T>(spec)
+    }
+
+    fn sender(&self, _: &BuildContext, _: usize, _: &AnyExchange, _: WayIn<'_>) -> AnyWay {
+        unreachable!("sinks of each worker are called")
+    }
+
+    fn call(&self, context: &BuildContext, plan: StagePlan<'_>, way: WayIn<'_>) -> AnyWay {
+        let (worker, shared) = (context.worker, &context.shared);
+        let sink = context.local(plan.node, usize::MAX, || {
+            let sink = Box::new((self.make)(worker));
+            let inputs = (plan.ways, plan.at.bound);
+            let stage = SinkStage::new(sink, inputs, plan.counters.clone(), worker, shared.clone());
+            SharedSink(Rc::new(RefCell::new(stage)))
+        });
+        let counters = way.counters.clone();
+        let call: WayOut<T> = Box::new(Call::new(Box::new(sink), way.fans_out, counters, worker, shared.clone()));
+        Box::new(call)
+    }
+
+    fn task(&self, _: &BuildContext, _: StagePlan<'_>, _: &[AnyExchange]) -> Box<dyn Task> {
+        unreachable!("sinks of each worker are called")
+    }
+}

@@ -1,0 +1,206 @@
+//! Steps and sinks behind typed inputs.
+
+use crate::Record;
+use crate::graph::exchange::{AnyExchange, ExchangeSpec, with_exchange};
+use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepFactory, WayIn};
+use crate::operator::{Operator, OperatorInput};
+use crate::progress::order::{At, RowAt};
+use crate::progress::place::Place;
+use crate::runtime::edge::{InEdge, PortEdge};
+use crate::runtime::front::Call;
+use crate::runtime::outputs::StepOutputs;
+use crate::runtime::receiver::{Receiver, Step, WayOut};
+use crate::runtime::route::Route;
+use crate::runtime::send::Sender;
+use crate::runtime::stage::OperatorStage;
+use crate::runtime::task::{MergeTask, Task};
+use std::marker::PhantomData;
+
+/// An input of a step `S`, which knows the type of its rows.
+pub(crate) trait InPort<S>: Send + Sync {
+    fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange;
+    fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay;
+    /// The edges to one worker, where none of their rows was fired by a step.
+    fn row_edges(&self, context: &BuildContext, exchange: &AnyExchange) -> Vec<Box<dyn InEdge<RowAt, S>>>;
+    /// The edges to one worker, of any rows.
+    fn place_edges(&self, context: &BuildContext, exchange: &AnyExchange) -> Vec<Box<dyn InEdge<Place, S>>>;
+}
+
+/// Input `PORT`, whose rows go where the route that `M` makes says.
+pub(crate) struct TypedPort<const PORT: usize, T, M> {
+    make_route: M,
+    rows: PhantomData<fn(T)>,
+}
+
+impl<const PORT: usize, T, M> TypedPort<PORT, T, M> {
+    pub(crate) const fn new(make_route: M) -> Self {
+        Self { make_route, rows: PhantomData }
+    }
+}
+
+impl<const PORT: usize, T, M, R, S> InPort<S> for TypedPort<PORT, T, M>
+where
+    T: Record,
+    R: Route<T>,
+    M: Fn(usize) -> R + Send + Sync,
+    S: Receiver<T, PORT> + 'static,
+{
+    fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange {
+        AnyExchange::new::<T>(spec)
+    }
+
+    fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {
+        let path = (way.stamp, way.fans_out);
+        let (counters, worker, shared) = (way.counters.clone(), context.worker, context.shared.clone());
+        let sender: WayOut<T> = with_exchange!(exchange, T, |exchange| {
+            let senders = exchange.senders(context, way.number);
+            let route = (self.make_route)(senders.len());
+            Box::new(Sender::new(route, path, senders, counters, worker, shared))
+        });
+        Box::new(sender)
+    }
+
+    fn row_edges(&self, context: &BuildContext, exchange: &AnyExchange) -> Vec<Box<dyn InEdge<RowAt, S>>> {
+        fn boxed<const PORT: usize, O, T, S>(
+            receivers: Vec<crate::runtime::edge::EdgeReceiver<O, T>>,
+        ) -> Vec<Box<dyn InEdge<RowAt, S>>>
+        where
+            O: crate::progress::order::Order<At = RowAt>,
+            T: Record,
+            S: Receiver<T, PORT>,
+        {
+            let edge = |receiver| -> Box<dyn InEdge<RowAt, S>> { Box::new(PortEdge::<PORT, O, T>(receiver)) };
+            receivers.into_iter().map(edge).collect()
+        }
+        use crate::graph::exchange::typed;
+        use crate::progress::order::{Clocked, Seq};
+        match exchange {
+            AnyExchange::Seq(any) => boxed::<PORT, Seq, T, S>(typed::<Seq, T>(&**any).receivers(context)),
+            AnyExchange::Clocked(any) => boxed::<PORT, Clocked, T, S>(typed::<Clocked, T>(&**any).receivers(context)),
+            AnyExchange::Place(_) => Vec::new(),
+        }
+    }
+
+    fn place_edges(&self, context: &BuildContext, exchange: &AnyExchange) -> Vec<Box<dyn InEdge<Place, S>>> {
+        let AnyExchange::Place(any) = exchange else { return Vec::new() };
+        let receivers = crate::graph::exchange::typed::<Place, T>(&**any).receivers(context);
+        let edge = |receiver| -> Box<dyn InEdge<Place, S>> { Box::new(PortEdge::<PORT, Place, T>(receiver)) };
+        receivers.into_iter().map(edge).collect()
+    }
+}
+
+/// A step `S`, which `M` makes for each worker.
+pub(crate) struct TypedStep<S, M> {
+    ports: Vec<Box<dyn InPort<S>>>,
+    needs_clocks: bool,
+    make: M,
+    /// The step as it is called where it has one input.
+    as_way: fn(&BuildContext, S, &WayIn<'_>) -> AnyWay,
+}
+
+fn call_way<T: Record, S: Receiver<T> + 'static>(context: &BuildContext, step: S, way: &WayIn<'_>) -> AnyWay {
+    let (counters, worker, shared) = (way.counters.clone(), context.worker, context.shared.clone());
+    let call: WayOut<T> = Box::new(Call::new(Box::new(step), way.fans_out, counters, worker, shared));
+    Box::new(call)
+}
+
+impl<S: Step + 'static, M> TypedStep<S, M>
+where
+    M: Fn(&BuildContext, StagePlan<'_>) -> S + Send + Sync,
+{
+    /// A step whose first input has rows of type `T`.
+    pub(crate) fn new<T: Record>(ports: Vec<Box<dyn InPort<S>>>, needs_clocks: bool, make: M) -> Self
+    where
+        S: Receiver<T>,
+    {
+        Self { ports, needs_clocks, make, as_way: call_way::<T, S> }
+    }
+}
+
+fn task_of<A: At, S: Step + 'static>(edges: Vec<Box<dyn InEdge<A, S>>>, step: S) -> Box<dyn Task> {
+    Box::new(MergeTask::new(edges, step))
+}
+
+impl<S: Step + 'static, M> StepFactory for TypedStep<S, M>
+where
+    M: Fn(&BuildContext, StagePlan<'_>) -> S + Send + Sync,
+{
+    fn needs_clocks(&self) -> bool {
+        self.needs_clocks
+    }
+
+    fn exchange(&self, input: usize, spec: &ExchangeSpec) -> AnyExchange {
+        self.ports[input].exchange(spec)
+    }
+
+    fn sender(&self, context: &BuildContext, input: usize, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {
+        self.ports[input].sender(context, exchange, way)
+    }
+
+    fn call(&self, context: &BuildContext, plan: StagePlan<'_>, way: WayIn<'_>) -> AnyWay {
+        let step = (self.make)(context, plan);
+        (self.as_way)(context, step, &way)
+    }
+
+    fn task(&self, context: &BuildContext, plan: StagePlan<'_>, exchanges: &[AnyExchange]) -> Box<dyn Task> {
+        let step = (self.make)(context, plan);
+        let ports = || self.ports.iter().zip(exchanges);
+        if matches!(exchanges.first(), Some(AnyExchange::Place(_))) {
+            let edges = ports().flat_map(|(port, exchange)| port.place_edges(context, exchange));
+            return task_of(edges.collect(), step);
+        }
+        let edges = ports().flat_map(|(port, exchange)| port.row_edges(context, exchange));
+        task_of(edges.collect(), step)
+    }
+}
+
+/// An operator as a step: `make` makes it for each worker.
+pub(crate) fn operator_stage<Op: Operator>(
+    context: &BuildContext,
+    plan: StagePlan<'_>,
+    operator: Op,
+) -> OperatorStage<Op>
+where
+    Op::Outputs: StepOutputs,
+{
+    let ways = Op::Outputs::ways(plan.outputs);
+    OperatorStage::new(operator, ways, plan.at, plan.counters.clone(), context.shared.clone())
+}
+
+/// A step with one input, whose rows go where the route that `make_route` makes says.
+pub(crate) fn single_input<Op, M, R>(
+    make_route: impl Fn(usize) -> R + Send + Sync + 'static,
+    needs_clocks: bool,
+    make: M,
+) -> Box<dyn StepFactory>
+where
+    Op: OperatorInput<0>,
+    Op::Outputs: StepOutputs,
+    R: Route<Op::Row>,
+    M: Fn(&BuildContext) -> Op + Send + Sync + 'static,
+{
+    let port: Box<dyn InPort<OperatorStage<Op>>> = Box::new(TypedPort::<0, Op::Row, _>::new(make_route));
+    let stage = move |context: &BuildContext, plan: StagePlan<'_>| operator_stage(context, plan, make(context));
+    Box::new(TypedStep::new::<Op::Row>(vec![port], needs_clocks, stage))
+}
+
+/// A step with two inputs, each with its route.
+pub(crate) fn two_inputs<Op, M, R0, R1>(
+    routes: (impl Fn(usize) -> R0 + Send + Sync + 'static, impl Fn(usize) -> R1 + Send + Sync + 'static),
+    needs_clocks: bool,
+    make: M,
+) -> Box<dyn StepFactory>
+where
+    Op: OperatorInput<0> + OperatorInput<1>,
+    Op::Outputs: StepOutputs,
+    R0: Route<<Op as OperatorInput<0>>::Row>,
+    R1: Route<<Op as OperatorInput<1>>::Row>,
+    M: Fn(&BuildContext) -> Op + Send + Sync + 'static,
+{
+    let left: Box<dyn InPort<OperatorStage<Op>>> =
+        Box::new(TypedPort::<0, <Op as OperatorInput<0>>::Row, _>::new(routes.0));
+    let right: Box<dyn InPort<OperatorStage<Op>>> =
+        Box::new(TypedPort::<1, <Op as OperatorInput<1>>::Row, _>::new(routes.1));
+    let stage = move |context: &BuildContext, plan: StagePlan<'_>| operator_stage(context, plan, make(context));
+    Box::new(TypedStep::new::<<Op as OperatorInput<0>>::Row>(vec![left, right], needs_clocks, stage))
+}

@@ -1,0 +1,136 @@
+//! A window step: fed with rows, or with the parts that each worker combined.
+
+use crate::graph::connect::TypedChain;
+use crate::graph::exchange::{AnyExchange, ExchangeSpec};
+use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepFactory, WayIn};
+use crate::graph::step::single_input;
+use crate::operator::aggregate::Aggregate;
+use crate::operator::chain::Identity;
+use crate::operator::window::Tumbling;
+use crate::operator::window::merged::MergedOperator;
+use crate::operator::window::part::{PartOperator, PartRef, PartTables};
+use crate::operator::window::slices::WindowLimits;
+use crate::operator::window::tumbling::TumblingOperator;
+use crate::runtime::route::{KeyRoute, Route};
+use crate::runtime::task::Task;
+use crate::{Key, Record};
+use std::marker::PhantomData;
+use std::sync::{Arc, OnceLock};
+
+/// What a window step does.
+pub(crate) struct WindowStep<K, F, A> {
+    pub(crate) name: Arc<str>,
+    pub(crate) windows: Tumbling,
+    pub(crate) key_of: F,
+    pub(crate) aggregate: A,
+    pub(crate) key: PhantomData<fn() -> K>,
+}
+
+impl<K, F: Clone, A: Clone> Clone for WindowStep<K, F, A> {
+    fn clone(&self) -> Self {
+        let Self { name, windows, key_of, aggregate, key } = self;
+        Self { name: name.clone(), windows: *windows, key_of: key_of.clone(), aggregate: aggregate.clone(), key: *key }
+    }
+}
+
+/// A window step of the graph.
+pub(crate) struct WindowFactory<K, F, A> {
+    step: WindowStep<K, F, A>,
+    whole: Box<dyn StepFactory>,
+}
+
+/// Windows that start one after another are fired by one worker after another.
+struct InTurn {
+    windows: Tumbling,
+    workers: usize,
+}
+
+impl Route<PartRef> for InTurn {
+    fn worker(&self, part: &PartRef) -> usize {
+        self.windows.number(part.start).rem_euclid(self.workers as i64) as usize
+    }
+}
+
+fn limits(context: &BuildContext) -> WindowLimits {
+    WindowLimits { open_windows_max: context.limits.open_windows_max, keys_max: context.limits.keys_max }
+}
+
+impl<K, F, A> WindowFactory<K, F, A>
+where
+    K: Key,
+    A: Aggregate<K>,
+    F: Fn(&A::In) -> K + Clone + Send + Sync + 'static,
+{
+    pub(crate) fn new(step: WindowStep<K, F, A>) -> Self {
+        let (key_of, making) = (step.key_of.clone(), step.clone());
+        let route = move |workers| KeyRoute::new(key_of.clone(), workers);
+        let whole = single_input(route, false, move |context| {
+            let WindowStep { name, windows, key_of, aggregate, .. } = making.clone();
+            TumblingOperator::new(name, windows, key_of, aggregate, limits(context))
+        });
+        Self { step, whole }
+    }
+}
+
+impl<K, F, A> StepFactory for WindowFactory<K, F, A>
+where
+    K: Key,
+    A: Aggregate<K>,
+    F: Fn(&A::In) -> K + Clone + Send + Sync + 'static,
+{
+    fn needs_clocks(&self) -> bool {
+        self.whole.needs_clocks()
+    }
+
+    fn exchange(&self, input: usize, spec: &ExchangeSpec) -> AnyExchange {
+        self.whole.exchange(input, spec)
+    }
+
+    fn sender(&self, context: &BuildContext, input: usize, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {
+        self.whole.sender(context, input, exchange, way)
+    }
+
+    fn call(&self, context: &BuildContext, plan: StagePlan<'_>, way: WayIn<'_>) -> AnyWay {
+        self.whole.call(context, plan, way)
+    }
+
+    fn task(&self, context: &BuildContext, plan: StagePlan<'_>, exchanges: &[AnyExchange]) -> Box<dyn Task> {
+        self.whole.task(context, plan, exchanges)
+    }
+
+    fn combining(&self) -> Option<Combining> {
+        if !A::EXACT {
+            return None;
+        }
+        // All workers share the tables that are on their way; how many workers there are is known when one is built.
+        let tables: Arc<OnceLock<Arc<PartTables<K, A::Acc>>>> = Arc::default();
+        let of_parts = tables.clone();
+        let shared_tables = |tables: &OnceLock<Arc<PartTables<K, A::Acc>>>, workers| {
+            tables.get_or_init(|| Arc::new(PartTables::new(workers))).clone()
+        };
+        let making = self.step.clone();
+        let parts = single_input(
+            |_| crate::runtime::route::ToOne,
+            false,
+            move |context| {
+                let WindowStep { name, windows, key_of, aggregate, .. } = making.clone();
+                let tables = shared_tables(&of_parts, context.workers);
+                let functions = (key_of, aggregate);
+                PartOperator::new((name, context.worker), windows, functions, limits(context), tables)
+            },
+        );
+        let making = self.step.clone();
+        let windows = self.step.windows;
+        let merged = single_input(
+            move |receivers| InTurn { windows, workers: receivers },
+            false,
+            move |context| {
+                let WindowStep { name, windows, aggregate, .. } = making.clone();
+                let tables = shared_tables(&tables, context.workers);
+                MergedOperator::new(name, windows, aggregate, context.limits.keys_max, tables)
+            },
+        );
+        let connect = Box::new(TypedChain(Identity::<PartRef>::new()));
+        Some(Combining { parts, merged, connect, part: PartRef::layout() })
+    }
+}

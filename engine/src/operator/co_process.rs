@@ -1,0 +1,173 @@
+//! The co-process function: one state per key, seen by the rows of two streams.
+
+use crate::base::blame;
+use crate::operator::keyed::{Call, Keyed, ProcessContext, ProcessLimits};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OutColumns, Outbox};
+use crate::{Key, Record, Slot, Timestamp};
+use std::sync::Arc;
+
+/// A function with one state for each key, over the rows of two streams. It sees a key's rows of both in the job's
+/// order, and timers where the watermark of both has come to them: nothing waits, and the result depends on the input
+/// alone.
+///
+/// ```
+/// use pelton::{CoProcessFunction, ProcessContext, Timestamp};
+///
+/// /// Values each trade at the last rate of its currency.
+/// #[derive(Clone)]
+/// struct Valued;
+///
+/// impl CoProcessFunction<u32> for Valued {
+///     type Left = i64;
+///     type Right = i64;
+///     type State = i64;
+///     type Out = i64;
+///     fn on_left(&self, _: &u32, _: Timestamp, amount: &i64, rate: &mut i64, context: &mut ProcessContext<'_, i64>) {
+///         context.emit(amount * *rate);
+///     }
+///     fn on_right(&self, _: &u32, _: Timestamp, new: &i64, rate: &mut i64, _: &mut ProcessContext<'_, i64>) {
+///         *rate = *new;
+///     }
+/// }
+/// ```
+pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
+    /// The rows of the first stream.
+    type Left: Record;
+    /// The rows of the second stream.
+    type Right: Record;
+    /// The state of one key, zeros for a new one.
+    type State: Record;
+    /// The rows it emits.
+    type Out: Record;
+
+    /// A row of the first stream came.
+    fn on_left(
+        &self,
+        key: &K,
+        time: Timestamp,
+        row: &Self::Left,
+        state: &mut Self::State,
+        context: &mut ProcessContext<'_, Self::Out>,
+    );
+
+    /// A row of the second stream came.
+    fn on_right(
+        &self,
+        key: &K,
+        time: Timestamp,
+        row: &Self::Right,
+        state: &mut Self::State,
+        context: &mut ProcessContext<'_, Self::Out>,
+    );
+
+    /// A timer of `key` fired: as [`ProcessFunction::on_timer`](crate::ProcessFunction::on_timer).
+    fn on_timer(&self, key: &K, time: Timestamp, state: &mut Self::State, context: &mut ProcessContext<'_, Self::Out>) {
+        let _ = (key, time, state, context);
+    }
+}
+
+pub(crate) struct CoProcessOperator<K, FL, FR, P: CoProcessFunction<K>> {
+    step: Arc<str>,
+    keys_of: (FL, FR),
+    function: P,
+    keyed: Keyed<K, P::State>,
+}
+
+impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
+    pub(crate) fn new(step: Arc<str>, keys_of: (FL, FR), function: P, limits: ProcessLimits) -> Self {
+        Self { step, keys_of, function, keyed: Keyed::new(limits) }
+    }
+
+    /// Fires the timers that `watermark` has reached; whether all have fired.
+    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<bool, OperatorError> {
+        let Self { keyed, function, .. } = self;
+        let (capacity, symbols) = (out.capacity(), out.symbols().clone());
+        let is_full = |column: &OutColumns<P::Out>| column.len() >= capacity;
+        keyed.fire(watermark, &symbols, &mut out.columns.0, is_full, |key, time, state, context| {
+            function.on_timer(key, time, state, context);
+        })
+    }
+
+    /// Takes rows of one stream; `on_row` calls the function.
+    fn take<T>(
+        &mut self,
+        batch: Batch<'_, T>,
+        out: &mut Outbox<(P::Out,)>,
+        key_of: impl Fn(&(FL, FR), &T) -> K,
+        on_row: impl Fn(&P, &K, Timestamp, &T, &mut P::State, &mut ProcessContext<'_, P::Out>),
+    ) -> Result<usize, OperatorError> {
+        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
+            let watermark = batch.watermark(index);
+            if out.is_full() || (self.keyed.next_timer() <= watermark && !self.fire(watermark, out)?) {
+                return Ok(index);
+            }
+            let Self { keys_of, function, keyed, .. } = self;
+            blame::at_index(index, || {
+                keyed.row(
+                    key_of(keys_of, row),
+                    Call::row(index, time, watermark),
+                    &mut out.columns.0,
+                    |key, state, context| on_row(function, key, time, row, state, context),
+                    |key, time, state, context| function.on_timer(key, time, state, context),
+                )
+            })?;
+        }
+        Ok(batch.len())
+    }
+}
+
+impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> Operator for CoProcessOperator<K, FL, FR, P> {
+    type Outputs = (P::Out,);
+
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
+        Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
+    }
+
+    fn next_firing(&self) -> Timestamp {
+        self.keyed.next_timer()
+    }
+
+    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
+        self.keyed.save(piece);
+    }
+
+    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
+        self.keyed.restore(&self.step, slot, piece)
+    }
+}
+
+impl<K: Key, FL, FR: 'static, P: CoProcessFunction<K>> OperatorInput<0> for CoProcessOperator<K, FL, FR, P>
+where
+    FL: Fn(&P::Left) -> K + 'static,
+{
+    type Row = P::Left;
+
+    fn on_batch(&mut self, batch: Batch<'_, P::Left>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
+        self.take(
+            batch,
+            out,
+            |keys_of, row| keys_of.0(row),
+            |function, key, time, row, state, context| {
+                function.on_left(key, time, row, state, context);
+            },
+        )
+    }
+}
+
+impl<K: Key, FL: 'static, FR, P: CoProcessFunction<K>> OperatorInput<1> for CoProcessOperator<K, FL, FR, P>
+where
+    FR: Fn(&P::Right) -> K + 'static,
+{
+    type Row = P::Right;
+
+    fn on_batch(&mut self, batch: Batch<'_, P::Right>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
+        self.take(
+            batch,
+            out,
+            |keys_of, row| keys_of.1(row),
+            |function, key, time, row, state, context| {
+                function.on_right(key, time, row, state, context);
+            },
+        )
+    }
+}

@@ -1,0 +1,260 @@
+//! What process functions keep for a key: a state, and timers.
+
+use crate::operator::outbox::Cause;
+use crate::operator::{OperatorError, OutColumns};
+use crate::store::table::Table;
+use crate::{CanonicalKey, Dictionary, Key, Record, Slot, Timestamp, hash_key, slot_of};
+use std::collections::BTreeSet;
+use std::marker::PhantomData;
+
+/// What a process function can do besides changing its state.
+pub struct ProcessContext<'a, Out: Record, In = ()> {
+    out: &'a mut OutColumns<Out>,
+    asked: &'a mut Vec<Timestamp>,
+    call: Call,
+    rows: PhantomData<fn(In)>,
+}
+
+/// What a function is called for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Call {
+    pub(crate) cause: Cause,
+    /// Of the rows it emits.
+    pub(crate) time: Timestamp,
+    pub(crate) watermark: Timestamp,
+    pub(crate) is_behind: bool,
+}
+
+impl Call {
+    /// A call for row `index` of a batch.
+    pub(crate) fn row(index: usize, time: Timestamp, watermark: Timestamp) -> Self {
+        Self { cause: Cause::Row(index as u32), time, watermark, is_behind: time <= watermark }
+    }
+}
+
+impl<Out: Record, In> ProcessContext<'_, Out, In> {
+    /// Emits a row at the time of the row or timer that caused it.
+    pub fn emit(&mut self, row: Out) {
+        self.out.push(self.call.time, row, self.call.cause);
+    }
+
+    /// Has the key's timer fire when the watermark reaches `time`. A second one for the same time changes nothing.
+    ///
+    /// One that a row asks for at or before its watermark fires at once, behind the row. So does one that a timer asks
+    /// for at or before its own time; if that one asks for another such, that is not fired, so that none goes on
+    /// for ever.
+    pub fn timer(&mut self, time: Timestamp) {
+        self.asked.push(time);
+    }
+
+    /// The watermark before the row, or the time that a timer was due; [`Timestamp::MAX`] at the end of the input.
+    pub fn watermark(&self) -> Timestamp {
+        self.call.watermark
+    }
+
+    /// Whether the row lies at or before the watermark before it.
+    pub fn is_behind(&self) -> bool {
+        self.call.is_behind
+    }
+}
+
+/// The limits of a process function on one worker.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct ProcessLimits {
+    pub(crate) keys_max: usize,
+    pub(crate) timers_max: usize,
+}
+
+/// Timers that fire in one call, where the outbox does not fill up before.
+const TIMERS_AT_ONCE: usize = 1024;
+
+/// States and timers by key.
+pub(crate) struct Keyed<K, S> {
+    limits: ProcessLimits,
+    table: Table<K, S>,
+    /// Timers by time and number of the entry.
+    timers: BTreeSet<(Timestamp, u32)>,
+    /// The time of the first timer, or [`Timestamp::MAX`].
+    next: Timestamp,
+    /// Timers of one time that fire now, the last one first.
+    firing: Vec<(CanonicalKey, u32)>,
+    asked: Vec<Timestamp>,
+}
+
+impl<K: Key, S: Record> Keyed<K, S> {
+    pub(crate) fn new(limits: ProcessLimits) -> Self {
+        Self {
+            limits,
+            table: Table::new(),
+            timers: BTreeSet::new(),
+            next: Timestamp::MAX,
+            firing: Vec::new(),
+            asked: Vec::new(),
+        }
+    }
+
+    /// The time of the first timer, or [`Timestamp::MAX`].
+    #[inline(always)]
+    pub(crate) const fn next_timer(&self) -> Timestamp {
+        self.next
+    }
+
+    /// Calls `on_row` for a row of `key`, and `on_timer` for the timers of the past that it asks for.
+    #[inline(always)]
+    pub(crate) fn row<Out: Record, In>(
+        &mut self,
+        key: K,
+        call: Call,
+        out: &mut OutColumns<Out>,
+        on_row: impl FnOnce(&K, &mut S, &mut ProcessContext<'_, Out, In>),
+        on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+    ) -> Result<(), OperatorError> {
+        let number = self.table.find_or_insert(key, hash_key(&key));
+        let mut context = ProcessContext { out: &mut *out, asked: &mut self.asked, call, rows: PhantomData };
+        on_row(&key, &mut self.table.entry_mut(number).value, &mut context);
+        if self.table.len() > self.limits.keys_max {
+            return Err(OperatorError::TooManyKeys(self.limits.keys_max));
+        }
+        if self.asked.is_empty() {
+            return Ok(());
+        }
+        // What a timer of the past emits is not late to anybody.
+        let time = call.watermark.plus_nanos(1);
+        self.take_asked(number as u32, call.watermark, Call { time, is_behind: false, ..call }, out, on_timer)
+    }
+
+    /// Keeps the timers behind `reached` that were asked for, and fires the others at once; the rows that those emit
+    /// have the time of `call` at least.
+    fn take_asked<Out: Record, In>(
+        &mut self,
+        number: u32,
+        reached: Timestamp,
+        call: Call,
+        out: &mut OutColumns<Out>,
+        mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+    ) -> Result<(), OperatorError> {
+        let mut asked = std::mem::take(&mut self.asked);
+        asked.sort_unstable();
+        asked.dedup();
+        for &at in &asked {
+            if at > reached {
+                self.timers.insert((at, number));
+                continue;
+            }
+            self.call_timer(number, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer);
+            for later in self.asked.drain(..).filter(|later| *later > reached) {
+                self.timers.insert((later, number));
+            }
+        }
+        asked.clear();
+        self.asked = asked;
+        self.next = self.timers.first().map_or(Timestamp::MAX, |(time, _)| *time);
+        if self.timers.len() > self.limits.timers_max {
+            return Err(OperatorError::TooManyTimers(self.limits.timers_max));
+        }
+        Ok(())
+    }
+
+    /// Calls the function for a timer that was asked for at `at`.
+    fn call_timer<Out: Record, In>(
+        &mut self,
+        number: u32,
+        at: Timestamp,
+        call: Call,
+        out: &mut OutColumns<Out>,
+        on_timer: &mut impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+    ) {
+        let entry = self.table.entry_mut(number as usize);
+        let key = entry.key;
+        let mut context = ProcessContext { out, asked: &mut self.asked, call, rows: PhantomData };
+        on_timer(&key, at, &mut entry.value, &mut context);
+    }
+
+    /// Fires the timers that `watermark` has reached, as long as `out` has fewer rows than `room`; whether all have
+    /// fired.
+    pub(crate) fn fire<Out: Record, In>(
+        &mut self,
+        watermark: Timestamp,
+        symbols: &Dictionary,
+        out: &mut OutColumns<Out>,
+        is_full: impl Fn(&OutColumns<Out>) -> bool,
+        mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+    ) -> Result<bool, OperatorError> {
+        let mut left = TIMERS_AT_ONCE;
+        while self.next <= watermark && !self.timers.is_empty() {
+            let at = self.next;
+            if self.firing.is_empty() {
+                self.collect(at, symbols);
+            }
+            while let Some(&(key, number)) = self.firing.last() {
+                if left == 0 || is_full(out) {
+                    return Ok(false);
+                }
+                left -= 1;
+                self.firing.pop();
+                self.timers.remove(&(at, number));
+                let is_end = watermark == Timestamp::MAX;
+                let shown = if is_end { watermark } else { at };
+                let cause = Cause::Fired { time: at, key };
+                let call = Call { cause, time: at, watermark: shown, is_behind: false };
+                self.call_timer(number, at, call, out, &mut on_timer);
+                if is_end {
+                    // The input has ended: a timer that renews itself would never stop.
+                    self.asked.clear();
+                }
+                self.take_asked(number, at, call, out, &mut on_timer)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Finds the timers of one time, in the order in which they fire.
+    fn collect(&mut self, at: Timestamp, symbols: &Dictionary) {
+        let Self { timers, firing, table, .. } = self;
+        let of_time = timers.range((at, 0)..=(at, u32::MAX));
+        firing
+            .extend(of_time.map(|&(_, number)| (CanonicalKey::of(&table.entry(number as usize).key, symbols), number)));
+        let bytes = |number: u32| bytemuck::bytes_of(&table.entry(number as usize).key);
+        firing.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| bytes(b.1).cmp(bytes(a.1))));
+    }
+
+    /// Writes all states and timers as pieces, each of one key.
+    pub(crate) fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
+        let mut timers = vec![Vec::new(); self.table.len()];
+        for &(time, number) in &self.timers {
+            timers[number as usize].push(time);
+        }
+        let mut bytes = Vec::new();
+        for (entry, timers) in self.table.entries().zip(timers) {
+            bytes.clear();
+            bytes.extend_from_slice(bytemuck::bytes_of(&entry.key));
+            bytes.extend_from_slice(bytemuck::bytes_of(&entry.value));
+            for time in timers {
+                bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
+            }
+            piece(slot_of(hash_key(&entry.key)), &bytes);
+        }
+    }
+
+    /// Adds what [`Keyed::save`] wrote of a key.
+    pub(crate) fn restore(&mut self, step: &str, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
+        let misfit = |what: &str| OperatorError::Misfit(format!("{what} in a piece of slot {slot} of {step}"));
+        let fixed = size_of::<K>() + size_of::<S>();
+        if piece.len() < fixed || !(piece.len() - fixed).is_multiple_of(8) {
+            return Err(misfit("a wrong length"));
+        }
+        let (key, rest) = piece.split_at(size_of::<K>());
+        let (state, timers) = rest.split_at(size_of::<S>());
+        let key: K = bytemuck::pod_read_unaligned(key);
+        let hash = hash_key(&key);
+        if slot_of(hash) != slot {
+            return Err(misfit("a key of another slot"));
+        }
+        let number = self.table.find_or_insert(key, hash);
+        self.table.entry_mut(number).value = bytemuck::pod_read_unaligned(state);
+        let times = timers.as_chunks::<8>().0.iter();
+        self.timers.extend(times.map(|bytes| (Timestamp::from_nanos(i64::from_le_bytes(*bytes)), number as u32)));
+        self.next = self.timers.first().map_or(Timestamp::MAX, |(time, _)| *time);
+        Ok(())
+    }
+}

@@ -1,0 +1,205 @@
+//! Where an operator puts the rows of its outputs.
+
+use crate::{CanonicalKey, Dictionary, Record, Timestamp};
+use std::sync::Arc;
+
+/// What caused a row: a row of the batch, or a firing.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Cause {
+    Row(u32),
+    Fired { time: Timestamp, key: CanonicalKey },
+}
+
+/// Rows of one output, in columns.
+#[derive(Debug)]
+pub struct OutColumns<T> {
+    pub(crate) times: Vec<Timestamp>,
+    pub(crate) values: Vec<T>,
+    pub(crate) causes: Vec<Cause>,
+}
+
+impl<T> OutColumns<T> {
+    fn with_capacity(capacity: usize) -> Self {
+        Self {
+            times: Vec::with_capacity(capacity),
+            values: Vec::with_capacity(capacity),
+            causes: Vec::with_capacity(capacity),
+        }
+    }
+
+    #[inline(always)]
+    pub(crate) fn push(&mut self, time: Timestamp, value: T, cause: Cause) {
+        self.times.push(time);
+        self.values.push(value);
+        self.causes.push(cause);
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.times.clear();
+        self.values.clear();
+        self.causes.clear();
+    }
+}
+
+/// The rows of an operator's outputs: a tuple of one to four records.
+pub trait Outputs: 'static {
+    /// A column of rows for each output.
+    #[doc(hidden)]
+    type Columns;
+    /// Columns with room for so many rows each.
+    #[doc(hidden)]
+    fn columns(capacity: usize) -> Self::Columns;
+    /// Rows in the fullest output.
+    #[doc(hidden)]
+    fn fullest(columns: &Self::Columns) -> usize;
+    /// Forgets all rows.
+    #[doc(hidden)]
+    fn clear(columns: &mut Self::Columns);
+}
+
+/// Output `PORT` of an operator with these outputs.
+pub trait OperatorOutput<const PORT: usize>: Outputs {
+    /// The output's rows.
+    type Row: Record;
+    /// The output's columns.
+    #[doc(hidden)]
+    fn column(columns: &Self::Columns) -> &OutColumns<Self::Row>;
+    /// The output's columns.
+    #[doc(hidden)]
+    fn column_mut(columns: &mut Self::Columns) -> &mut OutColumns<Self::Row>;
+}
+
+macro_rules! outputs {
+    ($(($($row:ident $port:tt),+);)+) => {$(
+        impl<$($row: Record),+> Outputs for ($($row,)+) {
+            type Columns = ($(OutColumns<$row>,)+);
+
+            fn columns(capacity: usize) -> Self::Columns {
+                ($(OutColumns::<$row>::with_capacity(capacity),)+)
+            }
+
+            #[inline]
+            fn fullest(columns: &Self::Columns) -> usize {
+                0usize$(.max(columns.$port.len()))+
+            }
+
+            fn clear(columns: &mut Self::Columns) {
+                $(columns.$port.clear();)+
+            }
+        }
+
+        outputs!(@each ($($row),+) $($row $port),+);
+    )+};
+    (@each $rows:tt $($row:ident $port:tt),+) => {
+        $(outputs!(@one $rows $row $port);)+
+    };
+    (@one ($($all:ident),+) $row:ident $port:tt) => {
+        impl<$($all: Record),+> OperatorOutput<$port> for ($($all,)+) {
+            type Row = $row;
+
+            #[inline(always)]
+            fn column(columns: &Self::Columns) -> &OutColumns<$row> {
+                &columns.$port
+            }
+
+            #[inline(always)]
+            fn column_mut(columns: &mut Self::Columns) -> &mut OutColumns<$row> {
+                &mut columns.$port
+            }
+        }
+    };
+}
+
+outputs! {
+    (A 0);
+    (A 0, B 1);
+    (A 0, B 1, C 2);
+    (A 0, B 1, C 2, D 3);
+}
+
+/// Where an operator puts its rows.
+///
+/// ```
+/// use pelton::{CanonicalKey, Outbox, Timestamp};
+///
+/// let mut out = Outbox::<(u32, i64)>::new(64, Default::default());
+/// out.emit::<1>(0, Timestamp::from_nanos(5), -7);
+/// assert_eq!(out.rows::<1>().1, &[-7]);
+/// assert!(out.rows::<0>().1.is_empty());
+/// ```
+pub struct Outbox<O: Outputs> {
+    pub(crate) columns: O::Columns,
+    capacity: usize,
+    symbols: Arc<Dictionary>,
+}
+
+impl<O: Outputs> Outbox<O> {
+    /// An outbox that is full when one of its outputs has `capacity` rows.
+    pub fn new(capacity: usize, symbols: Arc<Dictionary>) -> Self {
+        Self { columns: O::columns(capacity), capacity: capacity.max(1), symbols }
+    }
+
+    /// Whether the operator should stop where it can. Rows that one event or firing causes may still be added.
+    #[inline]
+    pub fn is_full(&self) -> bool {
+        O::fullest(&self.columns) >= self.capacity
+    }
+
+    pub(crate) const fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    /// Rows that each output still takes before the outbox is full.
+    #[inline]
+    pub fn room(&self) -> usize {
+        self.capacity.saturating_sub(O::fullest(&self.columns))
+    }
+
+    /// Emits a row that row `index` of the batch caused, to output `PORT`.
+    #[inline]
+    pub fn emit<const PORT: usize>(&mut self, index: usize, time: Timestamp, row: O::Row)
+    where
+        O: OperatorOutput<PORT>,
+    {
+        O::column_mut(&mut self.columns).push(time, row, Cause::Row(index as u32));
+    }
+
+    /// Emits a row that was fired at `time` for a key, to output `PORT`; it has that time.
+    #[inline]
+    pub fn emit_fired<const PORT: usize>(&mut self, time: Timestamp, key: CanonicalKey, row: O::Row)
+    where
+        O: OperatorOutput<PORT>,
+    {
+        O::column_mut(&mut self.columns).push(time, row, Cause::Fired { time, key });
+    }
+
+    /// The job's symbols, for the canonical text of keys.
+    pub fn symbols(&self) -> &Arc<Dictionary> {
+        &self.symbols
+    }
+
+    /// The emitted rows of output `PORT` with their times.
+    pub fn rows<const PORT: usize>(&self) -> (&[Timestamp], &[O::Row])
+    where
+        O: OperatorOutput<PORT>,
+    {
+        let column = O::column(&self.columns);
+        (&column.times, &column.values)
+    }
+
+    /// Empties all outputs.
+    pub fn clear(&mut self) {
+        O::clear(&mut self.columns);
+    }
+}
+
+impl<O: Outputs> std::fmt::Debug for Outbox<O> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let rows = O::fullest(&self.columns);
+        f.debug_struct("Outbox").field("capacity", &self.capacity).field("fullest", &rows).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,158 @@
+//! Combining before an exchange, the sending side: each worker aggregates the rows it reads, and sends each window that
+//! is over for it, as a part. No row leaves its worker.
+//!
+//! Only for aggregates whose merge is exact: the result is then the same whatever rows a worker read, and in
+//! whatever order parts are merged. A part is a table, which changes hands whole: what travels on the edge is where it
+//! lies. Tables go back to the worker that filled them, in whose cache they are.
+
+use crate::operator::aggregate::Aggregate;
+use crate::operator::window::Tumbling;
+use crate::operator::window::slices::{Slices, WindowLimits};
+use crate::operator::window::tumbling::{Piece, save_slice};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
+use crate::store::groups::Groups;
+use crate::{CanonicalKey, Key, Slot, Timestamp};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A part on its way: the start of its window, and where its table lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, crate::Record)]
+#[repr(C)]
+pub(crate) struct PartRef {
+    pub(crate) start: Timestamp,
+    pub(crate) number: u32,
+    /// The worker whose part it is.
+    pub(crate) worker: u32,
+}
+
+/// The tables of parts that are on their way, and of those that go back.
+pub(crate) struct PartTables<K, V>(Mutex<Tables<K, V>>);
+
+struct Tables<K, V> {
+    sent: Vec<Option<Groups<K, V>>>,
+    free: Vec<u32>,
+    /// What each worker gets back, not cleared.
+    spare: Vec<Vec<Groups<K, V>>>,
+}
+
+impl<K: Key, V: bytemuck::Pod> PartTables<K, V> {
+    pub(crate) fn new(workers: usize) -> Self {
+        let spare = (0..workers).map(|_| Vec::new()).collect();
+        Self(Mutex::new(Tables { sent: Vec::new(), free: Vec::new(), spare }))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Tables<K, V>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes a table to be sent, and gives an empty one for it.
+    fn send(&self, worker: usize, groups: Groups<K, V>) -> (u32, Groups<K, V>) {
+        let mut tables = self.lock();
+        let number = tables.free.pop().unwrap_or_else(|| {
+            tables.sent.push(None);
+            tables.sent.len() as u32 - 1
+        });
+        tables.sent[number as usize] = Some(groups);
+        let mut spare = tables.spare[worker].pop().unwrap_or_else(Groups::new);
+        drop(tables);
+        spare.clear();
+        (number, spare)
+    }
+
+    /// Takes the table of a part that came.
+    pub(crate) fn receive(&self, part: PartRef) -> Option<Groups<K, V>> {
+        let mut tables = self.lock();
+        let groups = tables.sent.get_mut(part.number as usize)?.take()?;
+        tables.free.push(part.number);
+        Some(groups)
+    }
+
+    /// Gives a table back to its worker.
+    pub(crate) fn give_back(&self, worker: u32, groups: Groups<K, V>) {
+        self.lock().spare[worker as usize].push(groups);
+    }
+}
+
+/// Aggregates this worker's rows. Its outputs: late rows, and parts.
+pub(crate) struct PartOperator<K: Key, F, A: Aggregate<K>> {
+    step: Arc<str>,
+    worker: usize,
+    slices: Slices<K, F, A>,
+    tables: Arc<PartTables<K, A::Acc>>,
+}
+
+impl<K: Key, F, A: Aggregate<K>> PartOperator<K, F, A>
+where
+    F: Fn(&A::In) -> K,
+{
+    pub(crate) fn new(
+        (step, worker): (Arc<str>, usize),
+        windows: Tumbling,
+        (key_of, aggregate): (F, A),
+        limits: WindowLimits,
+        tables: Arc<PartTables<K, A::Acc>>,
+    ) -> Self {
+        Self { step, worker, slices: Slices::new(windows, key_of, aggregate, limits), tables }
+    }
+}
+
+impl<K: Key, F, A: Aggregate<K>> Operator for PartOperator<K, F, A>
+where
+    F: Fn(&A::In) -> K + 'static,
+{
+    type Outputs = (A::In, PartRef);
+
+    fn on_watermark(
+        &mut self,
+        watermark: Timestamp,
+        out: &mut Outbox<(A::In, PartRef)>,
+    ) -> Result<Firing, OperatorError> {
+        while self.slices.open.first_due(watermark).is_some() {
+            if out.is_full() {
+                return Ok(Firing::More);
+            }
+            let Some((window, groups)) = self.slices.open.close_first() else { break };
+            let (number, spare) = self.tables.send(self.worker, groups);
+            self.slices.keep_spare(spare);
+            let part = PartRef { start: window.start, number, worker: self.worker as u32 };
+            let mut key = CanonicalKey::default();
+            key.push(&part.worker.to_be_bytes());
+            out.emit_fired::<1>(window.max_timestamp(), key, part);
+        }
+        Ok(Firing::Done)
+    }
+
+    fn next_firing(&self) -> Timestamp {
+        self.slices.open.next_due()
+    }
+
+    fn needs_watermarks(&self) -> bool {
+        false
+    }
+
+    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
+        self.slices.open.iter().for_each(|(window, groups)| save_slice(window.start, groups, piece));
+    }
+
+    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
+        let Piece { start, key, value } = Piece::parse(&self.step, self.slices.windows, slot, piece)?;
+        let aggregate = self.slices.aggregate.clone();
+        aggregate.merge(self.slices.accumulator(start, key)?, &value);
+        Ok(())
+    }
+}
+
+impl<K: Key, F, A: Aggregate<K>> OperatorInput<0> for PartOperator<K, F, A>
+where
+    F: Fn(&A::In) -> K + 'static,
+{
+    type Row = A::In;
+
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, A::In>,
+        out: &mut Outbox<(A::In, PartRef)>,
+    ) -> Result<usize, OperatorError> {
+        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<0>(index, time, row))?;
+        Ok(batch.len())
+    }
+}
