@@ -108,7 +108,7 @@ impl InputError {
 pub enum Container {
     /// Not at all.
     Plain,
-    /// A zip archive with one file.
+    /// A zip archive with one file, and any folders.
     Zip,
     /// One or more gzip members.
     Gzip,
@@ -226,10 +226,15 @@ impl Input {
             source: io::Error::other(error),
         };
         let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
-        if archive.len() != 1 {
-            return Err(InputError::format("a zip archive with one file", format!("{} files", archive.len())));
-        }
-        let entry = archive.by_index_raw(0).map_err(damaged)?;
+        // Folders have entries of their own, whose names end so.
+        let is_file = |(_, name): &(usize, &[u8])| !name.ends_with(b"/") && !name.ends_with(b"\\");
+        let mut files = archive.file_names_raw().enumerate().filter(is_file).map(|(index, _)| index);
+        let (first, more) = (files.next(), files.count());
+        let Some(index) = first.filter(|_| more == 0) else {
+            let found = more + usize::from(first.is_some());
+            return Err(InputError::format("a zip archive with one file", format!("{found} files")));
+        };
+        let entry = archive.by_index_raw(index).map_err(damaged)?;
         let name = entry.name().map_err(damaged)?.into_owned();
         if entry.encrypted() || !entry.is_file() {
             return Err(InputError::format(

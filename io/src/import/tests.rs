@@ -68,6 +68,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn zip_of(files: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in files {
+        if name.ends_with('/') {
+            writer.add_directory(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            continue;
+        }
         writer.start_file(*name, zip::write::SimpleFileOptions::default().compression_method(method)).unwrap();
         writer.write_all(bytes).unwrap();
     }
@@ -160,10 +164,20 @@ fn bombs_run_into_the_limits() {
 #[test]
 fn archives_with_more_or_less_than_one_file_are_refused() {
     let place = Place::new();
-    for files in [&[][..], &[("a.csv", &b"1"[..]), ("b.csv", b"2")]] {
+    for files in [&[][..], &[("folder/", &b""[..])], &[("a.csv", &b"1"[..]), ("b.csv", b"2")]] {
         let bytes = zip_of(files, zip::CompressionMethod::Deflated);
         let error = place.import(Format::LeanTrade, &[place.file("x.zip", bytes)]).unwrap_err().to_string();
         assert!(error.contains("expected a zip archive with one file"), "{error}");
+    }
+}
+
+#[test]
+fn folders_in_an_archive_do_not_count() {
+    let place = Place::new();
+    let trades = ("day/a.csv", TRADES.as_bytes());
+    for files in [[("day/", &b""[..]), trades], [trades, ("day/", b"")]] {
+        let bytes = zip_of(&files, zip::CompressionMethod::Deflated);
+        assert_eq!(place.import(Format::LeanTrade, &[place.file("x.zip", bytes)]).unwrap().written, 2);
     }
 }
 
