@@ -1,6 +1,7 @@
 //! Opens a file as a stream of plain bytes: zip, gzip and zstd are recognised by their first bytes
 //! and unpacked as they are read, under limits that a decompression bomb runs into.
 
+use super::header::HeaderError;
 use crc32fast::Hasher;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
 use std::fmt;
@@ -75,6 +76,9 @@ pub enum InputError {
         /// What was found.
         found: String,
     },
+    /// The header of delimited text contradicts the schema.
+    #[error(transparent)]
+    Header(Box<HeaderError>),
     /// A record is cut off by the end of the file.
     #[error("the file ends inside a record: at byte {offset} expected {expected} bytes, found {found}")]
     Truncated {

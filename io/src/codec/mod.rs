@@ -30,6 +30,7 @@ pub mod binance;
 pub mod csv;
 #[cfg(feature = "dbn")]
 pub mod dbn;
+pub mod header;
 pub mod input;
 mod json;
 pub mod lean;

@@ -31,6 +31,7 @@ use crate::codec::time::Date;
 use crate::codec::{Decode, Decoded, Input, InputError, SymbolTable, SymbolsFull, binance, csv};
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -183,22 +184,29 @@ impl<'a> Session<'a> {
         self.input_error()(source)
     }
 
-    fn csv(&mut self, input: Input) -> Result<(), ImportError> {
+    fn csv(&mut self, mut input: Input) -> Result<(), ImportError> {
         let options = csv::CsvOptions {
             delimiter: self.options.csv_delimiter,
+            header: self.options.csv_header,
             utc_offset: self.options.utc_offset,
             line_bytes_max: self.options.limits.line_bytes_max,
         };
-        // A schema from the first file's header must be in the others' headers as well.
         let given = self.options.csv_schema.clone();
-        let rows = csv::rows(input, given, self.symbols.clone(), options).map_err(self.input_error())?;
-        let found = rows.schema().clone();
-        let schema = self.csv_schema.get_or_insert_with(|| found.clone());
-        if *schema != found {
-            let expected = schema.to_string();
-            return Err(ImportError::Mixed { file: self.file().into(), expected, found: found.to_string() });
+        // An empty file has no schema, but needs none behind one that has.
+        if given.is_none() && self.csv_schema.is_some() {
+            let is_empty = input.fill_buf().map(<[u8]>::is_empty);
+            if is_empty.map_err(|error| self.input_error()(error.into()))? {
+                return Ok(());
+            }
         }
-        self.prepare_writer(found.layout())?;
+        let mut rows = csv::rows(input, given, self.symbols.clone(), options).map_err(self.input_error())?;
+        // A schema from the first file's header must be in the others' headers as well, in any order.
+        let schema = self.csv_schema.get_or_insert_with(|| rows.schema().clone());
+        if !rows.read_as(schema) {
+            let (expected, found) = (schema.to_string(), rows.schema().to_string());
+            return Err(ImportError::Mixed { file: self.file().into(), expected, found });
+        }
+        self.prepare_writer(rows.schema().layout())?;
         self.drive(rows, |rows, _| rows.record())
     }
 

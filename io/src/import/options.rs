@@ -5,6 +5,7 @@ use crate::codec::SymbolTable;
 use crate::codec::binance::Streams;
 #[cfg(feature = "dbn")]
 use crate::codec::dbn::DbnSchema;
+use crate::codec::header::CsvHeader;
 use crate::codec::schema::CsvSchema;
 use crate::codec::time::{Date, TimeError, UtcOffset};
 use std::fmt;
@@ -144,6 +145,9 @@ pub struct ImportOptions {
     pub streams: Streams,
     /// The columns of delimited text; without it, the first line must be the schema.
     pub csv_schema: Option<CsvSchema>,
+    /// What the first line of delimited text is, where the schema is given: by default
+    /// [a header or a row](crate::codec::csv#the-header), for each file by itself.
+    pub csv_header: CsvHeader,
     /// The byte between columns of delimited text.
     pub csv_delimiter: u8,
     /// Whether the first line that is rejected ends the import with an error.
@@ -168,6 +172,7 @@ impl Default for ImportOptions {
             symbol: None,
             streams: Streams::default(),
             csv_schema: None,
+            csv_header: CsvHeader::default(),
             csv_delimiter: b',',
             strict: false,
             block_events: 4096,

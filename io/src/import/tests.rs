@@ -1,5 +1,7 @@
 //! Imports of good, bad and hostile files, from bytes made here.
 
+mod headers;
+
 use super::*;
 use crate::capture::Capture;
 use crate::codec::{InputLimits, SkipReason};
