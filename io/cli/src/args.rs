@@ -61,7 +61,8 @@ pub(crate) enum Command {
   pelton convert --from csv --schema 'ts:time[ms],price:i64[1e4],size:u32,symbol:symbol' rows.csv rows.pelton
 
 Inputs may be zip, gzip, zstd or plain. Lines that cannot become events are written to
-<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up.
+<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up. A file of which no line
+could be read ends the conversion with an error.
 
 Delimited text with a --schema is read by the names in its first line, where that has the schema's names:
 in any order, each file by its own. A header with a name missing, twice or not in the schema is an error.

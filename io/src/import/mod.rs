@@ -4,6 +4,10 @@
 //! event, skipped by design, or rejected into `<output>.rejects.csv`; the report's counts add up. An
 //! import that fails leaves no output.
 //!
+//! A file of which no line could be read is taken for a mistake, such as the wrong format: it is an
+//! error with the first line's reason. A file without rows is none, and is counted as empty. Delimited
+//! text with a header is read [by the names in it](crate::codec::csv#the-header), each file by its own.
+//!
 //! ```
 //! use pelton_io::import::{Format, ImportOptions, import};
 //!
@@ -28,7 +32,10 @@ use crate::capture::{RawWriter, WriterOptions};
 use crate::codec::lean::{self, LeanOptions, NameParts};
 use crate::codec::schema::CsvSchema;
 use crate::codec::time::Date;
-use crate::codec::{Decode, Decoded, Input, InputError, SymbolTable, SymbolsFull, binance, csv};
+use crate::codec::{
+    Decode, Decoded, Input, InputError, Reject, RejectReason, SkipReason, SymbolTable, SymbolsFull, binance, csv,
+    header,
+};
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
 use std::io::BufRead;
@@ -44,8 +51,9 @@ const PROGRESS_LINES: u64 = 1 << 16;
 /// `progress` is called at each file's start and end, and every 65,536 lines.
 ///
 /// # Errors
-/// When there is no input, one cannot be read or is not of the format, the output cannot be written,
-/// or a line is rejected and the import is strict. The output is removed then.
+/// When there is no input, one cannot be read or is not of the format, no line of one could be read,
+/// the output cannot be written, or a line is rejected and the import is strict. The output is removed
+/// then.
 pub fn import(
     format: Format,
     inputs: &[PathBuf],
@@ -99,6 +107,10 @@ struct Current {
     index: usize,
     bytes: u64,
     bytes_read: Arc<AtomicU64>,
+    /// What the report said when the file began.
+    before: ImportReport,
+    /// The first line of the file that was rejected.
+    first_reject: Option<Reject>,
 }
 
 struct Session<'a> {
@@ -132,7 +144,7 @@ impl<'a> Session<'a> {
 
     fn run(&mut self, format: Format) -> Result<(), ImportError> {
         for index in 0..self.inputs.len() {
-            self.current = Current { index, ..Current::default() };
+            self.current = Current { index, before: self.report, ..Current::default() };
             let path = self.file();
             let input = Input::open(path, &self.options.limits).map_err(self.input_error())?;
             self.current.bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
@@ -156,10 +168,43 @@ impl<'a> Session<'a> {
                 Format::Dbn(wanted) => self.dbn(input, wanted)?,
                 Format::Csv => self.csv(input)?,
             }
+            self.judge_file()?;
             self.report.files += 1;
             self.show_progress();
         }
         Ok(())
+    }
+
+    /// Counts a file without rows, and refuses one with rows of which none could be read.
+    fn judge_file(&mut self) -> Result<(), ImportError> {
+        let (before, now) = (&self.current.before, &self.report);
+        let of_file = |count: fn(&ImportReport) -> u64| count(now) - count(before);
+        let no_rows = of_file(|report| report.skipped_for(SkipReason::Blank) + report.skipped_for(SkipReason::Header));
+        let (rows, rejected) = (of_file(|report| report.read) - no_rows, of_file(|report| report.rejected));
+        if rows == 0 {
+            self.report.empty_files += 1;
+        }
+        match self.current.first_reject.take() {
+            // Lines that were skipped by what they say could be read.
+            Some(first) if rejected == rows => Err(ImportError::NothingRead {
+                file: self.file().into(),
+                rejected,
+                hint: self.likely_cause(&first).unwrap_or_default(),
+                first: Box::new(first),
+                rejects: rejects_path(self.output),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What may be wrong where every row was rejected, like the first one.
+    fn likely_cause(&self, first: &Reject) -> Option<String> {
+        let schema = self.csv_schema.as_ref()?;
+        if !matches!(first.reason, RejectReason::Columns { .. }) {
+            return None;
+        }
+        let delimiter = header::likely_delimiter(schema, first.text.as_bytes(), self.options.csv_delimiter)?;
+        Some(header::delimiter_hint(delimiter))
     }
 
     fn lean_options(&mut self, input: &Input) -> Result<LeanOptions, ImportError> {
@@ -284,6 +329,9 @@ impl<'a> Session<'a> {
                 Decoded::Rejected(reject) => {
                     self.report.rejected += 1;
                     self.rejects.write(file, &reject)?;
+                    if self.current.first_reject.is_none() {
+                        self.current.first_reject = Some(reject.clone());
+                    }
                     if self.options.strict {
                         return Err(ImportError::Rejected { file: file.into(), reject });
                     }

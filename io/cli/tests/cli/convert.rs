@@ -173,3 +173,22 @@ fn columns_are_taken_by_the_names_of_the_header() {
     place.refused(2, "convert --from csv --header none in.csv other.pelton", &["--schema"]);
     place.refused(2, &format!("{convert} --header maybe"), &["auto, names, skip, none"]);
 }
+
+#[test]
+fn a_file_without_a_readable_line_fails_and_an_empty_one_says_so() {
+    let place = Place::new();
+    place.write("day.csv", "nonsense\nmore of it\n");
+    let schema = "--schema ts:time[ms],size:u32";
+    for (from, reason) in [
+        ("lean-trade --symbol A --date 2013-10-08", "line 1: expected 6 columns, found 1"),
+        ("binance", "line 1: receive_ns: not a number of the expected form"),
+        (&format!("csv --header none {schema}"), "line 1: expected 2 columns, found 1"),
+    ] {
+        place.refused(1, &format!("convert --from {from} day.csv day.pelton"), &["day.csv: no line", reason]);
+        assert!(!place.path("day.pelton").exists());
+        std::fs::remove_file(place.path("day.pelton.rejects.csv")).unwrap();
+    }
+    place.write("day.csv", "");
+    let said = place.done(&format!("convert --from csv {schema} day.csv day.pelton")).stderr;
+    assert!(said.contains("0 events written, 0 rejected") && said.contains("the input has no rows"), "{said}");
+}
