@@ -37,6 +37,7 @@ pub mod lean;
 pub mod lines;
 pub mod number;
 pub mod schema;
+pub(crate) mod sniff;
 mod symbols;
 pub mod time;
 

@@ -34,7 +34,7 @@ use crate::codec::schema::CsvSchema;
 use crate::codec::time::Date;
 use crate::codec::{
     Decode, Decoded, Input, InputError, Reject, RejectReason, SkipReason, SymbolTable, SymbolsFull, binance, csv,
-    header,
+    header, sniff,
 };
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
@@ -146,10 +146,13 @@ impl<'a> Session<'a> {
         for index in 0..self.inputs.len() {
             self.current = Current { index, before: self.report, ..Current::default() };
             let path = self.file();
-            let input = Input::open(path, &self.options.limits).map_err(self.input_error())?;
+            let mut input = Input::open(path, &self.options.limits).map_err(self.input_error())?;
             self.current.bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
             self.current.bytes_read = input.packed_read();
             self.show_progress();
+            if format.is_text() {
+                sniff::refuse_no_text(&mut input).map_err(self.input_error())?;
+            }
             match format {
                 Format::LeanTrade => {
                     let options = self.lean_options(&input)?;

@@ -60,6 +60,17 @@ impl Format {
     ];
 }
 
+impl Format {
+    /// Whether files of this format are text.
+    pub(super) fn is_text(self) -> bool {
+        match self {
+            Self::LeanTrade | Self::LeanQuote | Self::Binance | Self::Csv => true,
+            #[cfg(feature = "dbn")]
+            Self::Dbn(_) => false,
+        }
+    }
+}
+
 impl FromStr for Format {
     type Err = FormatError;
 

@@ -71,3 +71,36 @@ fn lines_that_were_not_asked_for_could_be_read() {
     assert_eq!((report.written, report.rejected, report.skipped_for(SkipReason::NoStream)), (0, 1, 1));
     assert!(report.to_string().contains("nothing that could be read was asked for"), "{report}");
 }
+
+#[test]
+fn other_encodings_and_archives_are_told_in_words() {
+    let mut place = Place::new();
+    place.options.csv_schema = Some("ts:time[ms],size:u32".parse().unwrap());
+    let text = "ts,size\n1,2\n3,4\n";
+    let utf16 = |mark: bool, bytes: fn(u16) -> [u8; 2]| -> Vec<u8> {
+        let units = mark.then_some(0xfeff).into_iter().chain(text.encode_utf16());
+        units.flat_map(bytes).collect()
+    };
+    let mut encoded = Vec::new();
+    for mark in [true, false] {
+        encoded.extend([utf16(mark, u16::to_le_bytes), utf16(mark, u16::to_be_bytes)]);
+    }
+    // As much of a tar archive as is looked at: an entry's head, then its text.
+    let mut tar = vec![0; 512];
+    tar[..5].copy_from_slice(b"a.csv");
+    tar[257..262].copy_from_slice(b"ustar");
+    tar.extend_from_slice(text.as_bytes());
+    for format in [Format::LeanTrade, Format::LeanQuote, Format::Binance, Format::Csv] {
+        for bytes in &encoded {
+            for (name, bytes) in packings(bytes) {
+                let error = place.nothing(format, name, bytes);
+                assert!(error.contains("expected text in UTF-8, found text in UTF-16"), "{error}");
+                assert!(error.contains("iconv"), "{error}");
+            }
+        }
+        for (name, bytes) in packings(&tar) {
+            let error = place.nothing(format, name, bytes);
+            assert!(error.contains("found a tar archive; unpack it"), "{error}");
+        }
+    }
+}
