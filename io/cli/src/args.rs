@@ -5,6 +5,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use pelton::{SYMBOLS_MAX, Timestamp, WORKERS_MAX};
 use pelton_io::capture::Speed;
 use pelton_io::codec::binance::Streams;
+use pelton_io::codec::header::CsvHeader;
 use pelton_io::codec::schema::CsvSchema;
 use pelton_io::codec::time::UtcOffset;
 use pelton_io::import::{Day, Format};
@@ -60,7 +61,12 @@ pub(crate) enum Command {
   pelton convert --from csv --schema 'ts:time[ms],price:i64[1e4],size:u32,symbol:symbol' rows.csv rows.pelton
 
 Inputs may be zip, gzip, zstd or plain. Lines that cannot become events are written to
-<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up.")]
+<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up. A file of which no line
+could be read ends the conversion with an error.
+
+Delimited text with a --schema is read by the names in its first line, where that has the schema's names:
+in any order, each file by its own. A header with a name missing, twice or not in the schema is an error.
+To leave a column out, give it the type `skip`: venue:skip.")]
 pub(crate) struct Convert {
     /// The inputs' format
     #[arg(long, value_name = "FORMAT", help = format!("The inputs' format: {}", Format::NAMES.join(", ")))]
@@ -80,6 +86,10 @@ pub(crate) struct Convert {
     /// The columns of delimited text; otherwise the first line must say them in this form
     #[arg(long, value_name = "NAME:TYPE,..")]
     pub(crate) schema: Option<CsvSchema>,
+    /// What the first line of delimited text is: `names` for the schema's, in any order; `skip` for a
+    /// header that is not looked at; `none` for a row; `auto` for names or a row, whichever it can be
+    #[arg(long, value_name = "HEADER", default_value = "auto", requires = "schema")]
+    pub(crate) header: CsvHeader,
     /// The character between columns of delimited text
     #[arg(long, value_name = "CHARACTER", default_value = ",", value_parser = delimiter)]
     pub(crate) delimiter: u8,

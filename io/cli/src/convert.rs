@@ -4,7 +4,8 @@ use crate::args::Convert;
 use crate::error::{Failure, say};
 use crate::progress::Progress;
 use crate::units::grouped;
-use pelton_io::import::{ImportOptions, ImportProgress, import, rejects_path};
+use pelton_io::codec::InputError;
+use pelton_io::import::{ImportError, ImportOptions, ImportProgress, import, rejects_path};
 
 /// The bar's length for each input.
 const STEPS: u64 = 1_000;
@@ -19,6 +20,7 @@ pub(crate) fn run(args: Convert) -> Result<(), Failure> {
         symbol: args.symbol,
         streams: args.streams,
         csv_schema: args.schema,
+        csv_header: args.header,
         csv_delimiter: args.delimiter,
         strict: args.strict,
         block_events: args.block,
@@ -31,11 +33,24 @@ pub(crate) fn run(args: Convert) -> Result<(), Failure> {
         let of_file = of_file.checked_div(u128::from(now.file_bytes)).unwrap_or(0) as u64;
         progress.show(now.file_index as u64 * STEPS + of_file, now.read, "");
     };
-    let report = import(args.from, inputs, output, &options, &mut show)?;
+    let result = import(args.from, inputs, output, &options, &mut show);
     drop(progress);
+    let report = result.map_err(failure)?;
     say(&format!("{}: {report}\n  {} bytes", output.display(), grouped(report.output_bytes)));
     if report.rejected > 0 {
         say(&format!("  the rejected lines and their reasons are in {}", rejects_path(output).display()));
     }
     Ok(())
+}
+
+/// The error, and the options that may help.
+fn failure(error: ImportError) -> Failure {
+    let ImportError::Input { source: InputError::Header(contradiction), .. } = &error else { return error.into() };
+    let help = match contradiction.delimiter {
+        Some(delimiter) => format!("try --delimiter '{}'", delimiter.escape_ascii()),
+        None => "--header skip takes the columns in the schema's order, whatever their names; \
+                 --header none does so for files without a header"
+            .into(),
+    };
+    Failure::failed(format!("{error}\n  {help}"))
 }

@@ -2,7 +2,25 @@
 //!
 //! A row is one line. Fields may be quoted as in RFC 4180, but not go over a line's end, so that one
 //! stray quotation mark costs one line and not the rest of the file.
+//!
+//! # The header
+//!
+//! Where the schema is given, a first line with the names of its columns is a header: the columns of
+//! this file are then found by their names, in whatever order they stand. Upper and lower case, spaces
+//! and quotes around a name, a byte order mark, and a type behind the name (`price:i64`) make no
+//! difference. This is settled once a file and costs nothing for each row.
+//!
+//! A header that contradicts the schema is an error, [`InputError::Header`]: where a column is missing,
+//! stands there twice, or is not in the schema. A column that is to be left out has to be named in the
+//! schema with the type `skip`, so that nothing is left out by mistake; a column without a name, which
+//! no schema can name, is left out. A column that the schema skips may be absent.
+//!
+//! A first line that can be read as a row is one, and the columns are in the schema's order. One that
+//! is neither a row nor the schema's header is an error where it looks like a header, which is where it
+//! has no number in it, or half of its cells are the schema's names; otherwise it is a rejected row.
+//! [`CsvOptions::header`] says what the first line is where that is not enough.
 
+use super::header::{self, CsvHeader, FirstLine};
 use super::lines::Lines;
 use super::number::{Problem, decimal, decimal_signed, decimal_unsigned, float};
 use super::schema::{Column, Conversion, CsvSchema, TimeUnit};
@@ -17,6 +35,8 @@ use std::io::BufRead;
 pub struct CsvOptions {
     /// The byte between columns: a comma by default.
     pub delimiter: u8,
+    /// What the first line is, where the schema is given.
+    pub header: CsvHeader,
     /// How far the clock of `time[iso]` columns without an offset is ahead of UTC.
     pub utc_offset: UtcOffset,
     /// The most bytes of a line.
@@ -27,6 +47,7 @@ impl Default for CsvOptions {
     fn default() -> Self {
         Self {
             delimiter: b',',
+            header: CsvHeader::default(),
             utc_offset: UtcOffset::default(),
             line_bytes_max: InputLimits::default().line_bytes_max,
         }
@@ -35,7 +56,8 @@ impl Default for CsvOptions {
 
 /// Decodes rows. Without a schema the first line must be one, as `name:type` cells.
 ///
-/// With a schema, a first line with the columns' names is skipped as a header.
+/// With a schema, a first line with the columns' names gives [their order](self#the-header); it is
+/// skipped as a header. One that contradicts the schema is an error of the first `decode`.
 ///
 /// # Errors
 /// When the schema must come from the first line and does not.
@@ -62,8 +84,13 @@ pub fn rows<R: BufRead>(
         None => schema_of_header(&mut lines, options.delimiter)?,
     };
     let record = vec![0; schema.layout().size()];
-    let header = if given { Header::Possible } else { Header::Read };
-    Ok(Rows { lines, schema, symbols, options, record, cells: Cells::default(), header })
+    let columns = schema.columns.clone();
+    let first = match (given, options.header) {
+        (false, _) => First::Schema,
+        (true, CsvHeader::None) => First::Past,
+        (true, header) => First::Ahead(header),
+    };
+    Ok(Rows { lines, schema, columns, symbols, options, record, cells: Cells::default(), first })
 }
 
 fn schema_of_header<R: BufRead>(lines: &mut Lines<R>, delimiter: u8) -> Result<CsvSchema, InputError> {
@@ -73,14 +100,22 @@ fn schema_of_header<R: BufRead>(lines: &mut Lines<R>, delimiter: u8) -> Result<C
     cells.split(line.bytes, delimiter).map_err(|reason| InputError::format(expected, reason.to_string()))?;
     let texts: Result<Vec<_>, _> = cells.iter().map(std::str::from_utf8).collect();
     let texts = texts.map_err(|_| InputError::format(expected, "text that is not UTF-8"))?;
-    CsvSchema::from_columns(texts).map_err(|error| InputError::format(expected, error.to_string()))
+    CsvSchema::from_columns(texts).map_err(|error| {
+        let other = header::DELIMITERS.into_iter().find(|&other| {
+            let text = std::str::from_utf8(line.bytes).unwrap_or_default();
+            other != delimiter && CsvSchema::from_columns(text.split(char::from(other))).is_ok()
+        });
+        let hint = other.map(|other| format!("; {}", header::delimiter_hint(other))).unwrap_or_default();
+        InputError::format(expected, format!("{error}{hint}"))
+    })
 }
 
-enum Header {
-    /// The first line may be one.
-    Possible,
-    /// The first line was one, and is still to be counted.
-    Read,
+/// The first line that is not blank.
+enum First {
+    /// It was the schema, and is still to be counted.
+    Schema,
+    /// It is still to be read.
+    Ahead(CsvHeader),
     /// It is behind us.
     Past,
 }
@@ -90,11 +125,13 @@ enum Header {
 pub struct Rows<R> {
     lines: Lines<R>,
     schema: CsvSchema,
+    /// The schema's columns in the order of this file.
+    columns: Vec<Column>,
     symbols: SymbolTable,
     options: CsvOptions,
     record: Vec<u8>,
     cells: Cells,
-    header: Header,
+    first: First,
 }
 
 impl<R> Rows<R> {
@@ -107,36 +144,69 @@ impl<R> Rows<R> {
     pub fn record(&self) -> &[u8] {
         &self.record
     }
+
+    /// Makes the records those of another schema, where it has the same columns in another order.
+    pub(crate) fn read_as(&mut self, schema: &CsvSchema) -> bool {
+        if !self.schema.has_columns_of(schema) {
+            return false;
+        }
+        for column in &mut self.columns {
+            if let Some(theirs) = schema.columns.iter().find(|theirs| theirs.name == column.name) {
+                column.clone_from(theirs);
+            }
+        }
+        self.schema = schema.clone();
+        true
+    }
 }
 
 impl<R: BufRead> Decode for Rows<R> {
     type Event = i64;
 
     fn decode(&mut self) -> Result<Option<Decoded<i64>>, InputError> {
-        let header = std::mem::replace(&mut self.header, Header::Past);
-        if let Header::Read = header {
+        if let First::Schema = self.first {
+            self.first = First::Past;
             return Ok(Some(Decoded::Skipped(SkipReason::Header)));
         }
         let Some(line) = self.lines.next_line()? else { return Ok(None) };
-        if let Some(limit) = line.too_long {
-            return Ok(Some(Decoded::Rejected(line.reject(RejectReason::LineTooLong { limit }))));
-        }
         if line.bytes.is_empty() {
             return Ok(Some(Decoded::Skipped(SkipReason::Blank)));
         }
-        if let Err(reason) = self.cells.split(line.bytes, self.options.delimiter) {
-            return Ok(Some(Decoded::Rejected(line.reject(reason))));
-        }
-        if let Header::Possible = header
-            && self.schema.is_header(self.cells.iter())
-        {
+        let first = std::mem::replace(&mut self.first, First::Past);
+        if let First::Ahead(CsvHeader::Skip) = first {
             return Ok(Some(Decoded::Skipped(SkipReason::Header)));
         }
-        let parsed = parse_row(&self.schema, &self.cells, self.options.utc_offset, &mut self.symbols, &mut self.record);
-        Ok(Some(match parsed {
-            Ok(time_ns) => Decoded::Event(time_ns),
-            Err(reason) => Decoded::Rejected(line.reject(reason)),
-        }))
+        let split = match line.too_long {
+            Some(limit) => Err(RejectReason::LineTooLong { limit }),
+            None => self.cells.split(line.bytes, self.options.delimiter),
+        };
+        if let Err(reason) = split {
+            return match first {
+                First::Ahead(CsvHeader::Names) => Err(InputError::format("a header", reason.to_string())),
+                _ => Ok(Some(Decoded::Rejected(line.reject(reason)))),
+            };
+        }
+        let mut otherwise = None;
+        if let First::Ahead(mode) = first {
+            let cells: Vec<_> = self.cells.iter().collect();
+            match header::judge(&self.schema, mode, line.bytes, &cells, self.options.delimiter)? {
+                FirstLine::Header(columns) => {
+                    self.columns = columns;
+                    return Ok(Some(Decoded::Skipped(SkipReason::Header)));
+                }
+                FirstLine::RowOr(error) => otherwise = Some(error),
+                FirstLine::Row => {}
+                // The header may follow.
+                FirstLine::Blank => self.first = first,
+            }
+        }
+        let (time, offset) = (self.schema.time_offset, self.options.utc_offset);
+        let parsed = parse_row(&self.columns, time, &self.cells, offset, &mut self.symbols, &mut self.record);
+        match (parsed, otherwise) {
+            (Ok(time_ns), _) => Ok(Some(Decoded::Event(time_ns))),
+            (Err(_), Some(error)) => Err(error.into()),
+            (Err(reason), None) => Ok(Some(Decoded::Rejected(line.reject(reason)))),
+        }
     }
 }
 
@@ -191,24 +261,25 @@ impl Cells {
 }
 
 fn parse_row(
-    schema: &CsvSchema,
+    columns: &[Column],
+    time_offset: usize,
     cells: &Cells,
     offset: UtcOffset,
     symbols: &mut SymbolTable,
     record: &mut [u8],
 ) -> Result<i64, RejectReason> {
-    let (expected, found) = (schema.columns.len(), cells.ends.len());
+    let (expected, found) = (columns.len(), cells.ends.len());
     if expected != found {
         return Err(RejectReason::Columns { expected, found });
     }
     let problem = |column: &Column, problem| RejectReason::Field { field: Cow::Owned(column.name.clone()), problem };
     // Symbols come last, so that a row that is refused leaves none behind.
-    for (cell, column) in cells.iter().zip(&schema.columns) {
+    for (cell, column) in cells.iter().zip(columns) {
         if column.kind != FieldKind::Symbol {
             parse_cell(cell, column, offset, record).map_err(|error| problem(column, error))?;
         }
     }
-    for (cell, column) in cells.iter().zip(&schema.columns) {
+    for (cell, column) in cells.iter().zip(columns) {
         if column.kind == FieldKind::Symbol {
             let text = std::str::from_utf8(cell).map_err(|_| problem(column, Problem::NotUtf8))?;
             if text.is_empty() {
@@ -218,7 +289,7 @@ fn parse_row(
             put(record, column.offset, &symbol.id().to_le_bytes());
         }
     }
-    let time = record.get(schema.time_offset..).and_then(|bytes| bytes.first_chunk());
+    let time = record.get(time_offset..).and_then(|bytes| bytes.first_chunk());
     Ok(time.map_or(0, |bytes| i64::from_le_bytes(*bytes)))
 }
 
@@ -282,16 +353,24 @@ mod tests {
     fn read(text: &[u8], schema: &str, delimiter: u8) -> Vec<Result<Vec<u8>, String>> {
         let schema = (!schema.is_empty()).then(|| schema.parse().unwrap());
         let options = CsvOptions { delimiter, line_bytes_max: 200, ..CsvOptions::default() };
-        let mut rows = rows(text, schema, SymbolTable::default(), options).unwrap();
+        read_with(text, schema, options).unwrap()
+    }
+
+    fn read_with(
+        text: &[u8],
+        schema: Option<CsvSchema>,
+        options: CsvOptions,
+    ) -> Result<Vec<Result<Vec<u8>, String>>, InputError> {
+        let mut rows = rows(text, schema, SymbolTable::default(), options)?;
         let mut found = Vec::new();
-        while let Some(decoded) = rows.decode().unwrap() {
+        while let Some(decoded) = rows.decode()? {
             found.push(match decoded {
                 Decoded::Event(_) => Ok(rows.record().to_vec()),
                 Decoded::Skipped(reason) => Err(reason.to_string()),
                 Decoded::Rejected(reject) => Err(reject.to_string()),
             });
         }
-        found
+        Ok(found)
     }
 
     #[test]
@@ -366,7 +445,14 @@ mod tests {
         #[test]
         fn every_line_is_accounted_for(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
             let lines = bytes.split(|&byte| byte == b'\n').count() - usize::from(bytes.is_empty() || bytes.ends_with(b"\n"));
-            prop_assert_eq!(read(&bytes, "ts:time[ns],a:u8,d:text4", b',').len(), lines);
+            let schema: CsvSchema = "ts:time[ns],a:u8,d:text4".parse().unwrap();
+            for header in [CsvHeader::None, CsvHeader::Skip, CsvHeader::Auto, CsvHeader::Names] {
+                let options = CsvOptions { header, ..CsvOptions::default() };
+                match read_with(&bytes, Some(schema.clone()), options) {
+                    Ok(found) => prop_assert_eq!(found.len(), lines),
+                    Err(_) => prop_assert!(matches!(header, CsvHeader::Auto | CsvHeader::Names)),
+                }
+            }
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Opens a file as a stream of plain bytes: zip, gzip and zstd are recognised by their first bytes
 //! and unpacked as they are read, under limits that a decompression bomb runs into.
 
+use super::header::HeaderError;
 use crc32fast::Hasher;
 use flate2::bufread::{DeflateDecoder, MultiGzDecoder};
 use std::fmt;
@@ -75,6 +76,9 @@ pub enum InputError {
         /// What was found.
         found: String,
     },
+    /// The header of delimited text contradicts the schema.
+    #[error(transparent)]
+    Header(Box<HeaderError>),
     /// A record is cut off by the end of the file.
     #[error("the file ends inside a record: at byte {offset} expected {expected} bytes, found {found}")]
     Truncated {
@@ -108,7 +112,7 @@ impl InputError {
 pub enum Container {
     /// Not at all.
     Plain,
-    /// A zip archive with one file.
+    /// A zip archive with one file, and any folders.
     Zip,
     /// One or more gzip members.
     Gzip,
@@ -226,10 +230,15 @@ impl Input {
             source: io::Error::other(error),
         };
         let mut archive = zip::ZipArchive::new(BufReader::new(file)).map_err(damaged)?;
-        if archive.len() != 1 {
-            return Err(InputError::format("a zip archive with one file", format!("{} files", archive.len())));
-        }
-        let entry = archive.by_index_raw(0).map_err(damaged)?;
+        // Folders have entries of their own, whose names end so.
+        let is_file = |(_, name): &(usize, &[u8])| !name.ends_with(b"/") && !name.ends_with(b"\\");
+        let mut files = archive.file_names_raw().enumerate().filter(is_file).map(|(index, _)| index);
+        let (first, more) = (files.next(), files.count());
+        let Some(index) = first.filter(|_| more == 0) else {
+            let found = more + usize::from(first.is_some());
+            return Err(InputError::format("a zip archive with one file", format!("{found} files")));
+        };
+        let entry = archive.by_index_raw(index).map_err(damaged)?;
         let name = entry.name().map_err(damaged)?.into_owned();
         if entry.encrypted() || !entry.is_file() {
             return Err(InputError::format(

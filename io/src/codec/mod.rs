@@ -30,12 +30,14 @@ pub mod binance;
 pub mod csv;
 #[cfg(feature = "dbn")]
 pub mod dbn;
+pub mod header;
 pub mod input;
 mod json;
 pub mod lean;
 pub mod lines;
 pub mod number;
 pub mod schema;
+pub(crate) mod sniff;
 mod symbols;
 pub mod time;
 

@@ -3,7 +3,8 @@
 //! ```text
 //! ts:time[ms],symbol:symbol,price:i64[1e4],size:u32,note:text16,ignored:skip
 //! ```
-//! A column is `name:type`, in the file's order. Types: the numbers `i8` to `i128`, `u8` to `u128`,
+//! A column is `name:type`. The order is the file's, unless the file has a header: then columns are
+//! found [by their names](super::csv#the-header). Types: the numbers `i8` to `i128`, `u8` to `u128`,
 //! `f32`, `f64`; `symbol`; `textN` with N bytes; `time[unit]` with the unit `ns`, `us`, `ms`, `s` or
 //! `iso`; `skip` for a column that is left out. An integer with `[1eN]` is a decimal number in the
 //! file and kept times 10^N, exactly. The first `time` is the event time.
@@ -67,6 +68,17 @@ pub(super) struct Column {
     pub(super) conversion: Conversion,
     /// Bytes from the record's start; 0 where the column is left out.
     pub(super) offset: usize,
+}
+
+impl Column {
+    /// A column that is left out and that the schema does not name.
+    pub(super) fn skipped() -> Self {
+        Self { name: String::new(), kind: FieldKind::U8, conversion: Conversion::Skip, offset: 0 }
+    }
+
+    pub(super) fn is_skipped(&self) -> bool {
+        self.conversion == Conversion::Skip
+    }
 }
 
 /// The text is no schema.
@@ -152,13 +164,11 @@ impl CsvSchema {
         self.columns.len()
     }
 
-    /// Whether these cells are the columns' names, with or without their types: a header.
-    pub(super) fn is_header<'a>(&self, cells: impl ExactSizeIterator<Item = &'a [u8]>) -> bool {
-        cells.len() == self.columns.len()
-            && cells.zip(&self.columns).all(|(cell, column)| {
-                let name = cell.split(|&byte| byte == b':').next().unwrap_or_default();
-                name.trim_ascii() == column.name.as_bytes()
-            })
+    /// Whether the other schema has the same columns with the same types, be it in another order.
+    pub(super) fn has_columns_of(&self, other: &Self) -> bool {
+        let is_same = |a: &Column, b: &Column| (&a.name, a.kind, a.conversion) == (&b.name, b.kind, b.conversion);
+        self.columns.len() == other.columns.len()
+            && self.columns.iter().all(|ours| other.columns.iter().any(|theirs| is_same(ours, theirs)))
     }
 }
 
@@ -259,8 +269,7 @@ fn alignment(kind: FieldKind) -> usize {
 
 /// Gives the columns their offsets, from wide to narrow and otherwise in their order.
 fn lay_out(columns: &mut [Column], time: usize) -> Result<Layout, SchemaError> {
-    let mut order: Vec<usize> =
-        (0..columns.len()).filter(|&index| columns[index].conversion != Conversion::Skip).collect();
+    let mut order: Vec<usize> = (0..columns.len()).filter(|&index| !columns[index].is_skipped()).collect();
     order.sort_by_key(|&index| std::cmp::Reverse(alignment(columns[index].kind)));
     let align = order.first().map_or(1, |&index| alignment(columns[index].kind));
     let mut size = 0usize;

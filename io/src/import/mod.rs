@@ -4,6 +4,10 @@
 //! event, skipped by design, or rejected into `<output>.rejects.csv`; the report's counts add up. An
 //! import that fails leaves no output.
 //!
+//! A file of which no line could be read is taken for a mistake, such as the wrong format: it is an
+//! error with the first line's reason. A file without rows is none, and is counted as empty. Delimited
+//! text with a header is read [by the names in it](crate::codec::csv#the-header), each file by its own.
+//!
 //! ```
 //! use pelton_io::import::{Format, ImportOptions, import};
 //!
@@ -28,9 +32,13 @@ use crate::capture::{RawWriter, WriterOptions};
 use crate::codec::lean::{self, LeanOptions, NameParts};
 use crate::codec::schema::CsvSchema;
 use crate::codec::time::Date;
-use crate::codec::{Decode, Decoded, Input, InputError, SymbolTable, SymbolsFull, binance, csv};
+use crate::codec::{
+    Decode, Decoded, Input, InputError, Reject, RejectReason, SkipReason, SymbolTable, SymbolsFull, binance, csv,
+    header, sniff,
+};
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
+use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -43,8 +51,9 @@ const PROGRESS_LINES: u64 = 1 << 16;
 /// `progress` is called at each file's start and end, and every 65,536 lines.
 ///
 /// # Errors
-/// When there is no input, one cannot be read or is not of the format, the output cannot be written,
-/// or a line is rejected and the import is strict. The output is removed then.
+/// When there is no input, one cannot be read or is not of the format, no line of one could be read,
+/// the output cannot be written, or a line is rejected and the import is strict. The output is removed
+/// then.
 pub fn import(
     format: Format,
     inputs: &[PathBuf],
@@ -98,6 +107,10 @@ struct Current {
     index: usize,
     bytes: u64,
     bytes_read: Arc<AtomicU64>,
+    /// What the report said when the file began.
+    before: ImportReport,
+    /// The first line of the file that was rejected.
+    first_reject: Option<Reject>,
 }
 
 struct Session<'a> {
@@ -131,12 +144,15 @@ impl<'a> Session<'a> {
 
     fn run(&mut self, format: Format) -> Result<(), ImportError> {
         for index in 0..self.inputs.len() {
-            self.current = Current { index, ..Current::default() };
+            self.current = Current { index, before: self.report, ..Current::default() };
             let path = self.file();
-            let input = Input::open(path, &self.options.limits).map_err(self.input_error())?;
+            let mut input = Input::open(path, &self.options.limits).map_err(self.input_error())?;
             self.current.bytes = std::fs::metadata(path).map_or(0, |metadata| metadata.len());
             self.current.bytes_read = input.packed_read();
             self.show_progress();
+            if format.is_text() {
+                sniff::refuse_no_text(&mut input).map_err(self.input_error())?;
+            }
             match format {
                 Format::LeanTrade => {
                     let options = self.lean_options(&input)?;
@@ -155,10 +171,43 @@ impl<'a> Session<'a> {
                 Format::Dbn(wanted) => self.dbn(input, wanted)?,
                 Format::Csv => self.csv(input)?,
             }
+            self.judge_file()?;
             self.report.files += 1;
             self.show_progress();
         }
         Ok(())
+    }
+
+    /// Counts a file without rows, and refuses one with rows of which none could be read.
+    fn judge_file(&mut self) -> Result<(), ImportError> {
+        let (before, now) = (&self.current.before, &self.report);
+        let of_file = |count: fn(&ImportReport) -> u64| count(now) - count(before);
+        let no_rows = of_file(|report| report.skipped_for(SkipReason::Blank) + report.skipped_for(SkipReason::Header));
+        let (rows, rejected) = (of_file(|report| report.read) - no_rows, of_file(|report| report.rejected));
+        if rows == 0 {
+            self.report.empty_files += 1;
+        }
+        match self.current.first_reject.take() {
+            // Lines that were skipped by what they say could be read.
+            Some(first) if rejected == rows => Err(ImportError::NothingRead {
+                file: self.file().into(),
+                rejected,
+                hint: self.likely_cause(&first).unwrap_or_default(),
+                first: Box::new(first),
+                rejects: rejects_path(self.output),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// What may be wrong where every row was rejected, like the first one.
+    fn likely_cause(&self, first: &Reject) -> Option<String> {
+        let schema = self.csv_schema.as_ref()?;
+        if !matches!(first.reason, RejectReason::Columns { .. }) {
+            return None;
+        }
+        let delimiter = header::likely_delimiter(schema, first.text.as_bytes(), self.options.csv_delimiter)?;
+        Some(header::delimiter_hint(delimiter))
     }
 
     fn lean_options(&mut self, input: &Input) -> Result<LeanOptions, ImportError> {
@@ -183,22 +232,29 @@ impl<'a> Session<'a> {
         self.input_error()(source)
     }
 
-    fn csv(&mut self, input: Input) -> Result<(), ImportError> {
+    fn csv(&mut self, mut input: Input) -> Result<(), ImportError> {
         let options = csv::CsvOptions {
             delimiter: self.options.csv_delimiter,
+            header: self.options.csv_header,
             utc_offset: self.options.utc_offset,
             line_bytes_max: self.options.limits.line_bytes_max,
         };
-        // A schema from the first file's header must be in the others' headers as well.
         let given = self.options.csv_schema.clone();
-        let rows = csv::rows(input, given, self.symbols.clone(), options).map_err(self.input_error())?;
-        let found = rows.schema().clone();
-        let schema = self.csv_schema.get_or_insert_with(|| found.clone());
-        if *schema != found {
-            let expected = schema.to_string();
-            return Err(ImportError::Mixed { file: self.file().into(), expected, found: found.to_string() });
+        // An empty file has no schema, but needs none behind one that has.
+        if given.is_none() && self.csv_schema.is_some() {
+            let is_empty = input.fill_buf().map(<[u8]>::is_empty);
+            if is_empty.map_err(|error| self.input_error()(error.into()))? {
+                return Ok(());
+            }
         }
-        self.prepare_writer(found.layout())?;
+        let mut rows = csv::rows(input, given, self.symbols.clone(), options).map_err(self.input_error())?;
+        // A schema from the first file's header must be in the others' headers as well, in any order.
+        let schema = self.csv_schema.get_or_insert_with(|| rows.schema().clone());
+        if !rows.read_as(schema) {
+            let (expected, found) = (schema.to_string(), rows.schema().to_string());
+            return Err(ImportError::Mixed { file: self.file().into(), expected, found });
+        }
+        self.prepare_writer(rows.schema().layout())?;
         self.drive(rows, |rows, _| rows.record())
     }
 
@@ -276,6 +332,9 @@ impl<'a> Session<'a> {
                 Decoded::Rejected(reject) => {
                     self.report.rejected += 1;
                     self.rejects.write(file, &reject)?;
+                    if self.current.first_reject.is_none() {
+                        self.current.first_reject = Some(reject.clone());
+                    }
                     if self.options.strict {
                         return Err(ImportError::Rejected { file: file.into(), reject });
                     }

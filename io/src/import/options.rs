@@ -5,6 +5,7 @@ use crate::codec::SymbolTable;
 use crate::codec::binance::Streams;
 #[cfg(feature = "dbn")]
 use crate::codec::dbn::DbnSchema;
+use crate::codec::header::CsvHeader;
 use crate::codec::schema::CsvSchema;
 use crate::codec::time::{Date, TimeError, UtcOffset};
 use std::fmt;
@@ -57,6 +58,17 @@ impl Format {
         #[cfg(feature = "dbn")]
         "dbn-mbp-1",
     ];
+}
+
+impl Format {
+    /// Whether files of this format are text.
+    pub(super) fn is_text(self) -> bool {
+        match self {
+            Self::LeanTrade | Self::LeanQuote | Self::Binance | Self::Csv => true,
+            #[cfg(feature = "dbn")]
+            Self::Dbn(_) => false,
+        }
+    }
 }
 
 impl FromStr for Format {
@@ -144,6 +156,9 @@ pub struct ImportOptions {
     pub streams: Streams,
     /// The columns of delimited text; without it, the first line must be the schema.
     pub csv_schema: Option<CsvSchema>,
+    /// What the first line of delimited text is, where the schema is given: by default
+    /// [a header or a row](crate::codec::csv#the-header), for each file by itself.
+    pub csv_header: CsvHeader,
     /// The byte between columns of delimited text.
     pub csv_delimiter: u8,
     /// Whether the first line that is rejected ends the import with an error.
@@ -168,6 +183,7 @@ impl Default for ImportOptions {
             symbol: None,
             streams: Streams::default(),
             csv_schema: None,
+            csv_header: CsvHeader::default(),
             csv_delimiter: b',',
             strict: false,
             block_events: 4096,

@@ -41,6 +41,8 @@ pub struct ImportReport {
     pub skipped: u64,
     /// Skipped by reason, in the order of [`SkipReason::ALL`].
     pub skipped_by: [u64; SkipReason::COUNT],
+    /// Input files without rows: with no lines, or with blank ones and a header only.
+    pub empty_files: u64,
     /// Bytes of the output.
     pub output_bytes: u64,
 }
@@ -54,7 +56,7 @@ impl ImportReport {
 
 impl fmt::Display for ImportReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { files, read, written, rejected, skipped, .. } = self;
+        let Self { files, read, written, rejected, skipped, empty_files, .. } = self;
         write!(
             f,
             "{files} files, {read} lines read: {written} events written, {rejected} rejected, {skipped} skipped"
@@ -62,7 +64,12 @@ impl fmt::Display for ImportReport {
         for reason in SkipReason::ALL.into_iter().filter(|&reason| self.skipped_for(reason) > 0) {
             write!(f, "\n  skipped {}: {reason}", self.skipped_for(reason))?;
         }
-        Ok(())
+        match (empty_files, written) {
+            (empty, _) if empty == files => f.write_str("\n  the input has no rows, so that there are no events"),
+            (0, 0) => f.write_str("\n  nothing that could be read was asked for, so that there are no events"),
+            (0, _) => Ok(()),
+            (empty, _) => write!(f, "\n  {empty} of the {files} files have no rows"),
+        }
     }
 }
 
@@ -87,6 +94,25 @@ pub enum ImportError {
         file: PathBuf,
         /// The line and the reason.
         reject: Reject,
+    },
+    /// A file has lines, but each of them was rejected.
+    #[error(
+        "{}: no line could be read; the first of {rejected} rejected is {first}{}{hint}; all are in {}",
+        file.display(),
+        if hint.is_empty() { "" } else { "; " },
+        rejects.display()
+    )]
+    NothingRead {
+        /// The file.
+        file: PathBuf,
+        /// Its lines or records that were rejected.
+        rejected: u64,
+        /// The first of them, and the reason.
+        first: Box<Reject>,
+        /// What may be the cause; empty where nothing is known.
+        hint: String,
+        /// The file of rejects.
+        rejects: PathBuf,
     },
     /// The file of rejects cannot be written.
     #[error("{}: cannot write the rejected lines: {source}", path.display())]

@@ -1,8 +1,11 @@
 //! Imports of good, bad and hostile files, from bytes made here.
 
+mod headers;
+mod nothing;
+
 use super::*;
 use crate::capture::Capture;
-use crate::codec::{InputLimits, SkipReason};
+use crate::codec::{InputLimits, RejectReason, SkipReason};
 use flate2::{Compression, write::GzEncoder};
 use std::io::Write;
 use tempfile::TempDir;
@@ -68,6 +71,10 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn zip_of(files: &[(&str, &[u8])], method: zip::CompressionMethod) -> Vec<u8> {
     let mut writer = zip::ZipWriter::new(std::io::Cursor::new(Vec::new()));
     for (name, bytes) in files {
+        if name.ends_with('/') {
+            writer.add_directory(*name, zip::write::SimpleFileOptions::default()).unwrap();
+            continue;
+        }
         writer.start_file(*name, zip::write::SimpleFileOptions::default().compression_method(method)).unwrap();
         writer.write_all(bytes).unwrap();
     }
@@ -151,8 +158,12 @@ fn bombs_run_into_the_limits() {
         );
         // Within the limits it is one line that is too long.
         place.options.limits = InputLimits { line_bytes_max: 1 << 20, ..InputLimits::default() };
-        let report = place.import(Format::LeanTrade, &input).unwrap();
-        assert_eq!((report.read, report.rejected), (1, 1));
+        let error = place.import(Format::LeanTrade, &input).unwrap_err();
+        assert!(
+            matches!(&error, ImportError::NothingRead { rejected: 1, first, .. }
+                if first.reason == RejectReason::LineTooLong { limit: 1 << 20 }),
+            "{error}"
+        );
         std::fs::remove_file(rejects_path(&place.output())).unwrap();
     }
 }
@@ -160,7 +171,7 @@ fn bombs_run_into_the_limits() {
 #[test]
 fn archives_with_more_or_less_than_one_file_are_refused() {
     let place = Place::new();
-    for files in [&[][..], &[("a.csv", &b"1"[..]), ("b.csv", b"2")]] {
+    for files in [&[][..], &[("folder/", &b""[..])], &[("a.csv", &b"1"[..]), ("b.csv", b"2")]] {
         let bytes = zip_of(files, zip::CompressionMethod::Deflated);
         let error = place.import(Format::LeanTrade, &[place.file("x.zip", bytes)]).unwrap_err().to_string();
         assert!(error.contains("expected a zip archive with one file"), "{error}");
@@ -168,14 +179,24 @@ fn archives_with_more_or_less_than_one_file_are_refused() {
 }
 
 #[test]
-fn empty_and_foreign_files_give_counts_and_never_events() {
+fn folders_in_an_archive_do_not_count() {
+    let place = Place::new();
+    let trades = ("day/a.csv", TRADES.as_bytes());
+    for files in [[("day/", &b""[..]), trades], [trades, ("day/", b"")]] {
+        let bytes = zip_of(&files, zip::CompressionMethod::Deflated);
+        assert_eq!(place.import(Format::LeanTrade, &[place.file("x.zip", bytes)]).unwrap().written, 2);
+    }
+}
+
+#[test]
+fn empty_and_foreign_files_never_give_events() {
     let place = Place::new();
     let empty = place.import(Format::LeanTrade, &[place.file("empty", "")]).unwrap();
-    assert_eq!((empty.read, empty.files), (0, 1));
+    assert_eq!((empty.read, empty.files, empty.empty_files), (0, 1, 1));
     let foreign: Vec<u8> = (0..4096u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8 | 0x80).collect();
     for format in [Format::LeanTrade, Format::LeanQuote, Format::Binance] {
-        let report = place.import(format, &[place.file("foreign", &foreign)]).unwrap();
-        assert_eq!((report.written, report.rejected), (0, report.read));
+        let error = place.import(format, &[place.file("foreign", &foreign)]).unwrap_err();
+        assert!(matches!(error, ImportError::NothingRead { .. }), "{error}");
         std::fs::remove_file(rejects_path(&place.output())).unwrap();
     }
     assert!(place.import(Format::Csv, &[place.file("foreign", &foreign)]).is_err());

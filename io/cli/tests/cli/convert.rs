@@ -147,3 +147,48 @@ fn real_exchange_frames_give_bars_of_their_trades_only() {
     // Book tickers have sizes too, but those are of offers: another kind must be asked for.
     place.done("replay frames.pelton --where kind=2 --out - --out-of-orderness 1m");
 }
+
+#[test]
+fn columns_are_taken_by_the_names_of_the_header() {
+    let place = Place::new();
+    let convert = "convert --from csv --schema ts:time[ms],price:i64[1e4],size:u32,symbol:symbol in.csv out.pelton";
+    place.write("in.csv", "ts,size,price,symbol\n1,7,1.25,BAC\n2,8,2.25,AIG\n");
+    let said = place.done(convert).stderr;
+    assert!(said.contains("2 events written, 0 rejected"), "{said}");
+    let text = place.done("inspect out.pelton --head 2").stdout;
+    assert!(text.contains(",12500,7,BAC") && text.contains(",22500,8,AIG"), "{text}");
+    std::fs::remove_file(place.path("out.pelton")).unwrap();
+
+    place.write("in.csv", "ts,px,size,symbol\n1,1.25,7,BAC\n");
+    let parts = ["in.csv: ", "expected the columns ts, price, size, symbol, found ts, px,", "--header skip"];
+    place.refused(1, convert, &parts);
+    assert!(!place.path("out.pelton").exists());
+    let said = place.done(&format!("{convert} --header skip")).stderr;
+    assert!(said.contains("1 events written, 0 rejected"), "{said}");
+    std::fs::remove_file(place.path("out.pelton")).unwrap();
+
+    place.write("in.csv", "ts;price;size;symbol\n1;1.25;7;BAC\n");
+    place.refused(1, convert, &["in.csv: ", "seem to be separated by ';'", "try --delimiter ';'"]);
+    place.done(&format!("{convert} --delimiter ;"));
+    place.refused(2, "convert --from csv --header none in.csv other.pelton", &["--schema"]);
+    place.refused(2, &format!("{convert} --header maybe"), &["auto, names, skip, none"]);
+}
+
+#[test]
+fn a_file_without_a_readable_line_fails_and_an_empty_one_says_so() {
+    let place = Place::new();
+    place.write("day.csv", "nonsense\nmore of it\n");
+    let schema = "--schema ts:time[ms],size:u32";
+    for (from, reason) in [
+        ("lean-trade --symbol A --date 2013-10-08", "line 1: expected 6 columns, found 1"),
+        ("binance", "line 1: receive_ns: not a number of the expected form"),
+        (&format!("csv --header none {schema}"), "line 1: expected 2 columns, found 1"),
+    ] {
+        place.refused(1, &format!("convert --from {from} day.csv day.pelton"), &["day.csv: no line", reason]);
+        assert!(!place.path("day.pelton").exists());
+        std::fs::remove_file(place.path("day.pelton.rejects.csv")).unwrap();
+    }
+    place.write("day.csv", "");
+    let said = place.done(&format!("convert --from csv {schema} day.csv day.pelton")).stderr;
+    assert!(said.contains("0 events written, 0 rejected") && said.contains("the input has no rows"), "{said}");
+}
