@@ -2,7 +2,7 @@
 
 use crate::units::{self, Condition};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pelton::{SYMBOLS_MAX, Timestamp, WORKERS_MAX};
+use pelton::{SYMBOLS_MAX, Timestamp};
 use pelton_io::capture::Speed;
 use pelton_io::codec::binance::Streams;
 use pelton_io::codec::schema::CsvSchema;
@@ -154,7 +154,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "FILE")]
     pub(crate) late: Option<PathBuf>,
     /// Threads that share the work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,
     /// How far an event may lie behind the largest time before it without being late
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = units::duration)]
@@ -224,7 +224,7 @@ pub(crate) struct Demo {
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: u64,
     /// Threads that share the work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,
 }
 
@@ -254,7 +254,7 @@ pub(crate) struct BenchThroughput {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::positive_duration)]
     pub(crate) window: Duration,
     /// Numbers of workers, with commas between
-    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = units::workers)]
     pub(crate) workers: Vec<u16>,
     /// Runs of each; the figures are medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -273,7 +273,7 @@ pub(crate) struct BenchLatency {
     #[arg(long, value_name = "N,..", default_value = "100000,1000000", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) rates: Vec<u64>,
     /// Numbers of workers, with commas between
-    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = units::workers)]
     pub(crate) workers: Vec<u16>,
     /// How long each is measured, in whole seconds
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::whole_seconds)]

@@ -24,12 +24,18 @@ use std::path::Path;
 const STEP: &str = "bars";
 const OUT: &str = "out";
 const LATE: &str = "late";
+/// The most captures of one replay: the inputs that a union may have.
+const CAPTURES_MAX: usize = 256;
 
 pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     if let (Some(from), Some(until)) = (args.from, args.until)
         && from >= until
     {
         return Err(Failure::usage(format!("--from {from} is not before --until {until}: nothing would be replayed")));
+    }
+    if args.captures.len() > CAPTURES_MAX {
+        let found = args.captures.len();
+        return Err(Failure::usage(format!("at most {CAPTURES_MAX} captures can be replayed together, not {found}")));
     }
     let inputs = open(args)?;
     check_outputs(args)?;

@@ -2,7 +2,7 @@
 //!
 //! Durations and times are exact: none of them goes through a float.
 
-use pelton::Timestamp;
+use pelton::{Timestamp, WORKERS_MAX};
 use pelton_io::capture::Speed;
 use pelton_io::codec::time::{Date, UtcOffset, iso};
 use std::time::Duration;
@@ -67,6 +67,12 @@ pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
         return Err(format!("expected whole seconds, at most a day, found {text:?}"));
     }
     Ok(duration)
+}
+
+/// A number of workers, from 1 to [`WORKERS_MAX`].
+pub(crate) fn workers(text: &str) -> Result<u16, String> {
+    let workers = text.parse().ok().filter(|workers| (1..=WORKERS_MAX).contains(&usize::from(*workers)));
+    workers.ok_or_else(|| format!("expected a number of workers from 1 to {WORKERS_MAX}, found {text:?}"))
 }
 
 /// A time as nanoseconds since the epoch, `2013-10-08T09:30:00`, with or without a fraction and an
