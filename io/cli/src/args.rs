@@ -23,7 +23,11 @@ use std::time::Duration;
   pelton inspect trades.pelton --head 5                   what is in it
   pelton replay trades.pelton --window 1s --out bars.csv  bars of one second
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. `pelton help <command>` has more examples."
+Output files appear under their names once they are complete; an existing file is replaced only with
+--overwrite. SIGINT (Ctrl-C) and SIGTERM stop a command cleanly; a second signal ends it at once.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by SIGINT, 143 stopped by SIGTERM.
+`pelton help <command>` has more examples."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -60,7 +64,9 @@ pub(crate) enum Command {
   pelton convert --from csv --schema 'ts:time[ms],price:i64[1e4],size:u32,symbol:symbol' rows.csv rows.pelton
 
 Inputs may be zip, gzip, zstd or plain. Lines that cannot become events are written to
-<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up.")]
+<OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up. The output appears
+under its name once it is complete. A conversion that fails or is stopped leaves no output; with
+--overwrite, the old file then stays as it was.")]
 pub(crate) struct Convert {
     /// The inputs' format
     #[arg(long, value_name = "FORMAT", help = format!("The inputs' format: {}", Format::NAMES.join(", ")))]
@@ -89,7 +95,7 @@ pub(crate) struct Convert {
     /// Fail at the first line that cannot become an event
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Replace an output that exists
+    /// Replace an output that exists, and its file of rejected lines
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// One or more inputs, then the output
@@ -136,6 +142,16 @@ pub(crate) enum JobKind {
 Bars take any capture with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
 Times of the output are nanoseconds since the epoch; lines are in order of window end, then symbol.
 The output is the same, byte for byte, at any number of workers and at any speed.
+
+An output file is written under a hidden name in the same directory and gets its real name once it is
+complete. If the job fails, what was written is removed, and an existing file stays as it was. Standard
+output, pipes and devices are written directly.
+
+SIGINT (Ctrl-C) or SIGTERM stops the job at once. The rows written so far are kept under the requested name:
+they are the first rows of the result, and the last line is complete. A message on standard error calls the
+output partial and says how many rows it holds. Windows that were still open are not in it. The exit code is
+130 or 143. A second signal ends the command at once and leaves no file.
+
 Durations: 250ns, 100us, 5ms, 1.5s, 1m, 1h, 1d. Times: 2013-10-08, 2013-10-08T13:30:00.5, or nanoseconds.")]
 pub(crate) struct Replay {
     /// The captures; the events of several are merged by time
@@ -150,6 +166,9 @@ pub(crate) struct Replay {
     /// Where the rows go, as CSV; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) out: PathBuf,
+    /// Replace files of --out and --late that exist
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     /// Where events go that came after their window had closed, as CSV; without it they are only counted
     #[arg(long, value_name = "FILE")]
     pub(crate) late: Option<PathBuf>,
@@ -184,7 +203,10 @@ pub(crate) enum Generate {
     /// Trades whose prices walk at random; equal options give equal files
     #[command(after_help = "Examples:
   pelton generate trades --events 10000000 --keys 10000 --seed 7 trades.pelton
-  pelton generate trades --events 1000000 --disorder 5ms disordered.pelton")]
+  pelton generate trades --events 1000000 --disorder 5ms disordered.pelton
+
+The command first checks that the disk has room. The capture appears under its name once it is complete; a
+command that fails or is stopped leaves no new file.")]
     Trades(GenerateTrades),
 }
 
@@ -219,6 +241,10 @@ pub(crate) struct GenerateTrades {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The trades are written to a new directory under the one for temporary files (TMPDIR), if the disk has room
+for them. It is removed at the end, also after SIGINT (Ctrl-C) or SIGTERM."
+)]
 pub(crate) struct Demo {
     /// How many trades to make up
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]

@@ -2,6 +2,8 @@
 
 mod convert;
 mod naive;
+mod outputs;
 mod replay;
+mod signals;
 mod support;
 mod usage;

@@ -78,7 +78,7 @@ fn failures_are_exit_code_1_and_name_the_file() {
     place.refused(1, "inspect .", &["pelton: .: not a capture: it is not a regular file"]);
     place.refused(1, "convert --from csv nowhere.csv out.pelton", &["nowhere.csv"]);
     place.refused(1, "generate trades no/such/dir.pelton", &["no/such/dir.pelton", "No such file"]);
-    place.refused(1, TRADES, &["t.pelton", "File exists"]);
+    place.refused(1, TRADES, &["t.pelton: the file exists; --overwrite replaces it"]);
     place.done(&format!("{TRADES} --overwrite"));
     place.refused(1, "replay t.pelton --out no/such/bars.csv", &["no/such/bars.csv: cannot create the file"]);
 }
@@ -90,7 +90,7 @@ fn a_truncated_capture_is_refused_unless_its_whole_blocks_are_asked_for() {
     let whole = place.bytes("t.pelton");
     place.write("cut.pelton", &whole[..whole.len() / 2]);
     place.write("kept.csv", "what was there before");
-    place.refused(1, "replay cut.pelton --out kept.csv", &["cut.pelton: incomplete", "--allow-incomplete"]);
+    place.refused(1, "replay cut.pelton --overwrite --out kept.csv", &["cut.pelton: incomplete", "--allow-incomplete"]);
     assert_eq!(place.read("kept.csv"), "what was there before");
     let inspected = place.done("inspect cut.pelton --verify").stdout;
     assert!(inspected.contains("complete   no: "), "{inspected}");
@@ -107,7 +107,7 @@ pub(crate) fn column(line: &str, index: usize) -> u64 {
 }
 
 #[test]
-fn a_damaged_block_ends_the_replay_and_the_output_is_called_incomplete() {
+fn a_damaged_block_ends_the_replay_and_no_output_is_left() {
     let place = Place::new();
     place.done(TRADES);
     let mut bytes = place.bytes("t.pelton");
@@ -116,8 +116,15 @@ fn a_damaged_block_ends_the_replay_and_the_output_is_called_incomplete() {
     place.write("bad.pelton", bytes);
     for options in ["", "--untrusted", "--workers 3"] {
         let line = format!("replay bad.pelton --out bars.csv {options}");
-        place.refused(1, &line, &["bad.pelton: damaged block ", "expected", "bars.csv is not complete"]);
+        place.refused(1, &line, &["bad.pelton: damaged block ", "expected", "bars.csv was not created"]);
+        assert!(!place.path("bars.csv").exists());
     }
+    // What was there before stays.
+    place.write("bars.csv", "old");
+    place.refused(1, "replay bad.pelton --overwrite --out bars.csv", &["bars.csv is unchanged"]);
+    assert_eq!((place.read("bars.csv"), place.hidden()), ("old".to_owned(), 0));
+    let parts = ["standard output holds at most a part of the result"];
+    place.refused(1, "replay bad.pelton", &parts);
     place.refused(1, "inspect bad.pelton --verify", &["bad.pelton: damaged block "]);
     place.done("inspect bad.pelton");
 }
@@ -155,7 +162,7 @@ fn a_reader_that_has_enough_is_no_failure_unless_a_file_is_cut_short() {
         assert_eq!(wait(&mut child, line), code, "{line}");
         let said = said.join().unwrap().unwrap();
         assert!(!said.contains("panicked"), "{said}");
-        assert_eq!(said.contains("bars.csv is not complete") && said.contains("Broken pipe"), code == 1, "{said}");
+        assert_eq!(said.contains("bars.csv was not created") && said.contains("Broken pipe"), code == 1, "{said}");
     }
 }
 
