@@ -152,6 +152,9 @@ they are the first rows of the result, and the last line is complete. A message 
 output partial and says how many rows it holds. Windows that were still open are not in it. The exit code is
 130 or 143. A second signal ends the command at once and leaves no file.
 
+Events whose times are outside the accepted range, 1900-01-01 to 2200-01-01, are rejected and counted. If this,
+or --from, --until or --where, leaves nothing to replay, a warning says why; the exit code is still 0.
+
 Durations: 250ns, 100us, 5ms, 1.5s, 1m, 1h, 1d. Times: 2013-10-08, 2013-10-08T13:30:00.5, or nanoseconds.")]
 pub(crate) struct Replay {
     /// The captures; the events of several are merged by time

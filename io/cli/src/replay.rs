@@ -11,8 +11,7 @@ use crate::progress::ReplayView;
 use crate::signals::{Signal, Signals};
 use crate::units::{Condition, grouped, iso_8601};
 use pelton::{
-    Chain, Error, FieldKind, Job, Layout, Options, Record, Report, StepKind, Stop, Stream, Timestamp, Tumbling,
-    Watermarks,
+    Chain, Error, FieldKind, Job, Layout, Options, Record, Report, Stop, Stream, Timestamp, Tumbling, Watermarks,
 };
 use pelton_io::Trade;
 use pelton_io::bars::{Bar, BarTrade, FilteredTrade, Priced, bars};
@@ -49,7 +48,7 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
         [Some((OUT, &out)), late.as_ref().map(|late| (LATE, late))].into_iter().flatten().collect();
     let options = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
     let view = view(&inputs, args);
-    let report = match run_job(declared, options, &view, &signals) {
+    let report = match run_job(declared, options.times(notes::ACCEPTED), &view, &signals) {
         Ok(report) => report,
         Err(error) => return Err(give_up(&outputs, error, signals.received())),
     };
@@ -59,9 +58,9 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
             keep_part(&outputs, &report, view.events, signal)
         }
         _ => {
-            say(&report.to_string());
+            say(&format!("{report}\n{}", notes::LEGEND));
             outputs.iter().try_for_each(|(_, output)| output.commit())?;
-            say_late(&report, args);
+            notes::warnings(&report, &inputs, args).iter().for_each(|warning| say(warning));
             report.balance().map_err(Failure::failed)
         }
     }
@@ -98,7 +97,7 @@ fn keep_part(outputs: &[(&str, &Output)], report: &Report, events: u64, signal: 
     // The report's last line says whether everything is accounted for; here that is said in full.
     let report_text = report.to_string();
     let counts = report_text.rsplit_once('\n').map_or(&*report_text, |(counts, _)| counts);
-    say(&format!("{counts}\n{}", notes::missing(report, events, signal)));
+    say(&format!("{counts}\n{}\n{}", notes::LEGEND, notes::missing(report, events, signal)));
     // All are kept or given up, also behind one that could not be kept.
     let kept: Vec<_> = outputs
         .iter()
@@ -108,21 +107,12 @@ fn keep_part(outputs: &[(&str, &Output)], report: &Report, events: u64, signal: 
     Err(Failure::Stopped(signal))
 }
 
-fn say_late(report: &Report, args: &Replay) {
-    let late: u64 = report.steps.iter().filter(|step| step.kind == StepKind::Keyed).map(|step| step.late).sum();
-    if late > 0 && args.late.is_none() {
-        say(&format!(
-            "{late} events came after their window had closed and are in no bar: --late FILE keeps them, a larger \
-             --out-of-orderness waits for them"
-        ));
-    }
-}
-
 /// A capture to replay.
-struct Input {
-    name: String,
-    capture: Capture,
-    conditions: Vec<Condition>,
+pub(crate) struct Input {
+    /// The name of its source in the job.
+    pub(crate) name: String,
+    pub(crate) capture: Capture,
+    pub(crate) conditions: Vec<Condition>,
 }
 
 fn open(args: &Replay) -> Result<Vec<Input>, Failure> {

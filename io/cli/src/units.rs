@@ -5,6 +5,7 @@
 use pelton::{Timestamp, WORKERS_MAX};
 use pelton_io::capture::Speed;
 use pelton_io::codec::time::{Date, UtcOffset, iso};
+use std::fmt;
 use std::time::Duration;
 
 /// The units of durations, in nanoseconds. Where one unit's name ends another's, the longer is first.
@@ -103,6 +104,12 @@ pub(crate) fn speed(text: &str) -> Result<Speed, String> {
 pub(crate) struct Condition {
     pub(crate) field: String,
     pub(crate) value: i64,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.field, self.value)
+    }
 }
 
 /// `FIELD=INT`.

@@ -6,4 +6,5 @@ mod outputs;
 mod replay;
 mod signals;
 mod support;
+mod times;
 mod usage;

@@ -56,6 +56,7 @@ fn a_replay_that_is_stopped_keeps_whole_rows_and_says_that_they_are_a_part() {
             "late.csv is partial: it holds the first 0 rows".to_owned(),
             format!("stopped by {name}: "),
             " of up to 300,000 events were read".to_owned(),
+            "behind: ".to_owned(),
         ] {
             assert!(said.contains(&part), "no {part:?} in {said}");
         }
