@@ -54,13 +54,13 @@ mod progress;
 pub mod ring;
 mod runtime;
 mod store;
-// pub mod testing;
+pub mod testing;
 
 pub use api::channel::{
     Callback, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback, channel, collect, push,
 };
 pub use api::connected::{AsOfJoin, JoinOutput};
-pub use api::handle::{Handle, Simulation, Stop};
+pub use api::handle::{Handle, Simulation, Stop, Stopper};
 pub use api::job::Job;
 pub use api::keyed::{KeyedStream, StepOutput, WindowedStream};
 pub use api::options::{Options, WORKERS_MAX};

@@ -8,6 +8,7 @@ pub mod codec;
 pub mod events;
 pub mod generate;
 pub mod import;
+pub mod output;
 pub mod sink;
 
 pub use events::Trade;

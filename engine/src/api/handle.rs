@@ -4,7 +4,7 @@ use crate::graph::deploy::Deployment;
 use crate::runtime::worker::{Worker, WorkerStep};
 use crate::{Error, Report};
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
+use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
 /// How a job is stopped.
@@ -20,6 +20,24 @@ pub enum Stop {
 pub struct Handle {
     plan: Arc<Deployment>,
     threads: Vec<JoinHandle<()>>,
+}
+
+/// Stops a job from any thread; made by [`Handle::stopper`].
+#[derive(Clone)]
+pub struct Stopper {
+    plan: Arc<Deployment>,
+    threads: Vec<Thread>,
+}
+
+impl Stopper {
+    /// Asks the job to stop. A job that has ended stays as it is.
+    pub fn stop(&self, how: Stop) {
+        match how {
+            Stop::Drain => self.plan.shared().drain(),
+            Stop::Now => self.plan.shared().halt(),
+        }
+        self.threads.iter().for_each(Thread::unpark);
+    }
 }
 
 impl Handle {
@@ -41,11 +59,13 @@ impl Handle {
 
     /// Asks the job to stop; [`Handle::join`] waits for it.
     pub fn stop(&self, how: Stop) {
-        match how {
-            Stop::Drain => self.plan.shared().drain(),
-            Stop::Now => self.plan.shared().halt(),
-        }
-        self.threads.iter().for_each(|thread| thread.thread().unpark());
+        self.stopper().stop(how);
+    }
+
+    /// Stops the job from another thread, such as one that waits for signals, while this one joins it.
+    pub fn stopper(&self) -> Stopper {
+        let threads = self.threads.iter().map(|thread| thread.thread().clone()).collect();
+        Stopper { plan: self.plan.clone(), threads }
     }
 
     /// Whether all workers have ended.

@@ -158,16 +158,18 @@ impl Call<'_> {
         let was_full = self.filled.iter().any(|filled| *filled >= self.capacity);
         for stands in &self.stands {
             let full_from = if was_full { 0 } else { self.capacity };
+            let filler = if was_full { None } else { stands.get(self.capacity - 1).map(Stand::place) };
             for at in full_from..stands.len() {
-                let goes_on = at > 0 && stands[at - 1].place() == stands[at].place();
+                let place = stands[at].place();
                 match &stands[at] {
-                    Stand::Fired { .. } if !goes_on => {
+                    _ if filler == Some(place) => {}
+                    Stand::Fired { .. } => {
                         return Err(format!("{call} fired into an outbox that was full: a row {}", stands[at]));
                     }
-                    Stand::Row { index, .. } if goes_on && at > full_from => {
+                    Stand::Row { index, .. } if at > 0 && stands[at - 1].place() == place => {
                         return Err(format!("{call} emitted several rows for row {index} into an outbox that was full"));
                     }
-                    _ => {}
+                    Stand::Row { .. } => {}
                 }
             }
         }

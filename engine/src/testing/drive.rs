@@ -1,75 +1,98 @@
 //! One run of an operator over a script in one mode. Every answer is held against the contract.
 
-use super::mode::{Mode, Random, Restore, Split};
-use super::verify::Step;
+use super::check::{Call, Rows, Stand};
+use super::input::{Inputs, Piece};
+use super::mode::{Mode, Random, Restore, Split, Tell};
+use super::output::Tested;
+use super::script::{Script, Step};
 use crate::base::blame;
-use crate::operator::{Cause, OutColumns};
-use crate::{Batch, Dictionary, Firing, Operator, Outbox, SLOTS, Slot, Timestamp, slot_of, worker_of};
+use crate::{Firing, Operator, Outbox, Outputs, SLOTS, Slot, Timestamp, slot_of, worker_of};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 
 /// The most operators that state is spread over.
 const INSTANCES_MAX: usize = 5;
 
-/// A row that came out, with the step that it came out at.
-pub(super) struct Emitted<T> {
-    pub(super) step: usize,
-    pub(super) time: Timestamp,
-    pub(super) value: T,
+/// The hash of a row's key; none for a row that goes to all operators.
+pub(super) type HashOf<Row> = dyn Fn(&Row) -> Option<u64>;
+
+/// An operator, and the last row of each of its outputs.
+struct Instance<Op> {
+    operator: Op,
+    last: Vec<Option<Stand>>,
 }
 
-/// What came out of a run.
-pub(super) struct Output<Out, In> {
-    pub(super) main: Vec<Emitted<Out>>,
-    pub(super) late: Vec<Emitted<In>>,
+/// Rows for one or more operators, in columns.
+struct Columns<Row> {
+    steps: Vec<usize>,
+    times: Vec<Timestamp>,
+    values: Vec<Row>,
+    watermarks: Vec<Timestamp>,
 }
 
-/// The hash of a row's key.
-pub(super) type HashOf<In> = dyn Fn(&In) -> u64;
+impl<Row: Copy> Columns<Row> {
+    /// The rows that are picked.
+    fn pick(&self, is_picked: impl Fn(&Row) -> bool) -> Self {
+        let picked: Vec<usize> = (0..self.values.len()).filter(|&i| is_picked(&self.values[i])).collect();
+        Self {
+            steps: picked.iter().map(|&i| self.steps[i]).collect(),
+            times: picked.iter().map(|&i| self.times[i]).collect(),
+            values: picked.iter().map(|&i| self.values[i]).collect(),
+            watermarks: picked.iter().map(|&i| self.watermarks[i]).collect(),
+        }
+    }
+}
 
-/// What orders fired rows: time, canonical key, hash.
-type FiredAt = (Timestamp, u128, u64);
-
-pub(super) struct Drive<'a, Op: Operator> {
+pub(super) struct Drive<'a, Op: Operator, I: Inputs<Op>>
+where
+    Op::Outputs: Tested,
+{
     make: &'a dyn Fn() -> Op,
-    hash_of: Option<&'a HashOf<Op::In>>,
+    hash_of: Option<&'a HashOf<I::Row>>,
+    script: &'a Script<I::Row>,
     mode: Mode,
     random: Random,
     /// The operators, more than one only when rescaled; each owns the slots of one worker.
-    instances: Vec<Op>,
-    outbox: Outbox<Op::Out, Op::In>,
-    /// Rows that were put into the outbox before the call, so that it was full.
-    filled: usize,
+    instances: Vec<Instance<Op>>,
+    outbox: Outbox<Op::Outputs>,
+    /// Rows that were put into each output before the call, so that the outbox was full.
+    filled: Vec<usize>,
     calls: usize,
     /// Calls and emitted rows so far: what ends an operator that does not end.
     work: usize,
     work_max: usize,
     step: usize,
-    output: Output<Op::Out, Op::In>,
+    /// The last watermark that all operators were told.
+    told: Timestamp,
+    found: <Op::Outputs as Tested>::Found,
 }
 
-impl<'a, Op: Operator> Drive<'a, Op> {
+impl<'a, Op: Operator, I: Inputs<Op>> Drive<'a, Op, I>
+where
+    Op::Outputs: Tested,
+{
     pub(super) fn new(
         make: &'a dyn Fn() -> Op,
-        hash_of: Option<&'a HashOf<Op::In>>,
-        symbols: &Arc<Dictionary>,
+        hash_of: Option<&'a HashOf<I::Row>>,
+        script: &'a Script<I::Row>,
         mode: Mode,
         work_max: usize,
     ) -> Self {
         Self {
             make,
             hash_of,
+            script,
             mode,
             random: Random::new(mode.seed),
             instances: Vec::new(),
-            outbox: Outbox::new(mode.outbox, symbols.clone()),
-            filled: 0,
+            outbox: Outbox::new(mode.outbox, script.symbols().clone()),
+            filled: vec![0; Op::Outputs::COUNT],
             calls: 0,
             work: 0,
             work_max,
             step: 0,
-            output: Output { main: Vec::new(), late: Vec::new() },
+            told: Timestamp::MIN,
+            found: Op::Outputs::found(),
         }
     }
 
@@ -78,59 +101,108 @@ impl<'a, Op: Operator> Drive<'a, Op> {
         self.step
     }
 
-    pub(super) fn into_output(self) -> Output<Op::Out, Op::In> {
-        self.output
+    /// What came out, in the job's order.
+    pub(super) fn into_found(mut self) -> <Op::Outputs as Tested>::Found {
+        Op::Outputs::sort(&mut self.found);
+        self.found
     }
 
     /// Runs the script; a panic is told as any other failure.
-    pub(super) fn run(&mut self, script: &[Step<Op::In>]) -> Result<(), String> {
+    pub(super) fn run(&mut self) -> Result<(), String> {
         blame::take();
-        catch_unwind(AssertUnwindSafe(|| self.run_steps(script))).unwrap_or_else(|payload| {
+        catch_unwind(AssertUnwindSafe(|| self.run_steps())).unwrap_or_else(|payload| {
             let index = blame::take().index.map_or_else(String::new, |index| format!(" at row {index} of the batch"));
             Err(format!("panicked{index}: {}", message(&*payload)))
         })
     }
 
-    fn run_steps(&mut self, script: &[Step<Op::In>]) -> Result<(), String> {
-        self.instances.push((self.make)());
+    fn run_steps(&mut self) -> Result<(), String> {
+        self.instances.push(self.instance((self.make)()));
         self.renew()?;
-        while let Some(step) = script.get(self.step) {
-            let taken = match *step {
+        let plan = self.plan();
+        let mut rest = &plan[..];
+        while let Some((at, step)) = rest.first() {
+            self.step = *at;
+            let taken = match step {
                 Step::Watermark(watermark) => {
-                    self.watermark(watermark)?;
+                    self.watermark(*watermark)?;
                     1
                 }
-                Step::Behind { time, value, watermark } => {
-                    self.rows(&[time], &[value], Some(watermark))?;
-                    1
-                }
-                Step::Row { .. } => {
-                    let (times, values) = self.piece(&script[self.step..]);
-                    self.rows(&times, &values, None)?;
-                    times.len()
+                Step::Row { watermark, .. } => {
+                    let tells = self.mode.tell == Tell::Batches || (self.mode.tell == Tell::Random && self.random.coin());
+                    if tells && *watermark > self.told {
+                        self.watermark(*watermark)?;
+                        self.renew()?;
+                    }
+                    let rows = self.piece(rest);
+                    self.rows(&rows)?;
+                    rows.values.len()
                 }
             };
             self.renew()?;
-            self.step += taken;
+            rest = &rest[taken..];
         }
         Ok(())
     }
 
-    /// The rows of the next batch: some of those up to the next step that is no plain row.
-    fn piece(&mut self, script: &[Step<Op::In>]) -> (Vec<Timestamp>, Vec<Op::In>) {
-        let rows = script.iter().map_while(|step| match *step {
-            Step::Row { time, value } => Some((time, value)),
-            _ => None,
-        });
-        let (mut times, mut values): (Vec<_>, Vec<_>) = rows.unzip();
+    /// The steps with their numbers, but for watermarks that the operator is not told.
+    ///
+    /// What is reached is told at the end, before the end of the input too: timers that are due before it may ask for
+    /// others, those that are left then may not.
+    fn plan(&mut self) -> Vec<(usize, Step<I::Row>)> {
+        let mut plan = Vec::new();
+        let (mut reached, mut told) = (Timestamp::MIN, Timestamp::MIN);
+        for (at, step) in self.script.steps().iter().enumerate() {
+            if matches!(step, Step::Watermark(Timestamp::MAX)) && reached > told {
+                plan.push((at, Step::Watermark(reached)));
+            }
+            let watermark = match *step {
+                Step::Row { watermark, .. } => watermark,
+                Step::Watermark(Timestamp::MAX) => {
+                    told = Timestamp::MAX;
+                    Timestamp::MAX
+                }
+                Step::Watermark(watermark) => {
+                    reached = reached.max(watermark);
+                    if self.mode.tell == Tell::Last || (self.mode.tell == Tell::Random && self.random.coin()) {
+                        continue;
+                    }
+                    told = told.max(watermark);
+                    watermark
+                }
+            };
+            reached = reached.max(watermark);
+            plan.push((at, *step));
+        }
+        if reached > told {
+            plan.push((self.script.steps().len(), Step::Watermark(reached)));
+        }
+        plan
+    }
+
+    /// The rows of the next batch: some of those of one input up to the next step that is none.
+    fn piece(&mut self, steps: &[(usize, Step<I::Row>)]) -> Columns<I::Row> {
+        let mut rows = Columns { steps: Vec::new(), times: Vec::new(), values: Vec::new(), watermarks: Vec::new() };
+        for (at, step) in steps {
+            let Step::Row { time, value, watermark } = *step else { break };
+            if rows.values.first().is_some_and(|first| I::port(first) != I::port(&value)) {
+                break;
+            }
+            rows.steps.push(*at);
+            rows.times.push(time);
+            rows.values.push(value);
+            rows.watermarks.push(watermark);
+        }
         let take = match self.mode.split {
-            Split::All => times.len(),
+            Split::All => rows.values.len(),
             Split::One => 1,
-            Split::Random => self.random.up_to(times.len().min(8)),
+            Split::Random => self.random.up_to(rows.values.len().min(8)),
         };
-        times.truncate(take);
-        values.truncate(take);
-        (times, values)
+        rows.steps.truncate(take);
+        rows.times.truncate(take);
+        rows.values.truncate(take);
+        rows.watermarks.truncate(take);
+        rows
     }
 
     /// Bounds of the times: unknown, exact or wide.
@@ -146,188 +218,132 @@ impl<'a, Op: Operator> Drive<'a, Op> {
         }
     }
 
-    fn worker(&self, row: &Op::In) -> usize {
-        self.hash_of.map_or(0, |hash_of| worker_of(slot_of(hash_of(row)), self.instances.len()))
-    }
-
     /// Gives rows to the operators that own their keys, until all are taken.
-    fn rows(&mut self, times: &[Timestamp], values: &[Op::In], behind: Option<Timestamp>) -> Result<(), String> {
-        let mut main = Vec::new();
-        let mut late = Vec::new();
-        for instance in 0..self.instances.len() {
-            let places: Vec<usize> = (0..values.len()).filter(|&i| self.worker(&values[i]) == instance).collect();
-            let times: Vec<_> = places.iter().map(|&i| times[i]).collect();
-            let values: Vec<_> = places.iter().map(|&i| values[i]).collect();
+    fn rows(&mut self, rows: &Columns<I::Row>) -> Result<(), String> {
+        let workers = self.instances.len();
+        for worker in 0..workers {
+            let rows = rows.pick(|row| match self.hash_of.map(|hash_of| hash_of(row)) {
+                Some(Some(hash)) => worker_of(slot_of(hash), workers) == worker,
+                Some(None) => true,
+                None => worker == 0,
+            });
             let mut start = 0;
-            while start < places.len() {
-                self.next_call()?;
-                let bounds = self.bounds(&times[start..]);
-                let batch = Batch { behind, bounds, ..Batch::new(&times[start..], &values[start..]) };
-                let rows = batch.values.len();
-                let taken = self.instances[instance]
-                    .on_batch(batch, &mut self.outbox)
-                    .map_err(|error| format!("on_batch failed: {error}"))?;
-                self.check_batch(rows, taken)?;
-                let place = |index: u32| self.step + places[start + index as usize];
-                collect(&self.outbox.main, self.filled, place, &mut main);
-                collect(&self.outbox.late, 0, place, &mut late);
-                start += taken;
+            while start < rows.values.len() {
+                start += self.batch(worker, &rows, start)?;
+                let next = rows.watermarks.get(start).filter(|_| self.mode.tell == Tell::Random);
+                if let Some(watermark) = next.copied().filter(|_| self.random.coin()) {
+                    // The operator may have emitted for the next row, but no firing is left that is due before it.
+                    self.fire(worker, watermark)?;
+                }
             }
         }
-        // Stable: the rows of one cause stay in the order they were emitted.
-        main.sort_by_key(|row: &Emitted<_>| row.step);
-        late.sort_by_key(|row: &Emitted<_>| row.step);
-        self.output.main.append(&mut main);
-        self.output.late.append(&mut late);
         Ok(())
+    }
+
+    /// Gives one operator the rows from `start` on, and says how many it took.
+    fn batch(&mut self, worker: usize, rows: &Columns<I::Row>, start: usize) -> Result<usize, String> {
+        self.next_call()?;
+        let (times, watermarks) = (&rows.times[start..], &rows.watermarks[start..]);
+        let is_on_time = times.iter().zip(watermarks).all(|(time, watermark)| time > watermark);
+        let needs = self.instances[worker].operator.needs_watermarks();
+        let is_told = needs || !is_on_time || self.random.coin();
+        let bounds = self.bounds(times);
+        let piece = Piece { times, values: &rows.values[start..], watermarks, is_told, bounds };
+        let Instance { operator, last } = &mut self.instances[worker];
+        let taken = I::on_batch(operator, &piece, &mut self.outbox).map_err(|error| format!("on_batch failed: {error}"))?;
+        let call = Call {
+            filled: &self.filled,
+            capacity: self.mode.outbox,
+            stands: Op::Outputs::causes(&self.outbox.columns),
+            last,
+        };
+        let stands = call.batch(Rows { steps: &rows.steps[start..], watermarks }, taken)?;
+        self.append(&stands);
+        Ok(taken)
     }
 
     /// Gives a watermark to all operators, until each has fired all.
     fn watermark(&mut self, watermark: Timestamp) -> Result<(), String> {
-        let mut fired = Vec::new();
-        for instance in 0..self.instances.len() {
-            let mut last = None;
-            loop {
-                self.next_call()?;
-                let firing = self.on_watermark(instance, watermark)?;
-                self.check_fired(&mut last)?;
-                let main = &self.outbox.main;
-                for (i, cause) in main.causes.iter().enumerate().skip(self.filled) {
-                    let row = Emitted { step: self.step, time: main.times[i], value: main.values[i] };
-                    fired.extend(fired_at(cause).map(|at| (at, row)));
-                }
-                if firing == Firing::Done {
-                    break;
-                }
+        if watermark == Timestamp::MIN {
+            return Ok(());
+        }
+        for worker in 0..self.instances.len() {
+            let asked = self.instances[worker].operator.next_firing();
+            if self.mode.tell == Tell::Asked && asked > watermark && watermark < Timestamp::MAX {
+                continue;
             }
+            self.fire(worker, watermark)?;
             if self.mode.repeat {
                 self.outbox.clear();
-                let firing = self.on_watermark(instance, watermark)?;
-                if firing == Firing::More || !self.outbox.main.values.is_empty() {
+                self.filled.fill(0);
+                let firing = self.on_watermark(worker, watermark)?;
+                if firing == Firing::More || Op::Outputs::fullest(&self.outbox.columns) > 0 {
                     return Err(String::from("it had fired all, but fires again for the same watermark"));
                 }
             }
         }
-        fired.sort_by_key(|(at, _)| *at);
-        self.output.main.extend(fired.into_iter().map(|(_, row)| row));
+        self.told = self.told.max(watermark);
         Ok(())
     }
 
-    fn on_watermark(&mut self, instance: usize, watermark: Timestamp) -> Result<Firing, String> {
-        self.instances[instance]
-            .on_watermark(watermark, &mut self.outbox)
-            .map_err(|error| format!("on_watermark failed: {error}"))
+    /// Gives a watermark to one operator until it has fired all.
+    fn fire(&mut self, worker: usize, watermark: Timestamp) -> Result<(), String> {
+        if watermark == Timestamp::MIN {
+            return Ok(());
+        }
+        loop {
+            self.next_call()?;
+            let said = self.instances[worker].operator.next_firing();
+            let firing = self.on_watermark(worker, watermark)?;
+            let Instance { operator, last } = &mut self.instances[worker];
+            let call = Call {
+                filled: &self.filled,
+                capacity: self.mode.outbox,
+                stands: Op::Outputs::causes(&self.outbox.columns),
+                last,
+            };
+            let stands = call.fired(watermark, said)?;
+            let says = operator.next_firing();
+            self.append(&stands);
+            if firing == Firing::More {
+                continue;
+            }
+            if says <= watermark && watermark < Timestamp::MAX {
+                return Err(format!("on_watermark has fired all up to {watermark}, but next_firing says {says}"));
+            }
+            return Ok(());
+        }
     }
 
-    /// Empties the outbox, or fills it up where the mode says so.
+    fn on_watermark(&mut self, worker: usize, watermark: Timestamp) -> Result<Firing, String> {
+        let operator = &mut self.instances[worker].operator;
+        operator.on_watermark(watermark, &mut self.outbox).map_err(|error| format!("on_watermark failed: {error}"))
+    }
+
+    fn append(&mut self, stands: &[Vec<Stand>]) {
+        self.work += stands.iter().map(Vec::len).sum::<usize>();
+        Op::Outputs::append(&self.outbox.columns, self.step, stands, &mut self.found);
+    }
+
+    /// Empties the outbox, or fills one output where the mode says so.
     fn next_call(&mut self) -> Result<(), String> {
         self.calls += 1;
-        self.work += 1 + self.outbox.main.values.len().saturating_sub(self.filled) + self.outbox.late.values.len();
+        self.work += 1;
         if self.work > self.work_max {
             return Err(format!("no end: it is still going on after {} calls and rows", self.work_max));
         }
         self.outbox.clear();
-        self.filled = 0;
+        self.filled.fill(0);
         if self.mode.filled && self.calls % 2 == 1 {
-            self.filled = self.mode.outbox;
-            let main = &mut self.outbox.main;
-            main.times.resize(self.filled, Timestamp::MIN);
-            main.values.resize(self.filled, bytemuck::Zeroable::zeroed());
-            main.causes.resize(self.filled, Cause::Row(0));
+            let output = self.calls / 2 % self.filled.len();
+            self.filled[output] = self.mode.outbox;
+            Op::Outputs::fill(&mut self.outbox.columns, output, self.mode.outbox);
         }
         Ok(())
     }
 
-    /// Holds the answer to a batch of `rows` against the contract.
-    fn check_batch(&self, rows: usize, taken: usize) -> Result<(), String> {
-        if taken > rows {
-            return Err(format!("on_batch took {taken} rows of {rows}"));
-        }
-        if taken < rows && !self.outbox.is_full() {
-            return Err(format!("on_batch took {taken} of {rows} rows, though the outbox is not full"));
-        }
-        self.check_kept()?;
-        let mut indices = [self.rows_of(&self.outbox.main, self.filled)?, self.rows_of(&self.outbox.late, 0)?];
-        for indices in &indices {
-            if let Some(pair) = indices.windows(2).find(|pair| pair[0] > pair[1]) {
-                return Err(format!("on_batch emitted for row {} of the batch after row {}", pair[1], pair[0]));
-            }
-            // An operator may stop within a row and give the rest of its rows when it comes again.
-            if let Some(&index) = indices.last().filter(|&&index| index >= rows || index > taken) {
-                return Err(format!("on_batch emitted for row {index} of {rows}, but took {taken}"));
-            }
-        }
-        let [main, late] = &mut indices;
-        let (mut in_main, mut in_late) = (self.filled, 0);
-        let mut full = None;
-        while let Some(&index) = main.first().into_iter().chain(late.first()).min() {
-            if let Some(filler) = full {
-                return Err(format!(
-                    "on_batch emitted for row {index} of the batch, though the outbox was full from row {filler} on"
-                ));
-            }
-            for (indices, count) in [(&mut *main, &mut in_main), (&mut *late, &mut in_late)] {
-                let of_row = indices.partition_point(|&other| other == index);
-                indices.drain(..of_row);
-                *count += of_row;
-            }
-            full = (in_main.max(in_late) >= self.mode.outbox).then_some(index);
-        }
-        Ok(())
-    }
-
-    /// The rows of the batch that caused the rows of an output.
-    fn rows_of<T>(&self, columns: &OutColumns<T>, skip: usize) -> Result<Vec<usize>, String> {
-        let causes = columns.causes.iter().skip(skip);
-        causes
-            .map(|cause| match cause {
-                Cause::Row(index) => Ok(*index as usize),
-                Cause::Fired { .. } => Err(String::from("on_batch emitted a row as fired by a watermark")),
-            })
-            .collect()
-    }
-
-    fn check_kept(&self) -> Result<(), String> {
-        if self.outbox.main.values.len() < self.filled {
-            return Err(String::from("it took rows out of the outbox"));
-        }
-        Ok(())
-    }
-
-    /// Holds what one call fired against the contract. `last` is the last row of the calls before.
-    fn check_fired(&self, last: &mut Option<FiredAt>) -> Result<(), String> {
-        self.check_kept()?;
-        if !self.outbox.late.values.is_empty() {
-            return Err(String::from("on_watermark emitted late rows"));
-        }
-        let main = &self.outbox.main;
-        if self.filled > 0 && main.values.len() > self.filled {
-            return Err(String::from("on_watermark emitted into a full outbox"));
-        }
-        let before = *last;
-        for (i, cause) in main.causes.iter().enumerate().skip(self.filled) {
-            let Some(at) = fired_at(cause) else {
-                return Err(String::from("on_watermark emitted a row as caused by a row of a batch"));
-            };
-            if last.is_some_and(|last| last > at) {
-                let order = |(time, key, hash): FiredAt| format!("({time}, {key:#034x}, {hash:#018x})");
-                return Err(format!(
-                    "fired rows are not in growing order of time, canonical key and hash:\n  {}\n  comes after\n  {}",
-                    order(at),
-                    last.map_or_else(String::new, order),
-                ));
-            }
-            if before == Some(at) {
-                return Err(String::from(
-                    "on_watermark parted rows of one key and time: it returned More between them",
-                ));
-            }
-            if i >= self.mode.outbox && *last != Some(at) {
-                return Err(String::from("on_watermark went on to emit into an outbox that had become full"));
-            }
-            *last = Some(at);
-        }
-        Ok(())
+    fn instance(&self, operator: Op) -> Instance<Op> {
+        Instance { operator, last: vec![None; Op::Outputs::COUNT] }
     }
 
     /// Where the mode says so, saves all state and goes on with fresh operators that restore it.
@@ -337,42 +353,31 @@ impl<'a, Op: Operator> Drive<'a, Op> {
             Restore::Fresh => 1,
             Restore::Rescaled => self.random.up_to(INSTANCES_MAX),
         };
+        let workers = self.instances.len();
         let mut pieces: Vec<(Slot, Vec<u8>)> = Vec::new();
-        for (worker, operator) in self.instances.iter().enumerate() {
+        for (worker, Instance { operator, .. }) in self.instances.iter().enumerate() {
             let first = pieces.len();
             operator.save(&mut |slot, bytes| pieces.push((slot, bytes.to_vec())));
             if let Some((slot, _)) = pieces[first..].iter().find(|(slot, _)| usize::from(*slot) >= SLOTS) {
                 return Err(format!("save wrote a piece of slot {slot}, but there are {SLOTS}"));
             }
-            let workers = self.instances.len();
             if let Some((slot, _)) = pieces[first..].iter().find(|(slot, _)| worker_of(*slot, workers) != worker) {
                 return Err(format!("save wrote a piece of slot {slot}, but no row of that slot came"));
             }
         }
         self.random.shuffle(&mut pieces);
-        self.instances = (0..instances).map(|_| (self.make)()).collect();
+        let fresh = (0..instances).map(|_| self.instance((self.make)())).collect();
+        let before = std::mem::replace(&mut self.instances, fresh);
+        if let (Restore::Fresh, Some(before)) = (self.mode.restore, before.into_iter().next()) {
+            self.instances[0].last = before.last;
+        }
         for (slot, bytes) in pieces {
             self.instances[worker_of(slot, instances)]
+                .operator
                 .restore(slot, &bytes)
                 .map_err(|error| format!("restore refused a piece that save wrote: {error}"))?;
         }
         Ok(())
-    }
-}
-
-const fn fired_at(cause: &Cause) -> Option<FiredAt> {
-    match *cause {
-        Cause::Fired { time, key, hash } => Some((time, key, hash)),
-        Cause::Row(_) => None,
-    }
-}
-
-/// Appends the rows that rows of the batch caused, behind the first `skip`.
-fn collect<T: Copy>(columns: &OutColumns<T>, skip: usize, step: impl Fn(u32) -> usize, into: &mut Vec<Emitted<T>>) {
-    for (i, cause) in columns.causes.iter().enumerate().skip(skip) {
-        if let Cause::Row(index) = *cause {
-            into.push(Emitted { step: step(index), time: columns.times[i], value: columns.values[i] });
-        }
     }
 }
 

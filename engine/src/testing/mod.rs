@@ -1,10 +1,16 @@
 //! A hostile harness for operators, and slow models to hold them against.
 //!
-//! [`Verify`] runs any [`Operator`] over one script of rows and watermarks in many ways that a job
-//! may run it in: rows one at a time, all at once and in random pieces; an outbox that is full after
+//! [`Verify`] runs any [`Operator`](crate::Operator) over one script of rows and watermarks in many ways that a job
+//! may run it in: rows one at a time, all at once and in random pieces; watermarks told before each batch, as the script
+//! says, where the operator asks to be called, and only in the end; an outbox that is full after
 //! one row, after two, and before every other call; state saved and restored into a fresh operator
 //! after every call; state spread over several operators, as at another number of workers. Each must
-//! give the rows of a model, and none may break the contract at the head of [`Operator`]'s file.
+//! give the rows of a model, and none may break the contract at the head of the operators' file.
+//!
+//! Every row of a script has the watermark before it: what is reached so far, or its own, which is thereby reached. That
+//! depends on the script alone, and so must what comes out. What comes out of several operators is brought in the
+//! job's order: what a row causes stands at that row, what is fired at a time stands behind all rows whose watermark is
+//! below it and before all others.
 //!
 //! ```
 //! use pelton::testing::{self, Verify, model, windowed};
@@ -36,22 +42,30 @@
 //!     .check();
 //! ```
 
+mod check;
 mod drive;
 mod failure;
+mod input;
 mod mode;
 pub mod model;
+mod output;
 mod rows;
+mod script;
 #[cfg(test)]
 mod tests;
 mod verify;
 
 pub use failure::{Failure, Verdict};
-pub use verify::{Expected, Script, Step, Verify};
+pub use input::{Inputs, One, Two};
+pub use output::Tested;
+pub use script::{Script, Side, Step};
+pub use verify::{Expected, ExpectedTwo, Verify};
 
-use crate::operator::process::{ProcessLimits, ProcessOperator};
+use crate::operator::keyed::ProcessLimits;
+use crate::operator::process::ProcessOperator;
 use crate::operator::window::slices::WindowLimits;
 use crate::operator::window::tumbling::TumblingOperator;
-use crate::{Aggregate, Key, Operator, ProcessFunction, Record, Tumbling, Window, Windowed};
+use crate::{Aggregate, Key, OperatorInput, ProcessFunction, Record, Tumbling, Window, Windowed};
 use std::sync::Arc;
 
 /// The limits of a job where nothing else is said.
@@ -79,7 +93,7 @@ const TIMERS_MAX: usize = 1 << 28;
 ///
 /// # Panics
 /// When the windows have size 0, which a job refuses.
-pub fn tumbling<K, F, A>(windows: Tumbling, key_of: F, aggregate: A) -> impl Operator<In = A::In, Out = A::Out>
+pub fn tumbling<K, F, A>(windows: Tumbling, key_of: F, aggregate: A) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)>
 where
     K: Key,
     F: Fn(&A::In) -> K + 'static,
@@ -94,7 +108,7 @@ fn limited_tumbling<K, F, A>(
     key_of: F,
     aggregate: A,
     limits: WindowLimits,
-) -> impl Operator<In = A::In, Out = A::Out>
+) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)>
 where
     K: Key,
     F: Fn(&A::In) -> K + 'static,
@@ -133,7 +147,7 @@ where
 ///     .expect([(1, 1), (2, 1), (3, 2)], [])
 ///     .check();
 /// ```
-pub fn process<K, F, P>(key_of: F, function: P) -> impl Operator<In = P::In, Out = P::Out>
+pub fn process<K, F, P>(key_of: F, function: P) -> impl OperatorInput<0, Row = P::In, Outputs = (P::Out, P::In)>
 where
     K: Key,
     F: Fn(&P::In) -> K + 'static,

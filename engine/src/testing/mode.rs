@@ -10,6 +10,21 @@ pub(super) enum Split {
     Random,
 }
 
+/// Which watermarks the operator is told. Where the script ends it is told all that is reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tell {
+    /// Those of the script.
+    Script,
+    /// Those of the script, where it asks to be called.
+    Asked,
+    /// Also the one before each batch.
+    Batches,
+    /// Some of those of the script, and some of those before batches.
+    Random,
+    /// None before the end.
+    Last,
+}
+
 /// What becomes of the operator after each call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Restore {
@@ -32,6 +47,7 @@ pub(super) struct Mode {
     pub(super) restore: Restore,
     /// Whether each watermark comes once more when it has fired all.
     pub(super) repeat: bool,
+    pub(super) tell: Tell,
     pub(super) seed: u64,
 }
 
@@ -41,29 +57,40 @@ const LARGE: usize = 4096;
 pub(super) fn modes(keyed: bool, seed: u64) -> Vec<Mode> {
     use Restore::{Fresh, Never, Rescaled};
     use Split::{All, One, Random};
+    use Tell::{Asked, Batches, Last, Script};
     let modes = [
-        (All, LARGE, false, Never, false),
-        (All, LARGE, false, Never, true),
-        (One, LARGE, false, Never, true),
-        (Random, LARGE, false, Never, false),
-        (All, 1, false, Never, true),
-        (One, 1, false, Never, false),
-        (Random, 2, false, Never, true),
-        (All, 1, true, Never, false),
-        (One, 1, true, Never, true),
-        (Random, 2, true, Never, false),
-        (All, LARGE, false, Fresh, false),
-        (One, LARGE, false, Fresh, true),
-        (Random, 1, false, Fresh, false),
-        (Random, 2, true, Fresh, true),
-        (One, LARGE, false, Rescaled, false),
-        (Random, 2, false, Rescaled, true),
-        (Random, 1, true, Rescaled, false),
+        (All, LARGE, false, Never, false, Script),
+        (All, LARGE, false, Never, true, Asked),
+        (All, LARGE, false, Never, false, Last),
+        (One, LARGE, false, Never, true, Batches),
+        (Random, LARGE, false, Never, false, Tell::Random),
+        (All, 1, false, Never, true, Script),
+        (One, 1, false, Never, false, Last),
+        (Random, 2, false, Never, true, Batches),
+        (All, 1, true, Never, false, Last),
+        (One, 1, true, Never, true, Script),
+        (Random, 2, true, Never, false, Tell::Random),
+        (All, LARGE, false, Fresh, false, Script),
+        (All, LARGE, false, Fresh, false, Last),
+        (One, LARGE, false, Fresh, true, Batches),
+        (Random, 1, false, Fresh, false, Asked),
+        (Random, 2, true, Fresh, true, Tell::Random),
+        (One, LARGE, false, Rescaled, false, Script),
+        (Random, 2, false, Rescaled, true, Tell::Random),
+        (Random, 1, true, Rescaled, false, Last),
+        (One, 1, true, Rescaled, true, Batches),
     ];
+    let modes = modes.into_iter().filter(|mode| keyed || mode.3 != Rescaled);
     modes
-        .into_iter()
-        .filter(|mode| keyed || mode.3 != Rescaled)
-        .map(|(split, outbox, filled, restore, repeat)| Mode { split, outbox, filled, restore, repeat, seed })
+        .map(|(split, outbox, filled, restore, repeat, tell)| Mode {
+            split,
+            outbox,
+            filled,
+            restore,
+            repeat,
+            tell,
+            seed,
+        })
         .collect()
 }
 
@@ -79,6 +106,13 @@ impl fmt::Display for Mode {
         if self.filled {
             f.write_str(" that is full at every other call")?;
         }
+        f.write_str(match self.tell {
+            Tell::Script => "",
+            Tell::Asked => ", told watermarks where it asks",
+            Tell::Batches => ", told the watermark before each batch",
+            Tell::Random => ", told some watermarks",
+            Tell::Last => ", told the last watermark only",
+        })?;
         f.write_str(match self.restore {
             Restore::Never => "",
             Restore::Fresh => ", restored into a fresh operator after every call",
@@ -106,6 +140,10 @@ impl Random {
         word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         word ^ (word >> 31)
+    }
+
+    pub(super) fn coin(&mut self) -> bool {
+        self.next() >> 63 == 1
     }
 
     /// A number in range `1 ..= most`.

@@ -1,8 +1,9 @@
 //! Slow, obvious models of the built-in operators: one row after the other, everything searched
 //! from the front, nothing shared with the operators they are held against.
 
-use super::verify::{Expected, Script, Step};
-use crate::{Aggregate, CanonicalKey, Dictionary, Key, Record, Timestamp, Window, hash_key};
+use super::script::{Script, Step};
+use super::verify::Expected;
+use crate::{Aggregate, CanonicalKey, Dictionary, Key, Record, Timestamp, Window};
 
 /// A row with its time.
 pub type Timed<In> = (Timestamp, In);
@@ -14,47 +15,36 @@ type Group<K, In> = (Window, K, Vec<Timed<In>>);
 ///
 /// `assign` tells the window of a time and `result` the row for all rows of a window and key, in
 /// order. A window fires when the watermark reaches its last nanosecond; a row whose window's last
-/// nanosecond is at or before the watermark at the row's own place is late.
+/// nanosecond is at or before the watermark before the row is late.
 pub fn tumbling<K: Key, In: Record, Out: Record>(
     script: &Script<In>,
     assign: impl Fn(Timestamp) -> Window,
     key_of: impl Fn(&In) -> K,
     result: impl Fn(Window, &K, &[Timed<In>]) -> Out,
 ) -> Expected<Out, In> {
-    let mut main = Vec::new();
     let mut late = Vec::new();
-    let mut open: Vec<Group<K, In>> = Vec::new();
-    let mut add = |open: &mut Vec<Group<K, In>>, time, value, watermark: Timestamp| {
+    let mut groups: Vec<Group<K, In>> = Vec::new();
+    for step in script.steps() {
+        let Step::Row { time, value, watermark } = *step else { continue };
         let (window, key) = (assign(time), key_of(&value));
         if window.max_timestamp() <= watermark {
             late.push((time, value));
-        } else if let Some(group) = open.iter_mut().find(|group| group.0 == window && group.1 == key) {
+        } else if let Some(group) = groups.iter_mut().find(|group| group.0 == window && group.1 == key) {
             group.2.push((time, value));
         } else {
-            open.push((window, key, vec![(time, value)]));
-        }
-    };
-    for step in script.steps() {
-        match *step {
-            Step::Row { time, value } => add(&mut open, time, value, Timestamp::MIN),
-            Step::Behind { time, value, watermark } => add(&mut open, time, value, watermark),
-            Step::Watermark(watermark) => {
-                let (mut fired, rest): (Vec<_>, Vec<_>) =
-                    open.into_iter().partition(|(window, ..)| window.max_timestamp() <= watermark);
-                open = rest;
-                fired.sort_by_key(|(window, key, _)| (window.max_timestamp(), order_of(key, script.symbols())));
-                main.extend(
-                    fired.iter().map(|(window, key, rows)| (window.max_timestamp(), result(*window, key, rows))),
-                );
-            }
+            groups.push((window, key, vec![(time, value)]));
         }
     }
-    Expected { main, late }
+    // Nothing is added to a window that has fired, so it does not matter when it did.
+    groups.retain(|(window, ..)| window.max_timestamp() <= script.reached());
+    groups.sort_by_key(|(window, key, _)| (window.max_timestamp(), order_of(key, script.symbols())));
+    let main = groups.iter().map(|(window, key, rows)| (window.max_timestamp(), result(*window, key, rows)));
+    Expected { main: main.collect(), late }
 }
 
-/// The order of keys at one time: canonical text, hash, bytes.
-fn order_of<K: Key>(key: &K, symbols: &Dictionary) -> (u128, u64, Vec<u8>) {
-    (CanonicalKey::of(key, symbols).value(), hash_key(key), bytemuck::bytes_of(key).to_vec())
+/// The order of keys at one time: canonical text and its hash, then bytes.
+fn order_of<K: Key>(key: &K, symbols: &Dictionary) -> (CanonicalKey, Vec<u8>) {
+    (CanonicalKey::of(key, symbols), bytemuck::bytes_of(key).to_vec())
 }
 
 /// The result for [`tumbling`] that an aggregate gives, each row added to one state.
@@ -77,16 +67,17 @@ pub enum Call<In> {
         time: Timestamp,
         /// The row.
         row: In,
-        /// Whether the row lies behind the watermark at its own place.
+        /// Whether the row lies behind the watermark before it.
         behind: bool,
-        /// The watermark: as of the last one that came, or at the row's own place when it is behind.
+        /// The watermark before the row.
         watermark: Timestamp,
     },
     /// A timer fired.
     Timer {
         /// The time that was asked for.
         time: Timestamp,
-        /// The watermark that fired it.
+        /// What the function is shown: the time at which the timer fires, [`Timestamp::MAX`] at the end of the input.
+        /// For one that a row asks for at or before its watermark, that watermark.
         watermark: Timestamp,
     },
 }
@@ -100,19 +91,17 @@ pub struct Actions<Out> {
     pub timers: Vec<Timestamp>,
 }
 
-/// A timer that waits: the time it fires at, its key, the time it was asked for.
-struct Timer<K> {
-    at: Timestamp,
-    key: K,
-    time: Timestamp,
-}
-
 /// What a process function gives over a script, one call after the other.
 ///
-/// `function` does what [`ProcessFunction`](crate::ProcessFunction) would, and returns it. Timers
-/// fire in order of time and canonical key when the watermark reaches them, those asked for at or
-/// before the time of the timer that asks 1 ns after it. A timer that waits is not doubled. At the
-/// watermark [`Timestamp::MAX`] timers ask for others in vain.
+/// `function` does what [`ProcessFunction`](crate::ProcessFunction) would, and returns it.
+///
+/// - Before each row, and at each watermark, the timers fire that the watermark has reached, in order of time and
+///   canonical key. A timer that waits is not doubled.
+/// - A timer that a row asks for at or before its watermark fires at once, behind the row, and what it emits has a time
+///   that is ahead of that watermark. A timer that a firing at `t` asks for at or before `t` fires at once, behind it,
+///   and what it emits has the time `t`. Several of them fire in order of time; if these ask for others as early, those
+///   are dropped.
+/// - At the watermark [`Timestamp::MAX`] timers ask for others in vain.
 ///
 /// ```
 /// use pelton::testing::model::{self, Actions, Call};
@@ -159,57 +148,91 @@ pub fn process<K: Key, S: Record, In: Record, Out: Record>(
     key_of: impl Fn(&In) -> K,
     function: impl Fn(&K, Call<In>, &mut S) -> Actions<Out>,
 ) -> Expected<Out, In> {
-    let mut main = Vec::new();
-    let mut states: Vec<(K, S)> = Vec::new();
-    let mut timers: Vec<Timer<K>> = Vec::new();
-    let mut last_watermark = Timestamp::MIN;
-    let mut call = |key: &K, call: Call<In>| {
-        let known = states.iter().position(|(other, _)| other == key);
-        let at = known.unwrap_or_else(|| {
-            states.push((*key, S::zeroed()));
-            states.len() - 1
-        });
-        function(key, call, &mut states[at].1)
-    };
+    let mut job = Job { function, symbols: script.symbols(), states: Vec::new(), timers: Vec::new(), main: Vec::new() };
     for step in script.steps() {
         match *step {
-            Step::Row { time, value } | Step::Behind { time, value, .. } => {
+            Step::Watermark(watermark) => job.fire(watermark),
+            Step::Row { time, value, watermark } => {
+                job.fire(watermark);
                 let key = key_of(&value);
-                let own = if let Step::Behind { watermark, .. } = *step { Some(watermark) } else { None };
-                let (behind, watermark) = (own.is_some(), own.unwrap_or(last_watermark));
-                let actions = call(&key, Call::Row { time, row: value, behind, watermark });
-                main.extend(actions.rows.into_iter().map(|row| (time, row)));
-                for asked in actions.timers {
-                    wait(&mut timers, Timer { at: asked, key, time: asked });
-                }
-            }
-            Step::Watermark(watermark) => {
-                last_watermark = watermark;
-                // Those it reaches now fire, and those they ask for at or before it.
-                let (mut due, rest): (Vec<_>, Vec<_>) = timers.into_iter().partition(|timer| timer.at <= watermark);
-                timers = rest;
-                let order = |timer: &Timer<K>| (timer.at, order_of(&timer.key, script.symbols()), timer.time);
-                while let Some(first) = (0..due.len()).min_by_key(|&i| order(&due[i])) {
-                    let Timer { at, key, time } = due.remove(first);
-                    let actions = call(&key, Call::Timer { time, watermark });
-                    main.extend(actions.rows.into_iter().map(|row| (at, row)));
-                    for asked in actions.timers.into_iter().filter(|_| watermark < Timestamp::MAX) {
-                        if asked > watermark {
-                            wait(&mut timers, Timer { at: asked, key, time: asked });
-                        } else {
-                            wait(&mut due, Timer { at: asked.max(at.plus_nanos(1)), key, time: asked });
-                        }
-                    }
-                }
+                let asked = job.call(&key, Call::Row { time, row: value, behind: time <= watermark, watermark }, time);
+                job.take(&key, asked, (watermark, watermark), watermark.plus_nanos(1));
             }
         }
     }
-    Expected { main, late: Vec::new() }
+    Expected { main: job.main, late: Vec::new() }
 }
 
-/// Adds a timer where none waits for the same key and time.
-fn wait<K: Key>(timers: &mut Vec<Timer<K>>, timer: Timer<K>) {
-    if !timers.iter().any(|other| other.key == timer.key && other.time == timer.time) {
-        timers.push(timer);
+/// A process function with its states and timers, each in any order.
+struct Job<'a, K, S, Out, F> {
+    function: F,
+    symbols: &'a Dictionary,
+    states: Vec<(K, S)>,
+    timers: Vec<(Timestamp, K)>,
+    main: Vec<(Timestamp, Out)>,
+}
+
+impl<K: Key, S: Record, Out, F> Job<'_, K, S, Out, F> {
+    /// Calls the function, whose rows get this time, and returns what timers it asks for.
+    fn call<In>(&mut self, key: &K, call: Call<In>, time: Timestamp) -> Vec<Timestamp>
+    where
+        F: Fn(&K, Call<In>, &mut S) -> Actions<Out>,
+    {
+        let known = self.states.iter().position(|(other, _)| other == key);
+        let at = known.unwrap_or_else(|| {
+            self.states.push((*key, S::zeroed()));
+            self.states.len() - 1
+        });
+        let actions = (self.function)(key, call, &mut self.states[at].1);
+        self.main.extend(actions.rows.into_iter().map(|row| (time, row)));
+        actions.timers
+    }
+
+    /// Has the timers wait that a key asked for behind `reached`, and fires the others, whose rows have `time` at least.
+    fn take<In>(
+        &mut self,
+        key: &K,
+        mut asked: Vec<Timestamp>,
+        (reached, watermark): (Timestamp, Timestamp),
+        time: Timestamp,
+    ) where
+        F: Fn(&K, Call<In>, &mut S) -> Actions<Out>,
+    {
+        asked.sort();
+        asked.dedup();
+        for at in asked {
+            if at > reached {
+                self.wait(at, key);
+                continue;
+            }
+            let later = self.call(key, Call::Timer { time: at, watermark }, at.max(time));
+            later.into_iter().filter(|later| *later > reached).for_each(|later| self.wait(later, key));
+        }
+    }
+
+    /// Has a timer wait where none does for the same key and time.
+    fn wait(&mut self, at: Timestamp, key: &K) {
+        if !self.timers.contains(&(at, *key)) {
+            self.timers.push((at, *key));
+        }
+    }
+
+    /// Fires what the watermark has reached.
+    fn fire<In>(&mut self, watermark: Timestamp)
+    where
+        F: Fn(&K, Call<In>, &mut S) -> Actions<Out>,
+    {
+        let order = |(at, key): &(Timestamp, K)| (*at, order_of(key, self.symbols));
+        while let Some(first) = (0..self.timers.len()).min_by_key(|&i| order(&self.timers[i]))
+            && self.timers[first].0 <= watermark
+        {
+            let (at, key) = self.timers.remove(first);
+            let is_end = watermark == Timestamp::MAX;
+            let shown = if is_end { watermark } else { at };
+            let asked = self.call(&key, Call::Timer { time: at, watermark: shown }, at);
+            if !is_end {
+                self.take(&key, asked, (at, shown), at);
+            }
+        }
     }
 }

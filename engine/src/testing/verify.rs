@@ -1,100 +1,17 @@
 //! The harness as a test sees it: a script, an expectation, a verdict.
 
-use super::drive::{Drive, Emitted, HashOf, Output};
+use super::drive::{Drive, HashOf};
 use super::failure::{Failure, Verdict};
+use super::input::{Inputs, One, SideOf, Two};
 use super::mode::{Mode, modes};
-use super::rows::{same_row, show_row};
-use crate::{Dictionary, Key, Operator, Record, Timestamp, hash_key};
+use super::output::Tested;
+use super::script::{Lies, Script, Side, Step};
+use crate::{Dictionary, Key, Operator, OperatorInput, Record, Timestamp, hash_key};
+use std::marker::PhantomData;
 use std::sync::Arc;
 
-/// One step of a script.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step<T> {
-    /// A row that lies ahead of the watermark.
-    Row {
-        /// The row's time.
-        time: Timestamp,
-        /// The row.
-        value: T,
-    },
-    /// A row at or before the watermark at its own place.
-    Behind {
-        /// The row's time.
-        time: Timestamp,
-        /// The row.
-        value: T,
-        /// The watermark at the row's place: at least the row's time, at least any watermark before.
-        watermark: Timestamp,
-    },
-    /// Event time has come to this.
-    Watermark(Timestamp),
-}
-
-/// What an operator is run over: steps in order, and the job's symbols.
-#[derive(Debug)]
-pub struct Script<T> {
-    steps: Vec<Step<T>>,
-    symbols: Arc<Dictionary>,
-}
-
-impl<T: Record> Script<T> {
-    /// The steps in order.
-    pub fn steps(&self) -> &[Step<T>] {
-        &self.steps
-    }
-
-    /// The job's symbols.
-    pub fn symbols(&self) -> &Arc<Dictionary> {
-        &self.symbols
-    }
-
-    /// Step `at` in words.
-    fn describe(&self, at: usize) -> String {
-        let steps = self.steps.len();
-        let step = match self.steps.get(at) {
-            Some(Step::Row { time, value }) => format!("row {}", show_row(*time, value, &self.symbols)),
-            Some(Step::Behind { time, value, watermark }) => {
-                format!("row {} behind {watermark}", show_row(*time, value, &self.symbols))
-            }
-            Some(Step::Watermark(watermark)) => format!("watermark {watermark}"),
-            None => return format!("the end of the script, after {steps} steps"),
-        };
-        format!("step {at} of {steps}, {step}")
-    }
-
-    /// The first step that no job would give to an operator, and why.
-    fn mistake(&self) -> Option<(usize, String)> {
-        let mut reached = Timestamp::MIN;
-        for (at, step) in self.steps.iter().enumerate() {
-            let mistake = match *step {
-                Step::Row { time: Timestamp::MIN | Timestamp::MAX, .. }
-                | Step::Behind { time: Timestamp::MIN | Timestamp::MAX, .. } => {
-                    Some(String::from("no row has the first or the last of all times"))
-                }
-                Step::Row { time, .. } if time <= reached => {
-                    Some(format!("the watermark has come to {reached}: the row is `behind`"))
-                }
-                Step::Behind { time, watermark, .. } if time > watermark => {
-                    Some(String::from("the row lies ahead of its watermark: it is no `behind` one"))
-                }
-                Step::Behind { watermark, .. } | Step::Watermark(watermark) if watermark < reached => {
-                    Some(format!("the watermark has come to {reached} before"))
-                }
-                Step::Behind { watermark, .. } | Step::Watermark(watermark) => {
-                    reached = watermark;
-                    None
-                }
-                Step::Row { .. } => None,
-            };
-            if let Some(mistake) = mistake {
-                return Some((at, mistake));
-            }
-        }
-        None
-    }
-}
-
-/// The rows that an operator must give over a whole script, each output in its order.
+/// The rows that an operator with outputs for results and for late rows must give over a whole script, each output in
+/// its order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected<Out, In> {
     /// Rows of the main output with their times.
@@ -109,27 +26,66 @@ impl<Out, In> Default for Expected<Out, In> {
     }
 }
 
-/// Runs an operator over a script in hostile ways. How is told at the head of [`testing`](super).
-///
-/// A call that never returns is not found out; one that is called over and over without progress is.
-pub struct Verify<Op: Operator, M> {
-    make: M,
-    script: Script<Op::In>,
-    hash_of: Option<Box<HashOf<Op::In>>>,
-    seed: u64,
+impl<Out, In> From<Expected<Out, In>> for (Vec<(Timestamp, Out)>, Vec<(Timestamp, In)>) {
+    fn from(expected: Expected<Out, In>) -> Self {
+        (expected.main, expected.late)
+    }
 }
 
-impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
-    /// A harness for the operators that `make` makes, each of them fresh and all of them alike.
-    pub fn new(make: M) -> Self {
-        Self { make, script: Script { steps: Vec::new(), symbols: Arc::default() }, hash_of: None, seed: 1 }
+/// As [`Expected`], for an operator with two inputs and a late output for each.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ExpectedTwo<Out, L, R> {
+    /// Rows of the main output with their times.
+    pub main: Vec<(Timestamp, Out)>,
+    /// Late rows of input 0 with their times.
+    pub late_left: Vec<(Timestamp, L)>,
+    /// Late rows of input 1 with their times.
+    pub late_right: Vec<(Timestamp, R)>,
+}
+
+impl<Out, L, R> Default for ExpectedTwo<Out, L, R> {
+    fn default() -> Self {
+        Self { main: Vec::new(), late_left: Vec::new(), late_right: Vec::new() }
+    }
+}
+
+impl<Out, L, R> From<ExpectedTwo<Out, L, R>>
+    for (Vec<(Timestamp, Out)>, Vec<(Timestamp, L)>, Vec<(Timestamp, R)>)
+{
+    fn from(expected: ExpectedTwo<Out, L, R>) -> Self {
+        (expected.main, expected.late_left, expected.late_right)
+    }
+}
+
+fn timed<T>(rows: impl IntoIterator<Item = (i64, T)>) -> Vec<(Timestamp, T)> {
+    rows.into_iter().map(|(nanos, row)| (Timestamp::from_nanos(nanos), row)).collect()
+}
+
+/// Runs an operator over a script in hostile ways. How is told at the head of [`testing`](super).
+///
+/// [`Verify::new`] makes one for operators with one input, [`Verify::two`] one for operators with two.
+/// A call that never returns is not found out; one that is called over and over without progress is.
+pub struct Verify<Op: Operator, M, I: Inputs<Op> = One> {
+    make: M,
+    script: Script<I::Row>,
+    hash_of: Option<Box<HashOf<I::Row>>>,
+    seed: u64,
+    inputs: PhantomData<fn(I)>,
+}
+
+impl<Op, M, I> Verify<Op, M, I>
+where
+    Op: Operator,
+    Op::Outputs: Tested,
+    M: Fn() -> Op,
+    I: Inputs<Op>,
+{
+    fn of(make: M) -> Self {
+        Self { make, script: Script::new(), hash_of: None, seed: 1, inputs: PhantomData }
     }
 
-    /// Also spreads state and rows over several operators, by this key of the rows.
-    ///
-    /// It must be the key by which the operator writes its pieces.
-    pub fn keyed_by<K: Key>(mut self, key_of: impl Fn(&Op::In) -> K + 'static) -> Self {
-        self.hash_of = Some(Box::new(move |row| hash_key(&key_of(row))));
+    fn add(mut self, time: impl Into<Timestamp>, value: I::Row, lies: Lies) -> Self {
+        self.script.row(time.into(), value, lies);
         self
     }
 
@@ -139,20 +95,10 @@ impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
         self
     }
 
-    /// Another seed for random pieces, by default 1.
+    /// Another seed for what is random, by default 1.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
         self
-    }
-
-    /// A row that lies ahead of the watermark.
-    pub fn row(self, time: impl Into<Timestamp>, value: Op::In) -> Self {
-        self.steps([Step::Row { time: time.into(), value }])
-    }
-
-    /// A row at or before `watermark`, which is the watermark at the row's own place.
-    pub fn behind(self, time: impl Into<Timestamp>, value: Op::In, watermark: impl Into<Timestamp>) -> Self {
-        self.steps([Step::Behind { time: time.into(), value, watermark: watermark.into() }])
     }
 
     /// Event time has come to `watermark`.
@@ -166,95 +112,207 @@ impl<Op: Operator, M: Fn() -> Op> Verify<Op, M> {
     }
 
     /// More steps.
-    pub fn steps(mut self, steps: impl IntoIterator<Item = Step<Op::In>>) -> Self {
-        self.script.steps.extend(steps);
+    pub fn steps(mut self, steps: impl IntoIterator<Item = Step<I::Row>>) -> Self {
+        steps.into_iter().for_each(|step| self.script.push(step));
         self
     }
 
-    /// Expects these rows of the main and of the late output, each in order, with times in nanoseconds.
-    pub fn expect(
-        &self,
-        main: impl IntoIterator<Item = (i64, Op::Out)>,
-        late: impl IntoIterator<Item = (i64, Op::In)>,
-    ) -> Verdict {
-        self.against(|_| Expected {
-            main: main.into_iter().map(|(nanos, row)| (Timestamp::from_nanos(nanos), row)).collect(),
-            late: late.into_iter().map(|(nanos, row)| (Timestamp::from_nanos(nanos), row)).collect(),
-        })
-    }
-
-    /// Expects the rows of a model, which sees the script.
-    pub fn against(&self, model: impl FnOnce(&Script<Op::In>) -> Expected<Op::Out, Op::In>) -> Verdict {
-        Verdict(self.mistake().and_then(|()| {
-            let expected = model(&self.script);
-            self.run_modes(0, &expected)
-        }))
+    /// Expects the rows of a model, which sees the script: a vector for each output, with the times of the rows, or an
+    /// [`Expected`] or [`ExpectedTwo`].
+    ///
+    /// They come in the order of the contract: what is fired at a time stands behind all rows whose watermark is below
+    /// it and before all others.
+    pub fn against<E>(&self, model: impl FnOnce(&Script<I::Row>) -> E) -> Verdict
+    where
+        E: Into<<Op::Outputs as Tested>::Rows>,
+    {
+        Verdict(self.mistake().and_then(|()| self.run_modes(0, &model(&self.script).into())))
     }
 
     /// Expects of all other ways the rows that the plainest gives: rows all at once, a large outbox.
     pub fn consistent(&self) -> Verdict {
         Verdict(self.mistake().and_then(|()| {
             let plain = self.run(modes(false, self.seed)[0], WORK_MAX)?;
-            let expected = Expected {
-                main: plain.main.iter().map(|row| (row.time, row.value)).collect(),
-                late: plain.late.iter().map(|row| (row.time, row.value)).collect(),
-            };
-            self.run_modes(1, &expected)
+            self.run_modes(1, &Op::Outputs::rows(plain))
         }))
     }
 
     fn mistake(&self) -> Result<(), Failure> {
         self.script.mistake().map_or(Ok(()), |(at, what)| {
             let mode = String::from("a script that no job gives");
-            Err(Failure { mode, step: Some(self.script.describe(at)), what })
+            Err(Failure { mode, step: Some(self.describe(*at)), what: what.clone() })
         })
     }
 
-    fn run_modes(&self, first: usize, expected: &Expected<Op::Out, Op::In>) -> Result<(), Failure> {
-        let rows = self.script.steps.len() + expected.main.len() + expected.late.len();
+    fn describe(&self, step: usize) -> String {
+        self.script.describe(step, |time, row| I::show(time, row, self.script.symbols()))
+    }
+
+    fn run_modes(&self, first: usize, expected: &<Op::Outputs as Tested>::Rows) -> Result<(), Failure> {
+        let rows = self.script.steps().len() + Op::Outputs::count(expected);
         modes(self.hash_of.is_some(), self.seed).into_iter().skip(first).try_for_each(|mode| {
             // Most calls take or give a row or end a watermark; a few more may fire timers that give none.
-            let output = self.run(mode, 64 + 32 * rows)?;
-            self.compare(mode, "main", &expected.main, &output.main)?;
-            self.compare(mode, "late", &expected.late, &output.late)
+            let found = self.run(mode, 64 + 32 * rows)?;
+            let difference = Op::Outputs::difference(expected, &found, &I::OUTPUTS, self.script.symbols());
+            difference.map_or(Ok(()), |difference| {
+                let step = difference.step.unwrap_or(self.script.steps().len());
+                Err(Failure { mode: mode.to_string(), step: Some(self.describe(step)), what: difference.what })
+            })
         })
     }
 
-    fn run(&self, mode: Mode, work_max: usize) -> Result<Output<Op::Out, Op::In>, Failure> {
-        let hash_of = self.hash_of.as_deref();
-        let mut drive = Drive::new(&self.make, hash_of, &self.script.symbols, mode, work_max);
-        drive.run(&self.script.steps).map_err(|what| Failure {
+    fn run(&self, mode: Mode, work_max: usize) -> Result<<Op::Outputs as Tested>::Found, Failure> {
+        let mut drive = Drive::<Op, I>::new(&self.make, self.hash_of.as_deref(), &self.script, mode, work_max);
+        drive.run().map_err(|what| Failure {
             mode: mode.to_string(),
-            step: Some(self.script.describe(drive.step())),
+            step: Some(self.describe(drive.step())),
             what,
         })?;
-        Ok(drive.into_output())
+        Ok(drive.into_found())
+    }
+}
+
+impl<Op, M> Verify<Op, M, One>
+where
+    Op: OperatorInput<0>,
+    Op::Outputs: Tested,
+    M: Fn() -> Op,
+{
+    /// A harness for the operators that `make` makes, each of them fresh and all of them alike.
+    pub fn new(make: M) -> Self {
+        Self::of(make)
     }
 
-    fn compare<T: Record>(
+    /// Also spreads state and rows over several operators, by this key of the rows.
+    ///
+    /// It must be the key by which the operator writes its pieces.
+    pub fn keyed_by<K: Key>(mut self, key_of: impl Fn(&Op::Row) -> K + 'static) -> Self {
+        self.hash_of = Some(Box::new(move |row| Some(hash_key(&key_of(row)))));
+        self
+    }
+
+    /// A row that lies ahead of the watermark, which is what is reached so far.
+    pub fn row(self, time: impl Into<Timestamp>, value: Op::Row) -> Self {
+        self.add(time, value, Lies::Ahead)
+    }
+
+    /// A row at or before `watermark`, which is the watermark at the row's own place and thereby reached.
+    pub fn behind(self, time: impl Into<Timestamp>, value: Op::Row, watermark: impl Into<Timestamp>) -> Self {
+        self.add(time, value, Lies::Behind(watermark.into()))
+    }
+
+    /// A row ahead of `watermark` or behind it, which is the watermark at the row's own place and thereby reached.
+    pub fn at(self, watermark: impl Into<Timestamp>, time: impl Into<Timestamp>, value: Op::Row) -> Self {
+        self.add(time, value, Lies::Anywhere(watermark.into()))
+    }
+}
+
+impl<Op, M, Out: Record, In: Record> Verify<Op, M, One>
+where
+    Op: OperatorInput<0, Outputs = (Out, In)>,
+    M: Fn() -> Op,
+{
+    /// Expects these rows of the main and of the late output, each in order, with times in nanoseconds.
+    pub fn expect(
         &self,
-        mode: Mode,
-        output: &str,
-        expected: &[(Timestamp, T)],
-        found: &[Emitted<T>],
-    ) -> Result<(), Failure> {
-        let same = |(a, b): (&(Timestamp, T), &Emitted<T>)| a.0 == b.time && same_row(&a.1, &b.value);
-        let common = expected.iter().zip(found).take_while(|pair| same(*pair)).count();
-        if common == expected.len() && common == found.len() {
-            return Ok(());
-        }
-        let show = |row: Option<(Timestamp, &T)>| {
-            row.map_or_else(|| String::from("no row"), |(time, row)| show_row(time, row, &self.script.symbols))
-        };
-        let what = format!(
-            "row {common} of the {output} output differs ({} rows expected, {} found)\n  expected: {}\n     found: {}",
-            expected.len(),
-            found.len(),
-            show(expected.get(common).map(|(time, row)| (*time, row))),
-            show(found.get(common).map(|row| (row.time, &row.value))),
-        );
-        let step = found.get(common).map_or(self.script.steps.len(), |row| row.step);
-        Err(Failure { mode: mode.to_string(), step: Some(self.script.describe(step)), what })
+        main: impl IntoIterator<Item = (i64, Out)>,
+        late: impl IntoIterator<Item = (i64, In)>,
+    ) -> Verdict {
+        self.against(|_| (timed(main), timed(late)))
+    }
+}
+
+impl<Op, M> Verify<Op, M, Two>
+where
+    Op: OperatorInput<0> + OperatorInput<1>,
+    Op::Outputs: Tested,
+    M: Fn() -> Op,
+{
+    /// A harness for the operators with two inputs that `make` makes, each of them fresh and all of them alike.
+    pub fn two(make: M) -> Self {
+        Self::of(make)
+    }
+
+    /// Also spreads state and rows over several operators, by these keys of the rows of input 0 and of input 1.
+    ///
+    /// They must be the keys by which the operator writes its pieces.
+    pub fn keyed_by<K: Key>(
+        mut self,
+        left: impl Fn(&<Op as OperatorInput<0>>::Row) -> K + 'static,
+        right: impl Fn(&<Op as OperatorInput<1>>::Row) -> K + 'static,
+    ) -> Self {
+        self.hash_of = Some(Box::new(move |row| match row {
+            Side::Left(row) => Some(hash_key(&left(row))),
+            Side::Right(row) => Some(hash_key(&right(row))),
+        }));
+        self
+    }
+
+    /// Also spreads state and the rows of input 0 over several operators, by this key, while those of input 1 go to all.
+    pub fn left_keyed_by<K: Key>(mut self, left: impl Fn(&<Op as OperatorInput<0>>::Row) -> K + 'static) -> Self {
+        self.hash_of = Some(Box::new(move |row: &SideOf<Op>| match row {
+            Side::Left(row) => Some(hash_key(&left(row))),
+            Side::Right(_) => None,
+        }));
+        self
+    }
+
+    /// A row of input 0 that lies ahead of the watermark, which is what is reached so far.
+    pub fn left(self, time: impl Into<Timestamp>, value: <Op as OperatorInput<0>>::Row) -> Self {
+        self.add(time, Side::Left(value), Lies::Ahead)
+    }
+
+    /// A row of input 1 that lies ahead of the watermark, which is what is reached so far.
+    pub fn right(self, time: impl Into<Timestamp>, value: <Op as OperatorInput<1>>::Row) -> Self {
+        self.add(time, Side::Right(value), Lies::Ahead)
+    }
+
+    /// A row of input 0 at or before `watermark`, which is the watermark at the row's own place and thereby reached.
+    pub fn left_behind(
+        self,
+        time: impl Into<Timestamp>,
+        value: <Op as OperatorInput<0>>::Row,
+        watermark: impl Into<Timestamp>,
+    ) -> Self {
+        self.add(time, Side::Left(value), Lies::Behind(watermark.into()))
+    }
+
+    /// A row of input 1 at or before `watermark`, which is the watermark at the row's own place and thereby reached.
+    pub fn right_behind(
+        self,
+        time: impl Into<Timestamp>,
+        value: <Op as OperatorInput<1>>::Row,
+        watermark: impl Into<Timestamp>,
+    ) -> Self {
+        self.add(time, Side::Right(value), Lies::Behind(watermark.into()))
+    }
+}
+
+impl<Op, M, Out: Record, L: Record, R: Record> Verify<Op, M, Two>
+where
+    Op: OperatorInput<0, Outputs = (Out, L, R)> + OperatorInput<1>,
+    M: Fn() -> Op,
+{
+    /// Expects these rows of the main output and of both late ones, each in order, with times in nanoseconds.
+    pub fn expect(
+        &self,
+        main: impl IntoIterator<Item = (i64, Out)>,
+        late_left: impl IntoIterator<Item = (i64, L)>,
+        late_right: impl IntoIterator<Item = (i64, R)>,
+    ) -> Verdict {
+        self.against(|_| (timed(main), timed(late_left), timed(late_right)))
+    }
+}
+
+impl<Op, M, I, Out: Record> Verify<Op, M, I>
+where
+    Op: Operator<Outputs = (Out,)>,
+    M: Fn() -> Op,
+    I: Inputs<Op>,
+{
+    /// Expects these rows of the only output, in order, with times in nanoseconds.
+    pub fn expect_main(&self, main: impl IntoIterator<Item = (i64, Out)>) -> Verdict {
+        self.against(|_| (timed(main),))
     }
 }
 

@@ -2,7 +2,7 @@
 
 use crate::units::{self, Condition};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pelton::{SYMBOLS_MAX, Timestamp, WORKERS_MAX};
+use pelton::{SYMBOLS_MAX, Timestamp};
 use pelton_io::capture::Speed;
 use pelton_io::codec::binance::Streams;
 use pelton_io::codec::header::CsvHeader;
@@ -24,7 +24,11 @@ use std::time::Duration;
   pelton inspect trades.pelton --head 5                   what is in it
   pelton replay trades.pelton --window 1s --out bars.csv  bars of one second
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. `pelton help <command>` has more examples."
+Output files appear under their names once they are complete; an existing file is replaced only with
+--overwrite. SIGINT (Ctrl-C) and SIGTERM stop a command cleanly; a second signal ends it at once.
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by SIGINT, 143 stopped by SIGTERM.
+`pelton help <command>` has more examples."
 )]
 pub(crate) struct Cli {
     #[command(subcommand)]
@@ -62,7 +66,8 @@ pub(crate) enum Command {
 
 Inputs may be zip, gzip, zstd or plain. Lines that cannot become events are written to
 <OUTPUT>.rejects.csv, with their reasons; the counts that are printed add up. A file of which no line
-could be read ends the conversion with an error.
+could be read ends the conversion with an error. The output appears under its name once it is complete.
+A conversion that fails or is stopped leaves no output; with --overwrite, the old file then stays as it was.
 
 Delimited text with a --schema is read by the names in its first line, where that has the schema's names:
 in any order, each file by its own. A header with a name missing, twice or not in the schema is an error.
@@ -99,7 +104,7 @@ pub(crate) struct Convert {
     /// Fail at the first line that cannot become an event
     #[arg(long)]
     pub(crate) strict: bool,
-    /// Replace an output that exists
+    /// Replace an output that exists, and its file of rejected lines
     #[arg(long)]
     pub(crate) overwrite: bool,
     /// One or more inputs, then the output
@@ -146,6 +151,19 @@ pub(crate) enum JobKind {
 Bars take any capture with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
 Times of the output are nanoseconds since the epoch; lines are in order of window end, then symbol.
 The output is the same, byte for byte, at any number of workers and at any speed.
+
+An output file is written under a hidden name in the same directory and gets its real name once it is
+complete. If the job fails, what was written is removed, and an existing file stays as it was. Standard
+output, pipes and devices are written directly.
+
+SIGINT (Ctrl-C) or SIGTERM stops the job at once. The rows written so far are kept under the requested name:
+they are the first rows of the result, and the last line is complete. A message on standard error calls the
+output partial and says how many rows it holds. Windows that were still open are not in it. The exit code is
+130 or 143. A second signal ends the command at once and leaves no file.
+
+Events whose times are outside the accepted range, 1900-01-01 to 2200-01-01, are rejected and counted. If this,
+or --from, --until or --where, leaves nothing to replay, a warning says why; the exit code is still 0.
+
 Durations: 250ns, 100us, 5ms, 1.5s, 1m, 1h, 1d. Times: 2013-10-08, 2013-10-08T13:30:00.5, or nanoseconds.")]
 pub(crate) struct Replay {
     /// The captures; the events of several are merged by time
@@ -160,11 +178,14 @@ pub(crate) struct Replay {
     /// Where the rows go, as CSV; `-` is standard output
     #[arg(long, value_name = "FILE", default_value = "-")]
     pub(crate) out: PathBuf,
+    /// Replace files of --out and --late that exist
+    #[arg(long)]
+    pub(crate) overwrite: bool,
     /// Where events go that came after their window had closed, as CSV; without it they are only counted
     #[arg(long, value_name = "FILE")]
     pub(crate) late: Option<PathBuf>,
     /// Threads that share the work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,
     /// How far an event may lie behind the largest time before it without being late
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = units::duration)]
@@ -194,7 +215,10 @@ pub(crate) enum Generate {
     /// Trades whose prices walk at random; equal options give equal files
     #[command(after_help = "Examples:
   pelton generate trades --events 10000000 --keys 10000 --seed 7 trades.pelton
-  pelton generate trades --events 1000000 --disorder 5ms disordered.pelton")]
+  pelton generate trades --events 1000000 --disorder 5ms disordered.pelton
+
+The command first checks that the disk has room. The capture appears under its name once it is complete; a
+command that fails or is stopped leaves no new file.")]
     Trades(GenerateTrades),
 }
 
@@ -229,12 +253,16 @@ pub(crate) struct GenerateTrades {
 }
 
 #[derive(Debug, Args)]
+#[command(
+    after_help = "The trades are written to a new directory under the one for temporary files (TMPDIR), if the disk has room
+for them. It is removed at the end, also after SIGINT (Ctrl-C) or SIGTERM."
+)]
 pub(crate) struct Demo {
     /// How many trades to make up
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: u64,
     /// Threads that share the work [default: one for each core]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,
 }
 
@@ -264,7 +292,7 @@ pub(crate) struct BenchThroughput {
     #[arg(long, value_name = "DURATION", default_value = "1s", value_parser = units::positive_duration)]
     pub(crate) window: Duration,
     /// Numbers of workers, with commas between
-    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = units::workers)]
     pub(crate) workers: Vec<u16>,
     /// Runs of each; the figures are medians
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u16).range(1..))]
@@ -283,7 +311,7 @@ pub(crate) struct BenchLatency {
     #[arg(long, value_name = "N,..", default_value = "100000,1000000", value_delimiter = ',', value_parser = clap::value_parser!(u64).range(1..=1_000_000_000))]
     pub(crate) rates: Vec<u64>,
     /// Numbers of workers, with commas between
-    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = clap::value_parser!(u16).range(1..=WORKERS_MAX as i64))]
+    #[arg(long, value_name = "N,..", default_value = "1,2", value_delimiter = ',', value_parser = units::workers)]
     pub(crate) workers: Vec<u16>,
     /// How long each is measured, in whole seconds
     #[arg(long, value_name = "DURATION", default_value = "10s", value_parser = units::whole_seconds)]

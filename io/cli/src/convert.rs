@@ -2,10 +2,13 @@
 
 use crate::args::Convert;
 use crate::error::{Failure, say};
+use crate::output::say_removed;
 use crate::progress::Progress;
+use crate::signals::Signals;
 use crate::units::grouped;
 use pelton_io::codec::InputError;
 use pelton_io::import::{ImportError, ImportOptions, ImportProgress, import, rejects_path};
+use pelton_io::output::Target;
 
 /// The bar's length for each input.
 const STEPS: u64 = 1_000;
@@ -14,6 +17,7 @@ pub(crate) fn run(args: Convert) -> Result<(), Failure> {
     let Some((output, inputs)) = args.files.split_last() else {
         return Err(Failure::usage("expected one or more inputs and an output"));
     };
+    let signals = Signals::watch()?;
     let options = ImportOptions {
         day: args.date,
         utc_offset: args.utc_offset,
@@ -25,6 +29,7 @@ pub(crate) fn run(args: Convert) -> Result<(), Failure> {
         strict: args.strict,
         block_events: args.block,
         overwrite: args.overwrite,
+        stop: signals.flag(),
         ..ImportOptions::default()
     };
     let progress = Progress::new(inputs.len() as u64 * STEPS);
@@ -33,9 +38,18 @@ pub(crate) fn run(args: Convert) -> Result<(), Failure> {
         let of_file = of_file.checked_div(u128::from(now.file_bytes)).unwrap_or(0) as u64;
         progress.show(now.file_index as u64 * STEPS + of_file, now.read, "");
     };
-    let result = import(args.from, inputs, output, &options, &mut show);
+    let imported = import(args.from, inputs, output, &options, &mut show);
     drop(progress);
-    let report = result.map_err(failure)?;
+    let report = imported.map_err(|error| {
+        let is_unfinished = matches!(error, ImportError::Stopped | ImportError::Output(_));
+        if let (true, Ok(target)) = (is_unfinished, Target::new(output, true)) {
+            say_removed(&target);
+        }
+        match (&error, signals.received()) {
+            (ImportError::Stopped, Some(signal)) => Failure::Stopped(signal),
+            _ => failure(error),
+        }
+    })?;
     say(&format!("{}: {report}\n  {} bytes", output.display(), grouped(report.output_bytes)));
     if report.rejected > 0 {
         say(&format!("  the rejected lines and their reasons are in {}", rejects_path(output).display()));

@@ -1,8 +1,10 @@
 //! `pelton demo`: a complete job on made-up trades, and what it costs.
 
 use crate::args::Demo;
+use crate::disk;
 use crate::error::{Failure, say};
 use crate::progress::ReplayView;
+use crate::signals::Signals;
 use crate::units::{grouped, short_duration};
 use crate::{generate, replay};
 use pelton::Record;
@@ -12,6 +14,7 @@ use pelton_io::Trade;
 use pelton_io::bars::{Bar, Priced, bars};
 use pelton_io::capture::Capture;
 use pelton_io::generate::TradeOptions;
+use pelton_io::output::Target;
 use pelton_io::sink::{Format, RowEncoder};
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,16 +26,20 @@ const SHOWN: usize = 3;
 /// The load under which latency is measured, in events per second.
 const RATE: u64 = 100_000;
 const KEYS: u32 = 1_000;
+const BLOCK_EVENTS: u32 = 4096;
 
 /// A directory of this process alone, which is removed in the end.
 struct Temporary(PathBuf);
 
 impl Temporary {
-    fn new() -> Result<Self, Failure> {
+    fn new(signals: &Signals) -> Result<Self, Failure> {
         for number in 0..100 {
             let path = std::env::temp_dir().join(format!("pelton-demo-{}-{number}", std::process::id()));
             match std::fs::create_dir(&path) {
-                Ok(()) => return Ok(Self(path)),
+                Ok(()) => {
+                    signals.remove_at_exit(&path);
+                    return Ok(Self(path));
+                }
                 // Another's: it is left alone.
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
                 Err(error) => {
@@ -54,10 +61,14 @@ impl Drop for Temporary {
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let mut out = io::stdout();
     let options = TradeOptions { events: args.events, keys: KEYS, ..TradeOptions::default() };
-    let directory = Temporary::new()?;
+    // Known before anything is made.
+    let what = format!("the events of --events {}", args.events);
+    disk::check_room(&std::env::temp_dir(), &what, disk::trades_bytes(args.events, KEYS, BLOCK_EVENTS))?;
+    let signals = Signals::watch()?;
+    let directory = Temporary::new(&signals)?;
     let file = directory.0.join("trades.pelton");
     let start = Instant::now();
-    let summary = generate::write(&options, &file, 4096, false)?;
+    let summary = generate::write(&options, &Target::new(&file, false)?, BLOCK_EVENTS, &signals)?;
     let (events, mib) = (grouped(summary.events), summary.bytes >> 20);
     let seconds = start.elapsed().as_secs_f64();
     writeln!(out, "made       {events} trades of {} symbols, {mib} MiB, in {seconds:.2} s", grouped(KEYS.into()))?;
@@ -73,7 +84,8 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
         .sink("out", sink);
     let workers = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
     let view = ReplayView { events: args.events, first: None, times: None, out_of_orderness: Duration::ZERO };
-    let report = replay::run_job(job, workers, &view)?;
+    let report = replay::run_job(job, workers, &view, &signals)?;
+    signals.check()?;
     let rows = rows.take();
     let mut encoder = RowEncoder::new(&Bar::layout(), Format::Csv);
     encoder.set_symbols(symbols);
@@ -97,6 +109,7 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     writeln!(out, "balance    every event is accounted for")?;
     out.flush()?;
     drop(directory);
+    signals.end_at_once()?;
     show_latency(&mut out)
 }
 

@@ -1,6 +1,8 @@
-//! How a command ends: done, failed, or used wrongly; and what is then said on standard error.
+//! How a command ends: done, failed, used wrongly, or stopped by a signal; and what is then said on standard error.
 
+use crate::signals::Signal;
 use pelton::{BoxError, Error};
+use pelton_io::output::OutputError;
 use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -12,6 +14,8 @@ pub(crate) enum Failure {
     Usage(String),
     /// Something went wrong.
     Failed(BoxError),
+    /// A signal came before the end. What that means for the output has been said.
+    Stopped(Signal),
 }
 
 impl Failure {
@@ -27,10 +31,12 @@ impl Failure {
     pub(crate) fn report(self) -> ExitCode {
         let (text, code) = match &self {
             Self::Usage(message) => (message.clone(), 2),
+            Self::Stopped(signal) => (format!("stopped by {signal}"), signal.exit_code()),
             Self::Failed(error) => match error.downcast_ref::<Error>() {
                 Some(Error::Shape { .. }) => (chain(&**error), 2),
                 // Who reads the output, such as `head`, wants no more of it.
                 _ if is_broken_pipe(&**error) => return ExitCode::SUCCESS,
+                _ if is_existing_file(&**error) => (format!("{}; --overwrite replaces it", chain(&**error)), 1),
                 _ => (chain(&**error), 1),
             },
         };
@@ -73,6 +79,14 @@ pub(crate) fn is_broken_pipe(error: &(dyn StdError + 'static)) -> bool {
         return error.kind() == io::ErrorKind::BrokenPipe;
     }
     error.source().is_some_and(is_broken_pipe)
+}
+
+/// Whether there is a file already where the output should go.
+fn is_existing_file(error: &(dyn StdError + 'static)) -> bool {
+    match error.downcast_ref::<OutputError>() {
+        Some(error) => matches!(error, OutputError::Exists { .. }),
+        None => error.source().is_some_and(is_existing_file),
+    }
 }
 
 #[cfg(test)]

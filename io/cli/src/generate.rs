@@ -1,13 +1,17 @@
 //! `pelton generate`: captures of made-up events.
 
 use crate::args::GenerateTrades;
+use crate::disk;
 use crate::error::{Failure, say};
+use crate::output::say_removed;
 use crate::progress::Progress;
+use crate::signals::Signals;
 use crate::units::grouped;
+use pelton::Record;
 use pelton_io::Trade;
-use pelton_io::capture::{CaptureWriter, Summary, WriterOptions};
+use pelton_io::capture::{RawWriter, Summary, WriterOptions};
 use pelton_io::generate::{TradeOptions, symbol_names, trades};
-use std::path::Path;
+use pelton_io::output::Target;
 
 /// Events between two looks at the progress.
 const CHUNK: usize = 1 << 16;
@@ -21,22 +25,46 @@ pub(crate) fn run(args: &GenerateTrades) -> Result<(), Failure> {
         rate: args.rate,
         disorder: args.disorder,
     };
-    let summary = write(&options, &args.output, args.block, args.overwrite)?;
+    let target = Target::new(&args.output, args.overwrite)?;
+    let signals = Signals::watch()?;
+    let summary = write(&options, &target, args.block, &signals)?;
     let (events, bytes) = (grouped(summary.events), grouped(summary.bytes));
     say(&format!("{}: {events} trades of {} symbols, {bytes} bytes", args.output.display(), grouped(summary.symbols)));
     Ok(())
 }
 
-/// Writes the trades of `options` to a capture.
-pub(crate) fn write(options: &TradeOptions, output: &Path, block: u32, overwrite: bool) -> Result<Summary, Failure> {
+/// Writes the trades of `options` to a capture, if there is room for them. Stopped by a signal or by
+/// an error, it leaves no new file, and one that was there as it was.
+pub(crate) fn write(
+    options: &TradeOptions,
+    target: &Target,
+    block: u32,
+    signals: &Signals,
+) -> Result<Summary, Failure> {
+    if let Some(directory) = target.directory() {
+        let what = format!("{} trades", grouped(options.events));
+        disk::check_room(directory, &what, disk::trades_bytes(options.events, options.keys, block))?;
+    }
+    let written = write_beside(options, target, block, signals);
+    if written.is_err() {
+        say_removed(target);
+    }
+    written
+}
+
+fn write_beside(options: &TradeOptions, target: &Target, block: u32, signals: &Signals) -> Result<Summary, Failure> {
     let writer_options = WriterOptions {
         block_events: block,
         symbols: symbol_names(options.keys).collect(),
-        overwrite,
         // Chosen, so that equal options make equal files.
         file_id: Some(options.seed),
+        ..WriterOptions::default()
     };
-    let mut writer = CaptureWriter::<Trade>::create(output, writer_options)?;
+    let new = target.create()?;
+    if let Some(temporary) = new.temporary() {
+        signals.remove_at_exit(temporary);
+    }
+    let mut writer = RawWriter::with_output(new.file()?, target.path(), Trade::layout(), writer_options)?;
     let progress = Progress::new(options.events);
     let mut made = trades(options);
     let mut chunk = Vec::with_capacity(CHUNK);
@@ -45,9 +73,12 @@ pub(crate) fn write(options: &TradeOptions, output: &Path, block: u32, overwrite
         chunk.clear();
         chunk.extend(made.by_ref().take(CHUNK));
         if chunk.is_empty() {
-            return Ok(writer.finish()?);
+            let summary = writer.finish()?;
+            new.commit()?;
+            return Ok(summary);
         }
-        writer.extend(&chunk)?;
+        writer.extend(bytemuck::cast_slice(&chunk))?;
+        signals.check()?;
         done += chunk.len() as u64;
         progress.show(done, done, "");
     }

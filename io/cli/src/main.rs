@@ -1,7 +1,7 @@
 //! The `pelton` command: captures in, results out.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage. Results go to standard output or files, everything
-//! else to standard error.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 130 and 143 stopped by SIGINT and SIGTERM. Results go
+//! to standard output or files, everything else to standard error.
 
 #![forbid(unsafe_code)]
 
@@ -9,11 +9,15 @@ mod args;
 mod bench;
 mod convert;
 mod demo;
+mod disk;
 mod error;
 mod generate;
 mod inspect;
+mod notes;
+mod output;
 mod progress;
 mod replay;
+mod signals;
 mod units;
 
 use args::{Bench, Cli, Command, Generate};

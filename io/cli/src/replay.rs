@@ -1,78 +1,118 @@
 //! `pelton replay`: a job over captures.
 //!
 //! Everything that can be wrong with the arguments and the captures' headers is found before the
-//! outputs are created, so that a mistake does not empty a file.
+//! outputs are created, and files get their names when they are whole: no mistake costs a file.
 
 use crate::args::{JobKind, Replay};
 use crate::error::{Failure, chain, is_broken_pipe, say};
+use crate::notes;
+use crate::output::{self, Output};
 use crate::progress::ReplayView;
-use crate::units::Condition;
+use crate::signals::{Signal, Signals};
+use crate::units::{Condition, grouped, iso_8601};
 use pelton::{
-    Chain, Error, FieldKind, Job, Layout, Options, Record, Report, Sink, StepKind, Stream, Timestamp, Tumbling,
-    Watermarks,
+    Chain, Error, FieldKind, Job, Layout, Options, Record, Report, Stop, Stream, Timestamp, Tumbling, Watermarks,
 };
+use pelton_io::Trade;
 use pelton_io::bars::{Bar, BarTrade, FilteredTrade, Priced, bars};
 use pelton_io::capture::{self, Capture, Speed};
 use pelton_io::codec::binance::BinanceEvent;
-use pelton_io::{Trade, csv};
 use std::collections::HashSet;
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
 
 /// The names of the job's own steps and sinks.
 const STEP: &str = "bars";
 const OUT: &str = "out";
 const LATE: &str = "late";
+/// The most captures of one replay: the inputs that a union may have.
+const CAPTURES_MAX: usize = 256;
 
 pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     if let (Some(from), Some(until)) = (args.from, args.until)
         && from >= until
     {
+        let [from, until] = [from, until].map(iso_8601);
         return Err(Failure::usage(format!("--from {from} is not before --until {until}: nothing would be replayed")));
     }
+    if args.captures.len() > CAPTURES_MAX {
+        let found = args.captures.len();
+        return Err(Failure::usage(format!("at most {CAPTURES_MAX} captures can be replayed together, not {found}")));
+    }
+    let (out, late) = output::check(args)?;
     let inputs = open(args)?;
-    check_outputs(args)?;
     let JobKind::Bars = args.job;
-    let job = Bars { inputs: &inputs, args };
+    let signals = Signals::watch()?;
+    let job = Bars { inputs: &inputs, args, out: &out, late: late.as_ref(), signals: &signals };
     // The captures' headers are checked before the outputs are created.
     let declared = job.declare()?;
-    let workers = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
-    let report = run_job(declared, workers, &view(&inputs, args)).map_err(|error| {
-        let files: Vec<_> =
-            [Some(&args.out), args.late.as_ref()].into_iter().flatten().filter(|out| !is_stdout(out)).collect();
-        files.iter().for_each(|file| say(&format!("pelton: {} is not complete", file.display())));
-        // A reader of standard output that has gone is no failure, but a file with half of the rows is.
-        let is_failure = !files.is_empty() && is_broken_pipe(&error);
-        if is_failure { Failure::failed(chain(&error)) } else { error.into() }
-    })?;
-    say(&report.to_string());
-    say_late(&report, args);
-    report.balance().map_err(Failure::failed)
+    let outputs: Vec<(&str, &Output)> =
+        [Some((OUT, &out)), late.as_ref().map(|late| (LATE, late))].into_iter().flatten().collect();
+    let options = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
+    let view = view(&inputs, args);
+    let report = match run_job(declared, options.times(notes::ACCEPTED), &view, &signals) {
+        Ok(report) => report,
+        Err(error) => return Err(give_up(&outputs, error, signals.received())),
+    };
+    match signals.received() {
+        // A signal that came when everything was written stopped nothing.
+        Some(signal) if !outputs.iter().all(|(_, output)| output.is_finished()) => {
+            keep_part(&outputs, &report, view.events, signal)
+        }
+        _ => {
+            say(&format!("{report}\n{}", notes::LEGEND));
+            outputs.iter().try_for_each(|(_, output)| output.commit())?;
+            notes::warnings(&report, &inputs, args).iter().for_each(|warning| say(warning));
+            report.balance().map_err(Failure::failed)
+        }
+    }
 }
 
-/// Runs a job to its end and shows it meanwhile.
-pub(crate) fn run_job(job: Job, options: Options, view: &ReplayView) -> Result<Report, Error> {
+/// Runs a job to its end, or until a signal stops it, and shows it meanwhile.
+pub(crate) fn run_job(job: Job, options: Options, view: &ReplayView, signals: &Signals) -> Result<Report, Error> {
     let handle = job.start(options)?;
+    let stopper = handle.stopper();
+    // Not drained: that would close the windows as if the input had ended, and write bars of a part
+    // of their events that look like all others.
+    signals.on_first(move || stopper.stop(Stop::Now));
     view.follow(&handle);
     handle.join()
 }
 
-fn say_late(report: &Report, args: &Replay) {
-    let late: u64 = report.steps.iter().filter(|step| step.kind == StepKind::Keyed).map(|step| step.late).sum();
-    if late > 0 && args.late.is_none() {
-        say(&format!(
-            "{late} events came after their window had closed and are in no bar: --late FILE keeps them, a larger \
-             --out-of-orderness waits for them"
-        ));
+/// After a failure: removes what was written to files.
+fn give_up(outputs: &[(&str, &Output)], error: Error, signal: Option<Signal>) -> Failure {
+    // A reader of standard output that has gone is no failure, but a file without its rows is.
+    let is_broken_pipe = is_broken_pipe(&error);
+    let outputs: Vec<_> =
+        outputs.iter().map(|(_, output)| output).filter(|output| !(is_broken_pipe && output.is_stdout())).collect();
+    outputs.iter().for_each(|output| output.give_up());
+    match signal {
+        // The signal may have ended the reader as well.
+        Some(signal) if is_broken_pipe => Failure::Stopped(signal),
+        _ if is_broken_pipe && !outputs.is_empty() => Failure::failed(chain(&error)),
+        _ => error.into(),
     }
 }
 
+/// After a signal: keeps the rows that were written, and says what is missing.
+fn keep_part(outputs: &[(&str, &Output)], report: &Report, events: u64, signal: Signal) -> Result<(), Failure> {
+    // The report's last line says whether everything is accounted for; here that is said in full.
+    let report_text = report.to_string();
+    let counts = report_text.rsplit_once('\n').map_or(&*report_text, |(counts, _)| counts);
+    say(&format!("{counts}\n{}\n{}", notes::LEGEND, notes::missing(report, events, signal)));
+    // All are kept or given up, also behind one that could not be kept.
+    let kept: Vec<_> = outputs
+        .iter()
+        .map(|(name, output)| output.keep_part(grouped(report.step(name).map_or(0, |step| step.rows_out))))
+        .collect();
+    kept.into_iter().collect::<Result<(), _>>()?;
+    Err(Failure::Stopped(signal))
+}
+
 /// A capture to replay.
-struct Input {
-    name: String,
-    capture: Capture,
-    conditions: Vec<Condition>,
+pub(crate) struct Input {
+    /// The name of its source in the job.
+    pub(crate) name: String,
+    pub(crate) capture: Capture,
+    pub(crate) conditions: Vec<Condition>,
 }
 
 fn open(args: &Replay) -> Result<Vec<Input>, Failure> {
@@ -129,36 +169,6 @@ fn is_integer(kind: FieldKind) -> bool {
     !matches!(kind, FieldKind::U128 | FieldKind::F32 | FieldKind::F64 | FieldKind::Symbol | FieldKind::Text(_))
 }
 
-pub(crate) fn is_stdout(path: &Path) -> bool {
-    path.as_os_str() == "-"
-}
-
-/// An output must not be an input, which is mapped while the output is emptied, nor another output.
-fn check_outputs(args: &Replay) -> Result<(), Failure> {
-    let is_same = |a: &Path, b: &Path| {
-        let found =
-            |path: &Path| path.metadata().ok().filter(Metadata::is_file).map(|found| (found.dev(), found.ino()));
-        a == b || found(a).is_some_and(|found_a| Some(found_a) == found(b))
-    };
-    let files: Vec<&Path> =
-        [Some(&args.out), args.late.as_ref()].into_iter().flatten().map(|path| path.as_path()).collect();
-    if let [out, late] = files[..]
-        && is_same(out, late)
-    {
-        return Err(Failure::usage(format!("--out and --late are both {}", out.display())));
-    }
-    for file in files.into_iter().filter(|file| !is_stdout(file)) {
-        if let Some(capture) = args.captures.iter().find(|capture| is_same(capture, file)) {
-            return Err(Failure::usage(format!(
-                "the output {} is also the input {}",
-                file.display(),
-                capture.display()
-            )));
-        }
-    }
-    Ok(())
-}
-
 fn view(inputs: &[Input], args: &Replay) -> ReplayView {
     let from = args.from.unwrap_or(Timestamp::MIN);
     let wanted = |min: Timestamp, max: Timestamp| max >= from && args.until.is_none_or(|until| min < until);
@@ -178,6 +188,9 @@ fn view(inputs: &[Input], args: &Replay) -> ReplayView {
 struct Bars<'a> {
     inputs: &'a [Input],
     args: &'a Replay,
+    out: &'a Output,
+    late: Option<&'a Output>,
+    signals: &'a Signals,
 }
 
 impl Bars<'_> {
@@ -261,16 +274,12 @@ impl Bars<'_> {
 
     fn sinks<U: Priced, C: Chain<Out = U>>(&self, stream: Stream<U, C>) -> Result<(), Failure> {
         let step = stream.key_by(Priced::symbol).window(Tumbling::of(self.args.window)).aggregate(STEP, bars());
-        step.sink(OUT, csv_sink::<Bar>(&self.args.out)?);
-        if let Some(late) = &self.args.late {
-            step.late.sink(LATE, csv_sink::<U>(late)?);
+        step.sink(OUT, self.out.csv_sink::<Bar>(self.signals)?);
+        if let Some(late) = self.late {
+            step.late.sink(LATE, late.csv_sink::<U>(self.signals)?);
         }
         Ok(())
     }
-}
-
-fn csv_sink<T: Record>(path: &Path) -> Result<impl Sink<T>, Failure> {
-    Ok(if is_stdout(path) { csv::stdout() } else { csv::create(path)? })
 }
 
 fn trade_filter(conditions: &[Condition]) -> impl Fn(&Trade) -> bool + Clone + Send + Sync + use<> {

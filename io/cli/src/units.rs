@@ -2,9 +2,10 @@
 //!
 //! Durations and times are exact: none of them goes through a float.
 
-use pelton::Timestamp;
+use pelton::{Timestamp, WORKERS_MAX};
 use pelton_io::capture::Speed;
 use pelton_io::codec::time::{Date, UtcOffset, iso};
+use std::fmt;
 use std::time::Duration;
 
 /// The units of durations, in nanoseconds. Where one unit's name ends another's, the longer is first.
@@ -69,6 +70,12 @@ pub(crate) fn whole_seconds(text: &str) -> Result<Duration, String> {
     Ok(duration)
 }
 
+/// A number of workers, from 1 to [`WORKERS_MAX`].
+pub(crate) fn workers(text: &str) -> Result<u16, String> {
+    let workers = text.parse().ok().filter(|workers| (1..=WORKERS_MAX).contains(&usize::from(*workers)));
+    workers.ok_or_else(|| format!("expected a number of workers from 1 to {WORKERS_MAX}, found {text:?}"))
+}
+
 /// A time as nanoseconds since the epoch, `2013-10-08T09:30:00`, with or without a fraction and an
 /// offset, or `2013-10-08`; in UTC unless it says otherwise.
 pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
@@ -97,6 +104,12 @@ pub(crate) fn speed(text: &str) -> Result<Speed, String> {
 pub(crate) struct Condition {
     pub(crate) field: String,
     pub(crate) value: i64,
+}
+
+impl fmt::Display for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}={}", self.field, self.value)
+    }
 }
 
 /// `FIELD=INT`.

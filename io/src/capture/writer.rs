@@ -34,7 +34,8 @@ pub trait Output: Write + Send + 'static {
 
 impl Output for File {
     fn sync(&mut self) -> io::Result<()> {
-        self.sync_all()
+        // Pipes and devices keep nothing that could be made durable.
+        if self.metadata()?.is_file() { self.sync_all() } else { Ok(()) }
     }
 }
 

@@ -36,6 +36,7 @@ use crate::codec::{
     Decode, Decoded, Input, InputError, Reject, RejectReason, SkipReason, SymbolTable, SymbolsFull, binance, csv,
     header, sniff,
 };
+use crate::output::{NewFile, Target};
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
 use std::io::BufRead;
@@ -45,15 +46,18 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Lines between two calls of `progress`.
 const PROGRESS_LINES: u64 = 1 << 16;
+/// Lines between two looks at whether to stop.
+const STOP_LINES: u64 = 1 << 10;
 
 /// Imports `inputs` into a new capture at `output`.
 ///
-/// `progress` is called at each file's start and end, and every 65,536 lines.
+/// `progress` is called at each file's start and end, and every 65,536 lines. The capture is written
+/// beside `output` and gets its name when it is whole; what is no regular file is written in place.
 ///
 /// # Errors
-/// When there is no input, one cannot be read or is not of the format, no line of one could be read,
-/// the output cannot be written, or a line is rejected and the import is strict. The output is removed
-/// then.
+/// When there is no input, one cannot be read or is not of the format, no line of one could be read, the output exists
+/// or cannot be written, a line is rejected and the import is strict, or the import is stopped. Then there is no new
+/// output, and one that was there before is as it was.
 pub fn import(
     format: Format,
     inputs: &[PathBuf],
@@ -65,10 +69,11 @@ pub fn import(
         return Err(ImportError::NoInput);
     }
     refuse_output_as_input(inputs, output)?;
+    let target = Target::new(output, options.overwrite)?;
     let symbols = SymbolTable::new(Arc::new(Dictionary::default()), options.symbols_max);
     let mut session = Session {
         options,
-        output,
+        target,
         writer: None,
         symbols,
         interned: 0,
@@ -81,16 +86,13 @@ pub fn import(
         #[cfg(feature = "dbn")]
         dbn_schema: None,
     };
-    session.rejects.prepare()?;
+    session.rejects.check()?;
     let result = session.run(format);
-    let rejects = session.rejects.finish();
-    let created = session.writer.is_some();
-    let result = result.and(rejects).and_then(|()| session.finish());
-    if result.is_err() && created {
-        // It is unfinished; that it cannot be removed is less than what went wrong before.
-        let _ = std::fs::remove_file(output);
+    if matches!(result, Err(ImportError::Stopped)) {
+        session.rejects.remove_new();
     }
-    result
+    let rejects = session.rejects.flush();
+    result.and(rejects).and_then(|()| session.finish())
 }
 
 fn refuse_output_as_input(inputs: &[PathBuf], output: &Path) -> Result<(), ImportError> {
@@ -113,11 +115,18 @@ struct Current {
     first_reject: Option<Reject>,
 }
 
+/// The capture that is written.
+struct Writer {
+    raw: RawWriter,
+    layout: Layout,
+    file: NewFile,
+}
+
 struct Session<'a> {
     options: &'a ImportOptions,
-    output: &'a Path,
+    target: Target,
     /// Made when the first input's layout is known.
-    writer: Option<(RawWriter, Layout)>,
+    writer: Option<Writer>,
     symbols: SymbolTable,
     /// Symbols whose texts the writer has.
     interned: usize,
@@ -174,6 +183,7 @@ impl<'a> Session<'a> {
             self.judge_file()?;
             self.report.files += 1;
             self.show_progress();
+            self.check_stop()?;
         }
         Ok(())
     }
@@ -194,7 +204,7 @@ impl<'a> Session<'a> {
                 rejected,
                 hint: self.likely_cause(&first).unwrap_or_default(),
                 first: Box::new(first),
-                rejects: rejects_path(self.output),
+                rejects: rejects_path(self.target.path()),
             }),
             _ => Ok(()),
         }
@@ -208,6 +218,13 @@ impl<'a> Session<'a> {
         }
         let delimiter = header::likely_delimiter(schema, first.text.as_bytes(), self.options.csv_delimiter)?;
         Some(header::delimiter_hint(delimiter))
+    }
+
+    fn check_stop(&self) -> Result<(), ImportError> {
+        match self.options.stop.load(Ordering::Relaxed) {
+            true => Err(ImportError::Stopped),
+            false => Ok(()),
+        }
     }
 
     fn lean_options(&mut self, input: &Input) -> Result<LeanOptions, ImportError> {
@@ -292,20 +309,21 @@ impl<'a> Session<'a> {
     }
 
     fn prepare_writer(&mut self, layout: &Layout) -> Result<(), ImportError> {
-        if let Some((_, existing)) = &self.writer {
-            if existing == layout {
+        if let Some(writer) = &self.writer {
+            if writer.layout == *layout {
                 return Ok(());
             }
-            let (expected, found) = (existing.schema(), layout.schema());
+            let (expected, found) = (writer.layout.schema(), layout.schema());
             return Err(ImportError::Mixed { file: self.file().into(), expected, found });
         }
         let options = WriterOptions {
             block_events: self.options.block_events,
-            overwrite: self.options.overwrite,
             file_id: self.options.file_id,
             ..WriterOptions::default()
         };
-        self.writer = Some((RawWriter::create(self.output, layout.clone(), options)?, layout.clone()));
+        let file = self.target.create()?;
+        let raw = RawWriter::with_output(file.file()?, self.target.path(), layout.clone(), options)?;
+        self.writer = Some(Writer { raw, layout: layout.clone(), file });
         Ok(())
     }
 
@@ -320,8 +338,8 @@ impl<'a> Session<'a> {
             match decoded {
                 Decoded::Event(event) => {
                     self.pass_on_symbols()?;
-                    if let Some((writer, _)) = &mut self.writer {
-                        writer.push(bytes(&decoder, &event))?;
+                    if let Some(writer) = &mut self.writer {
+                        writer.raw.push(bytes(&decoder, &event))?;
                     }
                     self.report.written += 1;
                 }
@@ -340,6 +358,9 @@ impl<'a> Session<'a> {
                     }
                 }
             }
+            if self.report.read.is_multiple_of(STOP_LINES) {
+                self.check_stop()?;
+            }
             if self.report.read.is_multiple_of(PROGRESS_LINES) {
                 self.show_progress();
             }
@@ -353,8 +374,8 @@ impl<'a> Session<'a> {
         while self.interned < known {
             let id = self.interned as u32;
             let text = self.symbols.dictionary().text(Symbol::from_id(id));
-            if let (Some(text), Some((writer, _))) = (text, &mut self.writer)
-                && writer.intern(&text)?.id() != id
+            if let (Some(text), Some(writer)) = (text, &mut self.writer)
+                && writer.raw.intern(&text)?.id() != id
             {
                 return Err(self.symbol_error(SymbolsFull::Dictionary(DictionaryError::Full)));
             }
@@ -378,8 +399,10 @@ impl<'a> Session<'a> {
 
     fn finish(mut self) -> Result<ImportReport, ImportError> {
         self.pass_on_symbols()?;
-        if let Some((writer, _)) = self.writer.take() {
-            self.report.output_bytes = writer.finish()?.bytes;
+        if let Some(Writer { raw, file, .. }) = self.writer.take() {
+            self.report.output_bytes = raw.finish()?.bytes;
+            file.commit()?;
+            self.rejects.remove_old()?;
         }
         Ok(self.report)
     }

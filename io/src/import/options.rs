@@ -10,6 +10,8 @@ use crate::codec::schema::CsvSchema;
 use crate::codec::time::{Date, TimeError, UtcOffset};
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 /// The format of the input files.
 ///
@@ -165,7 +167,7 @@ pub struct ImportOptions {
     pub strict: bool,
     /// The most events of a block of the capture.
     pub block_events: u32,
-    /// Whether an output that exists is replaced; otherwise it is an error.
+    /// Whether an output that exists is replaced, once the new one is whole; otherwise it is an error.
     pub overwrite: bool,
     /// The capture's id: `None` for a random one; chosen, it makes equal inputs equal files.
     pub file_id: Option<u64>,
@@ -173,6 +175,8 @@ pub struct ImportOptions {
     pub limits: InputLimits,
     /// The most different symbols of all inputs; lines with further ones are rejected.
     pub symbols_max: usize,
+    /// Set to true by another thread, it ends the import with [`ImportError::Stopped`](super::ImportError::Stopped).
+    pub stop: Arc<AtomicBool>,
 }
 
 impl Default for ImportOptions {
@@ -191,6 +195,7 @@ impl Default for ImportOptions {
             file_id: None,
             limits: InputLimits::default(),
             symbols_max: SymbolTable::MAX_DEFAULT,
+            stop: Arc::default(),
         }
     }
 }

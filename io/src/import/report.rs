@@ -2,6 +2,7 @@
 
 use crate::capture::CaptureError;
 use crate::codec::{InputError, Reject, SkipReason};
+use crate::output::OutputError;
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -59,7 +60,10 @@ impl fmt::Display for ImportReport {
         let Self { files, read, written, rejected, skipped, empty_files, .. } = self;
         write!(
             f,
-            "{files} files, {read} lines read: {written} events written, {rejected} rejected, {skipped} skipped"
+            "{files} file{}, {read} line{} read: {written} event{} written, {rejected} rejected, {skipped} skipped",
+            plural(*files),
+            plural(*read),
+            plural(*written),
         )?;
         for reason in SkipReason::ALL.into_iter().filter(|&reason| self.skipped_for(reason) > 0) {
             write!(f, "\n  skipped {}: {reason}", self.skipped_for(reason))?;
@@ -73,7 +77,11 @@ impl fmt::Display for ImportReport {
     }
 }
 
-/// An import failed. Its output is removed, the file of rejects stays.
+fn plural(count: u64) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
+/// An import failed. There is no output then, or the one from before; the file of rejects stays.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// An input cannot be read (on).
@@ -87,6 +95,9 @@ pub enum ImportError {
     /// The output cannot be written.
     #[error(transparent)]
     Output(#[from] CaptureError),
+    /// The output, or the file of rejects, cannot be made.
+    #[error("{0}")]
+    File(#[from] OutputError),
     /// A line was rejected, and the import is strict.
     #[error("{}: {reject}", file.display())]
     Rejected {
@@ -149,6 +160,9 @@ pub enum ImportError {
         /// The file.
         path: PathBuf,
     },
+    /// It was stopped by [`ImportOptions::stop`](super::ImportOptions::stop). There are no rejects either.
+    #[error("the import was stopped")]
+    Stopped,
 }
 
 /// The file of rejected lines; it is made when the first line is.
@@ -167,13 +181,10 @@ impl Rejects {
         ImportError::Rejects { path: self.path.clone(), source: source.into() }
     }
 
-    /// Removes what an earlier import left, where it may be replaced.
-    pub(super) fn prepare(&self) -> Result<(), ImportError> {
-        if !self.overwrite {
-            return Ok(());
-        }
-        match std::fs::remove_file(&self.path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(error)),
+    /// Refuses a file that an earlier import left, unless it may be replaced.
+    pub(super) fn check(&self) -> Result<(), ImportError> {
+        match std::fs::symlink_metadata(&self.path) {
+            Ok(_) if !self.overwrite => Err(OutputError::Exists { path: self.path.clone() }.into()),
             _ => Ok(()),
         }
     }
@@ -182,24 +193,46 @@ impl Rejects {
         let result = match &mut self.writer {
             Some(writer) => put(writer, file, reject),
             place @ None => {
-                OpenOptions::new().write(true).create_new(true).open(&self.path).map_err(Into::into).and_then(
-                    |created| {
-                        let writer = place.insert(csv::Writer::from_writer(created));
-                        writer.write_record(["file", "line", "reason", "text"])?;
-                        put(writer, file, reject)
-                    },
-                )
+                let mut open = OpenOptions::new();
+                match self.overwrite {
+                    true => open.write(true).create(true).truncate(true),
+                    false => open.write(true).create_new(true),
+                };
+                open.open(&self.path).map_err(Into::into).and_then(|created| {
+                    let writer = place.insert(csv::Writer::from_writer(created));
+                    writer.write_record(["file", "line", "reason", "text"])?;
+                    put(writer, file, reject)
+                })
             }
         };
         result.map_err(|error| self.error(error))
     }
 
-    pub(super) fn finish(&mut self) -> Result<(), ImportError> {
+    pub(super) fn flush(&mut self) -> Result<(), ImportError> {
         let result = match &mut self.writer {
             Some(writer) => writer.flush(),
             None => Ok(()),
         };
         result.map_err(|error| self.error(error))
+    }
+
+    /// After an import that rejected nothing, removes the rejects of the one whose output it replaces.
+    pub(super) fn remove_old(&self) -> Result<(), ImportError> {
+        if self.writer.is_some() || !self.overwrite {
+            return Ok(());
+        }
+        match std::fs::remove_file(&self.path) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(self.error(error)),
+            _ => Ok(()),
+        }
+    }
+
+    /// Removes what this import wrote.
+    pub(super) fn remove_new(&self) {
+        if self.writer.is_some() {
+            // That it cannot be removed is less than what ended the import.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 

@@ -233,7 +233,7 @@ fn a_strict_import_ends_at_the_first_rejected_line() {
     assert_eq!(error.to_string(), format!("{}: line 3: expected 6 columns, found 1", input.display()));
     place.options.strict = false;
     // What the failed import left is not written over unless that is allowed.
-    assert!(matches!(place.import(Format::LeanTrade, std::slice::from_ref(&input)), Err(ImportError::Rejects { .. })));
+    assert!(matches!(place.import(Format::LeanTrade, std::slice::from_ref(&input)), Err(ImportError::File(_))));
     place.options.overwrite = true;
     assert_eq!(place.import(Format::LeanTrade, &[input]).unwrap().rejected, 1);
 }
@@ -246,12 +246,32 @@ fn an_output_that_exists_or_is_an_input_stays() {
     let run = |options: &ImportOptions, output: &Path| {
         import(Format::LeanTrade, std::slice::from_ref(&input), output, options, &mut |_| {})
     };
-    assert!(matches!(run(&place.options, &other), Err(ImportError::Output(_))));
+    assert!(matches!(run(&place.options, &other), Err(ImportError::File(_))));
     place.options.overwrite = true;
     assert!(matches!(run(&place.options, &input), Err(ImportError::OutputIsInput { .. })));
     assert_eq!(std::fs::read(&other).unwrap(), b"precious");
     assert_eq!(std::fs::read(&input).unwrap(), TRADES.as_bytes());
     assert_eq!(run(&place.options, &other).unwrap().written, 2);
+}
+
+#[test]
+fn an_import_that_fails_or_is_stopped_leaves_what_was_there() {
+    let mut place = Place::new();
+    let lines = format!("oops\n{}", TRADES.repeat(2_000));
+    let input = place.file("in.csv", lines);
+    let output = place.file("precious", "precious");
+    let run = |options: &ImportOptions, inputs: &[PathBuf]| {
+        import(Format::LeanTrade, inputs, &output, options, &mut |_| {}).unwrap_err()
+    };
+    place.options.overwrite = true;
+    let absent = place.dir.path().join("absent");
+    assert!(matches!(run(&place.options, &[input.clone(), absent]), ImportError::Input { .. }));
+    assert_eq!(std::fs::read(&output).unwrap(), b"precious");
+    std::fs::remove_file(rejects_path(&output)).unwrap();
+    place.options.stop.store(true, Ordering::Relaxed);
+    assert!(matches!(run(&place.options, &[input]), ImportError::Stopped));
+    assert_eq!(std::fs::read(&output).unwrap(), b"precious");
+    assert_eq!(std::fs::read_dir(place.dir.path()).unwrap().count(), 2);
 }
 
 #[test]

@@ -24,7 +24,8 @@ pub struct SinkError {
 
 /// Writes rows as lines of text; made by [`crate::csv`] and [`crate::jsonl`].
 ///
-/// Rows of any record can be written, of one type by one sink.
+/// Rows of any record can be written, of one type by one sink. Dropped before its end, as when its
+/// job is stopped at once, it still writes the rows that it took: what it leaves are whole lines.
 pub struct TextSink {
     out: Box<dyn Write + Send>,
     path: PathBuf,
@@ -33,6 +34,8 @@ pub struct TextSink {
     /// Made for the first rows' layout.
     encoder: Option<RowEncoder>,
     buffer: Vec<u8>,
+    /// Nothing more is written after an error: a line may have been cut.
+    failed: bool,
 }
 
 impl TextSink {
@@ -58,7 +61,7 @@ impl TextSink {
     /// ```
     pub fn new(out: impl Write + Send + 'static, path: impl Into<PathBuf>, format: Format) -> Self {
         let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 2);
-        Self { out: Box::new(out), path: path.into(), format, symbols: None, encoder: None, buffer }
+        Self { out: Box::new(out), path: path.into(), format, symbols: None, encoder: None, buffer, failed: false }
     }
 
     fn encoder(&mut self, layout: &Layout) -> &mut RowEncoder {
@@ -73,14 +76,23 @@ impl TextSink {
     }
 
     fn write_out(&mut self) -> Result<(), SinkError> {
-        let result = self.out.write_all(&self.buffer);
+        let result = match self.failed {
+            false => self.out.write_all(&self.buffer),
+            true => Err(io::Error::other("it could not be written before")),
+        };
         self.buffer.clear();
-        result.map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
+        self.checked(result)
     }
 
     fn flush_out(&mut self) -> Result<(), SinkError> {
         self.write_out()?;
-        self.out.flush().map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
+        let result = self.out.flush();
+        self.checked(result)
+    }
+
+    fn checked(&mut self, result: io::Result<()>) -> Result<(), SinkError> {
+        self.failed |= result.is_err();
+        result.map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
     }
 }
 
@@ -109,6 +121,15 @@ impl<T: Record> Sink<T> for TextSink {
 
     fn flush(&mut self) -> Result<(), BoxError> {
         Ok(self.flush_out()?)
+    }
+}
+
+impl Drop for TextSink {
+    fn drop(&mut self) {
+        if !self.failed {
+            // Who wants to know of errors finishes the sink.
+            let _ = self.flush_out();
+        }
     }
 }
 
@@ -164,6 +185,16 @@ mod tests {
         sink.write(&[Timestamp::MIN], &[Symbol::from_id(3)]).unwrap();
         sink.flush().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n#3\n");
+    }
+
+    #[test]
+    fn a_sink_that_is_dropped_leaves_the_whole_rows_that_it_took() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let mut sink = crate::csv::create(&path).unwrap();
+        Sink::<u64>::write(&mut sink, &[Timestamp::MIN; 2], &[3, 4]).unwrap();
+        drop(sink);
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n3\n4\n");
     }
 
     #[test]

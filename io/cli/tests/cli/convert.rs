@@ -35,16 +35,16 @@ fn delimited_text_becomes_bars() {
     both.sort_by_key(|row| row.time);
     let (expected, _) = naive::bars(&both, 1_000_000_000, 0);
     for workers in [1, 2, 3, 8] {
-        place.done(&format!("replay a.pelton b.pelton --window 1s --out bars.csv --workers {workers}"));
+        place.done(&format!("replay a.pelton b.pelton --window 1s --overwrite --out bars.csv --workers {workers}"));
         assert!(place.read("bars.csv") == expected, "{workers}");
     }
     // Rows with a condition, of a layout that is not known when the program is built.
     let odd: Vec<Row> = a.iter().skip(1).step_by(2).cloned().collect();
     let (expected, _) = naive::bars(&odd, 1_000_000_000, 0);
-    place.done("replay a.pelton --window 1s --where kind=1 --out bars.csv");
+    place.done("replay a.pelton --window 1s --where kind=1 --overwrite --out bars.csv");
     assert!(place.read("bars.csv") == expected);
     // The same capture twice: each row counts twice.
-    place.done("replay a.pelton a.pelton --window 1h --out bars.csv");
+    place.done("replay a.pelton a.pelton --window 1h --overwrite --out bars.csv");
     let counted: u64 = place.read("bars.csv").lines().skip(1).map(|line| column(line, 8)).sum();
     assert_eq!(counted, 6_000);
 }
@@ -82,7 +82,7 @@ fn rejected_lines_are_counted_and_kept_or_end_a_strict_conversion() {
     assert!(place.read("bac.pelton.rejects.csv").contains("nonsense"));
     let text = place.done("inspect bac.pelton --head 1").stdout;
     assert!(text.contains("2013-10-08T09:30:00Z") && text.contains(",138000,100,BAC,"), "{text}");
-    place.refused(1, convert, &["bac.pelton"]);
+    place.refused(1, convert, &["bac.pelton", "--overwrite"]);
 
     // New York is four hours behind in October; --date counts more than the file's name.
     place.done(&format!("{convert} --overwrite --date 2014-10-08 --utc-offset=-04:00 --symbol XYZ"));
@@ -107,7 +107,7 @@ fn a_real_day_gives_the_minutes_that_another_engine_gave() {
     sorted.sort();
     for workers in [1, 2, 8] {
         let options = format!("--where suspicious=0 --out-of-orderness 1s --workers {workers}");
-        place.done(&format!("replay bac.pelton --job bars --window 1m --out bars.csv {options}"));
+        place.done(&format!("replay bac.pelton --job bars --window 1m --overwrite --out bars.csv {options}"));
         let bars = place.read("bars.csv");
         let found: Vec<String> = bars.lines().skip(1).map(minute).collect();
         assert_eq!(found, sorted, "{workers}");
@@ -136,7 +136,7 @@ fn real_exchange_frames_give_bars_of_their_trades_only() {
     for capture in ["frames", "trades"] {
         for workers in [1, 3] {
             let options = format!("--window 10s --out-of-orderness 1m --workers {workers}");
-            place.done(&format!("replay {capture}.pelton {options} --out {capture}.csv"));
+            place.done(&format!("replay {capture}.pelton {options} --overwrite --out {capture}.csv"));
             let bars = place.read(&format!("{capture}.csv"));
             let sum = |index| bars.lines().skip(1).map(|line| column(line, index)).sum::<u64>();
             // 9,757 trades of 212.03315 in all, says the truth beside the data.

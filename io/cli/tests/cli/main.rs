@@ -2,6 +2,9 @@
 
 mod convert;
 mod naive;
+mod outputs;
 mod replay;
+mod signals;
 mod support;
+mod times;
 mod usage;

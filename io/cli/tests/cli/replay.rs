@@ -43,11 +43,11 @@ fn bars_are_the_naive_ones_at_any_number_of_workers() {
     assert!(late.is_empty() && expected.lines().count() > 500);
     for options in ["--workers 1", "--workers 2", "--workers 3", "--workers 8", "--workers 2 --untrusted", "--speed 3x"]
     {
-        let line = format!("replay t.pelton --window 10ms --out-of-orderness 5ms --out bars.csv {options}");
+        let line = format!("replay t.pelton --window 10ms --out-of-orderness 5ms --overwrite --out bars.csv {options}");
         let ran = place.done(&line);
         assert!(place.read("bars.csv") == expected, "{options}");
         assert!(ran.stdout.is_empty() && ran.stderr.contains("every event is accounted for"), "{}", ran.stderr);
-        assert!(!ran.stderr.contains("after their window"), "{}", ran.stderr);
+        assert!(!ran.stderr.contains("are in no bar"), "{}", ran.stderr);
     }
 }
 
@@ -63,7 +63,7 @@ fn late_events_are_in_the_late_file_and_nowhere_else() {
         let (id, venue) = (symbol.id(), char::from(trade.venue[0]));
         expected_late += &format!("{time_ns},{price},{size},S{id:05},{condition},{venue},{suspicious},{kind}\n");
     }
-    let replay = "replay t.pelton --window 1ms --out-of-orderness 500us --out bars.csv";
+    let replay = "replay t.pelton --window 1ms --out-of-orderness 500us --overwrite --out bars.csv";
     for workers in [1, 2, 3, 8] {
         place.done(&format!("{replay} --late late.csv --workers {workers}"));
         assert!(place.read("bars.csv") == expected, "{workers}");
@@ -111,7 +111,7 @@ fn conditions_and_times_leave_out_what_does_not_meet_them() {
         // nothing is late either way.
         let (expected, late) = naive::bars(&rows(&kept), 10 * MILLISECOND, 5 * MILLISECOND);
         assert!(late.is_empty());
-        place.done(&format!("replay t.pelton --window 10ms --out-of-orderness 5ms --out bars.csv {line}"));
+        place.done(&format!("replay t.pelton --window 10ms --out-of-orderness 5ms --overwrite --out bars.csv {line}"));
         assert!(place.read("bars.csv") == expected, "{line}");
     }
 }

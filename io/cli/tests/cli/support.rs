@@ -41,6 +41,12 @@ impl Place {
         std::fs::read(self.path(name)).unwrap_or_else(|error| panic!("{name}: {error}"))
     }
 
+    /// Files that have no name of their own yet.
+    pub(crate) fn hidden(&self) -> usize {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        entries.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with('.')).count()
+    }
+
     pub(crate) fn command(&self) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_pelton"));
         command
@@ -82,7 +88,7 @@ impl Place {
     }
 }
 
-fn drain(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+pub(crate) fn drain(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
     spawn(move || {
         let mut text = Vec::new();
         from.unwrap().read_to_end(&mut text).unwrap();

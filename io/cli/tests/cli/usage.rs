@@ -17,8 +17,9 @@ fn wrong_usage_is_exit_code_2() {
         ("replay t.pelton --window 1.5ns", "no whole number of nanoseconds"),
         ("replay t.pelton --out-of-orderness -5ms", "-5"),
         ("replay t.pelton --speed fast", "1x or 10x"),
-        ("replay t.pelton --workers 0", "1..=256"),
-        ("replay t.pelton --workers 257", "1..=256"),
+        ("replay t.pelton --workers 0", "a number of workers from 1 to 256"),
+        ("replay t.pelton --workers 257", "from 1 to 256"),
+        ("replay t.pelton --workers abc", "from 1 to 256, found \"abc\""),
         ("replay t.pelton --job candles", "bars"),
         ("replay t.pelton --where suspicious", "suspicious=0"),
         ("replay t.pelton --from noon", "2013-10-08T09:30:00"),
@@ -35,6 +36,8 @@ fn wrong_usage_is_exit_code_2() {
     ] {
         place.refused(2, line, &[part]);
     }
+    let many = format!("replay {}", "t.pelton ".repeat(257));
+    place.refused(2, &many, &["at most 256 captures can be replayed together, not 257"]);
     assert_eq!(place.run("").code, 2);
     assert!(place.run("").stderr.contains("pelton demo"));
 }
@@ -75,7 +78,7 @@ fn failures_are_exit_code_1_and_name_the_file() {
     place.refused(1, "inspect .", &["pelton: .: not a capture: it is not a regular file"]);
     place.refused(1, "convert --from csv nowhere.csv out.pelton", &["nowhere.csv"]);
     place.refused(1, "generate trades no/such/dir.pelton", &["no/such/dir.pelton", "No such file"]);
-    place.refused(1, TRADES, &["t.pelton", "File exists"]);
+    place.refused(1, TRADES, &["t.pelton: the file exists; --overwrite replaces it"]);
     place.done(&format!("{TRADES} --overwrite"));
     place.refused(1, "replay t.pelton --out no/such/bars.csv", &["no/such/bars.csv: cannot create the file"]);
 }
@@ -87,7 +90,7 @@ fn a_truncated_capture_is_refused_unless_its_whole_blocks_are_asked_for() {
     let whole = place.bytes("t.pelton");
     place.write("cut.pelton", &whole[..whole.len() / 2]);
     place.write("kept.csv", "what was there before");
-    place.refused(1, "replay cut.pelton --out kept.csv", &["cut.pelton: incomplete", "--allow-incomplete"]);
+    place.refused(1, "replay cut.pelton --overwrite --out kept.csv", &["cut.pelton: incomplete", "--allow-incomplete"]);
     assert_eq!(place.read("kept.csv"), "what was there before");
     let inspected = place.done("inspect cut.pelton --verify").stdout;
     assert!(inspected.contains("complete   no: "), "{inspected}");
@@ -104,7 +107,7 @@ pub(crate) fn column(line: &str, index: usize) -> u64 {
 }
 
 #[test]
-fn a_damaged_block_ends_the_replay_and_the_output_is_called_incomplete() {
+fn a_damaged_block_ends_the_replay_and_no_output_is_left() {
     let place = Place::new();
     place.done(TRADES);
     let mut bytes = place.bytes("t.pelton");
@@ -113,8 +116,15 @@ fn a_damaged_block_ends_the_replay_and_the_output_is_called_incomplete() {
     place.write("bad.pelton", bytes);
     for options in ["", "--untrusted", "--workers 3"] {
         let line = format!("replay bad.pelton --out bars.csv {options}");
-        place.refused(1, &line, &["bad.pelton: damaged block ", "expected", "bars.csv is not complete"]);
+        place.refused(1, &line, &["bad.pelton: damaged block ", "expected", "bars.csv was not created"]);
+        assert!(!place.path("bars.csv").exists());
     }
+    // What was there before stays.
+    place.write("bars.csv", "old");
+    place.refused(1, "replay bad.pelton --overwrite --out bars.csv", &["bars.csv is unchanged"]);
+    assert_eq!((place.read("bars.csv"), place.hidden()), ("old".to_owned(), 0));
+    let parts = ["standard output holds at most a part of the result"];
+    place.refused(1, "replay bad.pelton", &parts);
     place.refused(1, "inspect bad.pelton --verify", &["bad.pelton: damaged block "]);
     place.done("inspect bad.pelton");
 }
@@ -152,7 +162,7 @@ fn a_reader_that_has_enough_is_no_failure_unless_a_file_is_cut_short() {
         assert_eq!(wait(&mut child, line), code, "{line}");
         let said = said.join().unwrap().unwrap();
         assert!(!said.contains("panicked"), "{said}");
-        assert_eq!(said.contains("bars.csv is not complete") && said.contains("Broken pipe"), code == 1, "{said}");
+        assert_eq!(said.contains("bars.csv was not created") && said.contains("Broken pipe"), code == 1, "{said}");
     }
 }
 
@@ -184,5 +194,5 @@ fn benchmarks_measure_and_keep_what_they_are_asked_for() {
     place.refused(1, "bench latency --json no/such/l.json", &["no/such/l.json: cannot write the results"]);
     place.refused(1, "bench throughput --capture nowhere.pelton", &["nowhere.pelton"]);
     place.refused(2, "bench latency --duration 1500ms", &["whole seconds"]);
-    place.refused(2, "bench throughput --workers 1,0", &["1..=256"]);
+    place.refused(2, "bench throughput --workers 1,0", &["from 1 to 256"]);
 }

@@ -1,0 +1,216 @@
+//! Where a replay's rows go: standard output, a file that gets its name in the end, or something that
+//! is written in place, such as a pipe; and what is said of an output that did not become whole.
+
+use crate::args::Replay;
+use crate::error::{Failure, say};
+use crate::signals::Signals;
+use pelton::{BoxError, Dictionary, Record, Sink, Timestamp};
+use pelton_io::output::{NewFile, Target};
+use pelton_io::sink::{Format, TextSink};
+use std::cell::RefCell;
+use std::fmt::Display;
+use std::fs::Metadata;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// One output of a replay.
+pub(crate) struct Output {
+    /// `None` for standard output.
+    target: Option<Target>,
+    made: RefCell<Option<NewFile>>,
+    state: Arc<State>,
+}
+
+/// What the sink, which is on a worker's thread, tells of itself.
+#[derive(Debug, Default)]
+struct State {
+    /// The sink has been given its last row.
+    finished: AtomicBool,
+    /// Something could not be written: the last line may be cut.
+    failed: AtomicBool,
+}
+
+/// Whether this stands for standard output.
+pub(crate) fn is_stdout(path: &Path) -> bool {
+    path.as_os_str() == "-"
+}
+
+impl Output {
+    fn new(path: &Path, overwrite: bool) -> Result<Self, Failure> {
+        let target = if is_stdout(path) { None } else { Some(Target::new(path, overwrite)?) };
+        Ok(Self { target, made: RefCell::default(), state: Arc::default() })
+    }
+
+    /// The sink of the rows; makes the file.
+    pub(crate) fn csv_sink<T: Record>(&self, signals: &Signals) -> Result<impl Sink<T> + use<T>, Failure> {
+        let state = self.state.clone();
+        let Some(target) = &self.target else {
+            let out = Watched { out: io::stdout(), state: state.clone() };
+            return Ok(Told { sink: TextSink::new(out, "standard output", Format::Csv), state });
+        };
+        let made = target.create()?;
+        if let Some(temporary) = made.temporary() {
+            signals.remove_at_exit(temporary);
+        }
+        let out = Watched { out: made.file()?, state: state.clone() };
+        *self.made.borrow_mut() = Some(made);
+        Ok(Told { sink: TextSink::new(out, target.path(), Format::Csv), state })
+    }
+
+    /// Whether the last row was written.
+    pub(crate) fn is_finished(&self) -> bool {
+        self.state.finished.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.state.failed.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_stdout(&self) -> bool {
+        self.target.is_none()
+    }
+
+    /// Gives the file its name.
+    pub(crate) fn commit(&self) -> Result<(), Failure> {
+        match self.made.borrow_mut().take() {
+            Some(made) => Ok(made.commit()?),
+            None => Ok(()),
+        }
+    }
+
+    /// Gives a file its name, though the job was stopped, and says that rows are missing.
+    pub(crate) fn keep_part(&self, rows: impl Display) -> Result<(), Failure> {
+        if self.has_failed() {
+            self.give_up();
+            return Err(Failure::failed(format!("{self}: its last rows could not be written")));
+        }
+        self.commit()?;
+        if self.is_finished() {
+            return Ok(());
+        }
+        say(&format!("pelton: {self} is partial: it holds the first {rows} rows of the result, all of them whole"));
+        Ok(())
+    }
+
+    /// Removes what was written, where that can be, and says what there is now.
+    pub(crate) fn give_up(&self) {
+        drop(self.made.borrow_mut().take());
+        match &self.target {
+            Some(target) => say_removed(target),
+            None => say_part(self),
+        }
+    }
+}
+
+/// Says what is left of an output after its new file was removed.
+pub(crate) fn say_removed(target: &Target) {
+    let path = target.path().display();
+    if target.replaces() {
+        say(&format!("pelton: {path} is unchanged: what had been written of its replacement was removed"));
+    } else if target.is_file() {
+        say(&format!("pelton: {path} was not created: what had been written of it was removed"));
+    } else {
+        say_part(path);
+    }
+}
+
+fn say_part(output: impl Display) {
+    say(&format!("pelton: {output} holds at most a part of the result"));
+}
+
+impl Display for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.target {
+            Some(target) => target.path().display().fmt(f),
+            None => f.write_str("standard output"),
+        }
+    }
+}
+
+/// Where bars and late rows go. Nothing is made or changed yet.
+///
+/// An output must not be an input, nor another output, nor a file that exists, unless that may be
+/// replaced.
+pub(crate) fn check(args: &Replay) -> Result<(Output, Option<Output>), Failure> {
+    let is_same = |a: &Path, b: &Path| {
+        let found =
+            |path: &Path| path.metadata().ok().filter(Metadata::is_file).map(|found| (found.dev(), found.ino()));
+        a == b || found(a).is_some_and(|found_a| Some(found_a) == found(b))
+    };
+    let are_both = || Failure::usage(format!("--out and --late are both {}", args.out.display()));
+    let files = [Some(&*args.out), args.late.as_deref()];
+    if let [Some(out), Some(late)] = files
+        && is_same(out, late)
+    {
+        return Err(are_both());
+    }
+    for file in files.into_iter().flatten().filter(|file| !is_stdout(file)) {
+        if let Some(capture) = args.captures.iter().find(|capture| is_same(capture, file)) {
+            let (file, capture) = (file.display(), capture.display());
+            return Err(Failure::usage(format!("the output {file} is also the input {capture}")));
+        }
+    }
+    let out = Output::new(&args.out, args.overwrite)?;
+    let late = args.late.as_deref().map(|late| Output::new(late, args.overwrite)).transpose()?;
+    match (&out.target, late.as_ref().and_then(|late| late.target.as_ref())) {
+        (Some(a), Some(b)) if a.is_same_file(b) => Err(are_both()),
+        _ => Ok((out, late)),
+    }
+}
+
+/// Tells that something could not be written.
+struct Watched<W> {
+    out: W,
+    state: Arc<State>,
+}
+
+impl<W> Watched<W> {
+    fn told<R>(&self, result: io::Result<R>) -> io::Result<R> {
+        // Who is interrupted tries again.
+        if result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted) {
+            self.state.failed.store(true, Ordering::Release);
+        }
+        result
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.out.write(bytes);
+        self.told(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.out.flush();
+        self.told(result)
+    }
+}
+
+/// Tells that it was given its last row.
+struct Told {
+    sink: TextSink,
+    state: Arc<State>,
+}
+
+impl<T: Record> Sink<T> for Told {
+    fn open(&mut self, symbols: &Arc<Dictionary>) -> Result<(), BoxError> {
+        Sink::<T>::open(&mut self.sink, symbols)
+    }
+
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        self.sink.write(times, rows)
+    }
+
+    fn flush(&mut self) -> Result<(), BoxError> {
+        Sink::<T>::flush(&mut self.sink)
+    }
+
+    fn finish(&mut self) -> Result<(), BoxError> {
+        Sink::<T>::finish(&mut self.sink)?;
+        self.state.finished.store(true, Ordering::Release);
+        Ok(())
+    }
+}
