@@ -6,6 +6,8 @@ mod cached;
 mod captures;
 mod child;
 mod read;
+mod shapes;
+mod shapes_in_memory;
 mod start;
 mod windows;
 
@@ -28,6 +30,8 @@ use std::time::Instant;
 pub struct SuiteOptions {
     /// Events of each capture, 32 bytes each; a million per second of event time.
     pub events: u64,
+    /// Events of each cell of the grid of shapes; those that lie in memory are ten times as many.
+    pub shape_events: u64,
     /// Rounds of each contest, at least 1.
     pub rounds: usize,
     /// The groups to run, by [`groups`]; empty for all.
@@ -41,10 +45,11 @@ pub struct SuiteOptions {
 }
 
 impl Default for SuiteOptions {
-    /// 2 GiB of events, 5 rounds, all groups but those that take a process of their own.
+    /// 2 GiB of events, 2 million for each shape, 5 rounds, all groups but those that take a process of their own.
     fn default() -> Self {
         Self {
             events: 1 << 26,
+            shape_events: 2_000_000,
             rounds: 5,
             only: Vec::new(),
             dir: std::env::temp_dir(),
@@ -54,16 +59,17 @@ impl Default for SuiteOptions {
     }
 }
 
-/// What a group found: contests, and what is no contest by name.
+/// What a group found: contests, those that are cells of the grid of shapes, and what is no contest by name.
 #[derive(Default)]
 struct Found {
     standings: Vec<Standing>,
+    shapes: Vec<Standing>,
     more: Map<String, Value>,
 }
 
 impl From<Vec<Standing>> for Found {
     fn from(standings: Vec<Standing>) -> Self {
-        Self { standings, more: Map::new() }
+        Self { standings, ..Self::default() }
     }
 }
 
@@ -82,6 +88,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("disorder", windows::disorder),
     ("dense", windows::dense),
     ("sparse", windows::sparse),
+    ("shapes", shapes::grid),
     ("start", start::first_row),
     ("memory", start::memory),
 ];
@@ -126,9 +133,13 @@ pub fn suite(options: &SuiteOptions, tell: &mut dyn FnMut(&str)) -> Result<bool,
             continue;
         }
         let machine = machine::record();
-        let Found { standings, more } = group(&mut suite)?;
-        all_right &= standings.iter().flat_map(|standing| &standing.rivals).all(|rival| rival.wrong.is_none());
+        let Found { standings, shapes, more } = group(&mut suite)?;
+        let mut rivals = standings.iter().chain(&shapes).flat_map(|standing| &standing.rivals);
+        all_right &= rivals.all(|rival| rival.wrong.is_none());
         let mut file = results(&machine, &standings);
+        if !shapes.is_empty() {
+            file["shapes"] = shapes.iter().map(Standing::to_json).collect();
+        }
         for (key, value) in more {
             file[key] = value;
         }
