@@ -32,6 +32,8 @@ pub struct SuiteOptions {
     pub events: u64,
     /// Events of each cell of the grid of shapes; those that lie in memory are ten times as many.
     pub shape_events: u64,
+    /// The letters of the grid's groups of shapes to run, such as `AC`; empty for all.
+    pub shape_groups: String,
     /// Rounds of each contest, at least 1.
     pub rounds: usize,
     /// The groups to run, by [`groups`]; empty for all.
@@ -50,6 +52,7 @@ impl Default for SuiteOptions {
         Self {
             events: 1 << 26,
             shape_events: 2_000_000,
+            shape_groups: String::new(),
             rounds: 5,
             only: Vec::new(),
             dir: std::env::temp_dir(),
@@ -106,6 +109,11 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
+    /// Whether a group of shapes is to be run.
+    fn wants_shapes(&self, group: char) -> bool {
+        self.options.shape_groups.is_empty() || self.options.shape_groups.contains(group)
+    }
+
     fn run(&mut self, contest: Contest<'_>) -> Standing {
         let standing = contest.run(self.options.rounds, self.tell);
         (self.tell)(&format!("\n{standing}"));
@@ -123,6 +131,9 @@ pub fn suite(options: &SuiteOptions, tell: &mut dyn FnMut(&str)) -> Result<bool,
     if let Some(unknown) = options.only.iter().find(|only| !groups().any(|name| name == **only)) {
         let names: Vec<_> = groups().collect();
         return Err(format!("no group {unknown}: there are {}", names.join(", ")).into());
+    }
+    if let Some(unknown) = options.shape_groups.chars().find(|group| !shapes::GROUPS.contains(*group)) {
+        return Err(format!("no group of shapes {unknown}: there are {}", shapes::GROUPS).into());
     }
     fs::create_dir_all(&options.out)?;
     let captures = Captures::new(&options.dir, options.events)?;
@@ -203,5 +214,8 @@ mod tests {
         let options = SuiteOptions { only: vec!["dance".into()], ..SuiteOptions::default() };
         let error = suite(&options, &mut |_| {}).unwrap_err().to_string();
         assert!(error.starts_with("no group dance: there are read, stateless"), "{error}");
+        let options = SuiteOptions { shape_groups: "AX".into(), ..SuiteOptions::default() };
+        let error = suite(&options, &mut |_| {}).unwrap_err().to_string();
+        assert_eq!(error, "no group of shapes X: there are ABCDEF");
     }
 }

@@ -24,6 +24,9 @@ const STEP_NS: u64 = 1_000;
 /// The longest that a run should take; a cell where it takes longer gets fewer events.
 const RUN_MAX: Duration = Duration::from_secs(20);
 
+/// The letters of all groups, those in memory among them.
+pub(super) const GROUPS: &str = "ABCDEF";
+
 /// The name of the rival with the options that a user has who sets none.
 const DEFAULT: &str = "pelton, default";
 
@@ -178,7 +181,7 @@ pub(super) fn grid(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     let dir: &Path = &suite.options.dir;
     let mut captures = Captures::new(dir, suite.options.shape_events)?;
     let mut standings = Vec::new();
-    for shape in shapes() {
+    for shape in shapes().into_iter().filter(|shape| suite.wants_shapes(shape.group)).collect::<Vec<_>>() {
         standings.push(cell(suite, &mut captures, shape)?);
     }
     drop(captures);
