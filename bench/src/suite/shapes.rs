@@ -171,7 +171,9 @@ fn cell(suite: &mut Suite<'_>, captures: &mut Captures, shape: Shape) -> Result<
     contest.rival("pelton, 2 workers", || cell.pelton(Options::workers(2)));
     contest.rival(DEFAULT, || cell.pelton(Options::per_core()));
     if events < all {
-        let text = format!("{} events: of more a run would take over {} s", grouped(events), RUN_MAX.as_secs());
+        let (seconds, spanned) = (RUN_MAX.as_secs(), u128::from(events * STEP_NS) / shape.window.as_nanos());
+        let open = grouped(shape.open().min(spanned as u64));
+        let text = format!("{} events, {open} windows open: more would take over {seconds} s", grouped(events));
         contest.remark("plain", &text);
     }
     Ok(suite.run(contest))
