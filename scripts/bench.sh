@@ -23,7 +23,7 @@ done
 
 if [ "$short" ]; then
     out="$(mktemp -d "$scratch/pelton-run.XXXXXX")"
-    suite=(--events 1000000 --rounds 1)
+    suite=(--events 1000000 --shape-events 50000 --rounds 1)
     throughput=(--events 1000000 --runs 1)
     latency=1
     engines=(--events 200000 --dbsp-events 50000 --rounds 1)

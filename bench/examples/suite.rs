@@ -1,7 +1,8 @@
 //! Runs the suite of contests: `cargo run --release -p pelton-bench --example suite -- --out DIR --rounds 5`
 //!
-//! Options: `--events N`, `--only GROUP,GROUP`, `--dir SCRATCH`. `--report DIR` runs nothing and writes the report of
-//! the results in a directory. `--child ..` is what the suite starts itself with, for what takes a process of its own.
+//! Options: `--events N`, `--only GROUP,GROUP`, `--dir SCRATCH`; of the group `shapes`, `--shape-events N` for each cell
+//! and `--shape-groups LETTERS`, such as `AC`. `--report DIR` runs nothing and writes the report of the results in a
+//! directory. `--child ..` is what the suite starts itself with, for what takes a process of its own.
 
 use pelton_bench::suite::{SuiteOptions, child, suite};
 use std::path::Path;
@@ -33,6 +34,8 @@ fn run() -> Result<bool, pelton::BoxError> {
         let value = arguments.next().ok_or_else(|| format!("{name} needs a value"))?;
         match name.as_str() {
             "--events" => options.events = value.parse()?,
+            "--shape-events" => options.shape_events = value.parse()?,
+            "--shape-groups" => options.shape_groups = value,
             "--rounds" => options.rounds = value.parse()?,
             "--only" => options.only = value.split(',').map(str::to_owned).collect(),
             "--dir" => options.dir = value.into(),

@@ -12,10 +12,12 @@
 #![deny(unsafe_code)]
 
 pub mod bandwidth;
+pub mod bar_work;
 pub mod contest;
 mod latency;
 pub mod load;
 pub mod machine;
+pub mod number_work;
 pub mod readings;
 pub mod report;
 mod results;

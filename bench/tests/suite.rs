@@ -11,6 +11,7 @@ fn every_group_finds_its_rivals_right_and_the_report_has_them() {
     let (dir, out) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let options = SuiteOptions {
         events: 30_000,
+        shape_events: 2_000,
         rounds: 1,
         dir: dir.path().to_owned(),
         out: out.path().join("run"),
@@ -19,7 +20,7 @@ fn every_group_finds_its_rivals_right_and_the_report_has_them() {
     let mut told = String::new();
     assert!(suite(&options, &mut |what| told += what).unwrap(), "{told}");
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 0, "captures are removed");
-    let mut works = Vec::new();
+    let (mut works, mut shapes) = (Vec::new(), Vec::new());
     for group in groups() {
         let file = fs::read_to_string(options.out.join(format!("{group}.json"))).unwrap();
         let file: Value = serde_json::from_str(&file).unwrap();
@@ -29,14 +30,25 @@ fn every_group_finds_its_rivals_right_and_the_report_has_them() {
             assert!(standing.rivals.iter().all(|rival| rival.runs_ns.len() == 1), "{standing}");
             works.push(standing.work);
         }
+        assert_eq!(file["shapes"].is_array(), group == "shapes");
+        for cell in file["shapes"].as_array().into_iter().flatten() {
+            let standing = Standing::from_json(cell).unwrap();
+            assert!(standing.rivals.iter().all(|rival| rival.runs_ns.len() == 1), "{standing}");
+            shapes.push(standing.work);
+        }
         assert_eq!(file["growth"].is_array(), group == "dense" || group == "sparse");
     }
     assert!(works.len() >= 16, "{works:?}");
+    assert_eq!(shapes.len(), 57, "{shapes:?}");
     report::write(&options.out).unwrap();
     let text = fs::read_to_string(options.out.join("README.md")).unwrap();
     let chart = fs::read_to_string(options.out.join("chart.svg")).unwrap();
     for work in works {
         assert!(text.contains(&format!("### {work}\n")) && chart.contains(&work), "{work}");
+    }
+    for shape in shapes {
+        let (group, shape) = shape.split_once(": ").unwrap();
+        assert!(text.contains(&format!("| {group} | {shape} | ")), "{shape}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! The report of a run: reads all results in a directory and writes `README.md` and `chart.svg` beside them.
 //!
-//! Any `*.json` there may have `contests`, `latencies`, `growth`, `memory` and `results`; what else it has is passed
-//! over. Files are read in the order of the suite, then of their names.
+//! Any `*.json` there may have `contests`, `shapes`, `latencies`, `growth`, `memory` and `results`; what else it has is
+//! passed over. Files are read in the order of the suite, then of their names.
 
 mod chart;
+mod shapes;
 mod table;
 mod targets;
 
@@ -26,6 +27,7 @@ const FIRST: &[&str] = &[
     "disorder",
     "dense",
     "sparse",
+    "shapes",
     "start",
     "memory",
     "engines",
@@ -41,6 +43,8 @@ struct Run {
     /// The first machine record.
     machine: Value,
     standings: Vec<Standing>,
+    /// The cells of the grid of shapes.
+    shapes: Vec<Standing>,
     /// `{"work", "rate_per_s", "rivals": [{"name", "wrong", "p50_ns", "p99_ns", "p999_ns"}]}`
     latencies: Vec<Value>,
     /// `{"work", "keys", "rivals": [{"name", "ns_per_event"}]}`
@@ -56,9 +60,11 @@ impl Run {
         if self.machine.is_null() {
             self.machine = file["machine"].clone();
         }
-        for contest in array(&file["contests"]) {
-            let standing = Standing::from_json(contest).ok_or(format!("no contest: {contest}"))?;
-            self.standings.push(standing);
+        for (name, standings) in [("contests", &mut self.standings), ("shapes", &mut self.shapes)] {
+            for contest in array(&file[name]) {
+                let standing = Standing::from_json(contest).ok_or(format!("no contest: {contest}"))?;
+                standings.push(standing);
+            }
         }
         self.latencies.extend_from_slice(array(&file["latencies"]));
         self.growth.extend_from_slice(array(&file["growth"]));
@@ -113,10 +119,13 @@ fn text(run: &Run) -> String {
          ![Speed by work](chart.svg)\n\n",
     );
     out.push_str(&targets::text(&targets::all(run)));
-    out.push_str("## Contests\n\n");
-    for standing in &run.standings {
-        out.push_str(&table::contest(standing));
+    if !run.shapes.is_empty() {
+        out.push_str(&shapes::table(&run.shapes));
     }
+    if !run.standings.is_empty() {
+        out.push_str("## Contests\n\n");
+    }
+    out.extend(run.standings.iter().map(table::contest));
     for (title, values, table) in [
         ("Latencies", &run.latencies, table::latency as fn(&Value) -> String),
         ("Growth with the number of keys", &run.growth, table::growth),

@@ -6,7 +6,7 @@ use crate::contest::{Rival, Standing};
 use serde_json::Value;
 
 /// Text in a cell of a table.
-fn cell(text: &str) -> String {
+pub(super) fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace(['\n', '\r'], " ")
 }
 

@@ -1,7 +1,7 @@
 //! What Pelton wants to reach, and whether it did.
 
 use super::table::growth_of;
-use super::{Run, array};
+use super::{Run, array, shapes};
 use crate::contest::{Standing, median};
 use serde_json::Value;
 
@@ -51,19 +51,23 @@ const MEMORY_MIB_MAX: f64 = 32.0;
 /// One target.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Target {
-    what: String,
-    wanted: Wanted,
-    found: f64,
+    pub(super) what: String,
+    pub(super) wanted: Wanted,
+    pub(super) found: f64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Wanted {
+pub(super) enum Wanted {
     AtLeast(f64),
     AtMost(f64),
 }
 
 impl Target {
-    fn is_reached(&self) -> bool {
+    pub(super) fn new(what: impl Into<String>, wanted: Wanted, found: f64) -> Self {
+        Self { what: what.into(), wanted, found }
+    }
+
+    pub(super) fn is_reached(&self) -> bool {
         match self.wanted {
             Wanted::AtLeast(least) => self.found >= least,
             Wanted::AtMost(most) => self.found <= most,
@@ -102,7 +106,7 @@ pub(super) fn counterpart<'a>(standing: &'a Standing, name: &str) -> Option<&'a 
 pub(super) fn all(run: &Run) -> Vec<Target> {
     let mut targets = Vec::new();
     let mut add = |what: String, wanted: Wanted, found: Option<f64>| {
-        targets.extend(found.map(|found| Target { what, wanted, found }));
+        targets.extend(found.map(|found| Target::new(what, wanted, found)));
     };
     use Wanted::{AtLeast, AtMost};
     for standing in &run.standings {
@@ -171,6 +175,7 @@ pub(super) fn all(run: &Run) -> Vec<Target> {
         });
         add(format!("{work}: p50 of what is pushed to a job of 1 worker, in ns"), AtMost(PUSHED_NS_MAX), pushed);
     }
+    targets.extend(shapes::worst(&run.shapes));
     targets
 }
 

@@ -114,7 +114,8 @@ fn skewed(trade: Trade) -> Trade {
     if trade.condition & 1 == 1 { Trade { symbol: Symbol::from_id(0), ..trade } } else { trade }
 }
 
-fn reading(trade: &Trade, multiplier: u64) -> Reading {
+/// The reading that is made of a generated trade; devices are the symbols' numbers times `multiplier`.
+pub(super) fn reading(trade: &Trade, multiplier: u64) -> Reading {
     let device = u64::from(trade.symbol.id()).wrapping_mul(multiplier);
     Reading { time_ns: trade.time_ns, device, value: trade.size.into(), sequence: trade.price as u64 }
 }

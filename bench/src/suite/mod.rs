@@ -6,6 +6,8 @@ mod cached;
 mod captures;
 mod child;
 mod read;
+mod shapes;
+mod shapes_in_memory;
 mod start;
 mod windows;
 
@@ -28,6 +30,10 @@ use std::time::Instant;
 pub struct SuiteOptions {
     /// Events of each capture, 32 bytes each; a million per second of event time.
     pub events: u64,
+    /// Events of each cell of the grid of shapes; those that lie in memory are ten times as many.
+    pub shape_events: u64,
+    /// The letters of the grid's groups of shapes to run, such as `AC`; empty for all.
+    pub shape_groups: String,
     /// Rounds of each contest, at least 1.
     pub rounds: usize,
     /// The groups to run, by [`groups`]; empty for all.
@@ -41,10 +47,12 @@ pub struct SuiteOptions {
 }
 
 impl Default for SuiteOptions {
-    /// 2 GiB of events, 5 rounds, all groups but those that take a process of their own.
+    /// 2 GiB of events, 2 million for each shape, 5 rounds, all groups but those that take a process of their own.
     fn default() -> Self {
         Self {
             events: 1 << 26,
+            shape_events: 2_000_000,
+            shape_groups: String::new(),
             rounds: 5,
             only: Vec::new(),
             dir: std::env::temp_dir(),
@@ -54,16 +62,17 @@ impl Default for SuiteOptions {
     }
 }
 
-/// What a group found: contests, and what is no contest by name.
+/// What a group found: contests, those that are cells of the grid of shapes, and what is no contest by name.
 #[derive(Default)]
 struct Found {
     standings: Vec<Standing>,
+    shapes: Vec<Standing>,
     more: Map<String, Value>,
 }
 
 impl From<Vec<Standing>> for Found {
     fn from(standings: Vec<Standing>) -> Self {
-        Self { standings, more: Map::new() }
+        Self { standings, ..Self::default() }
     }
 }
 
@@ -82,6 +91,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("disorder", windows::disorder),
     ("dense", windows::dense),
     ("sparse", windows::sparse),
+    ("shapes", shapes::grid),
     ("start", start::first_row),
     ("memory", start::memory),
 ];
@@ -99,6 +109,11 @@ struct Suite<'a> {
 }
 
 impl Suite<'_> {
+    /// Whether a group of shapes is to be run.
+    fn wants_shapes(&self, group: char) -> bool {
+        self.options.shape_groups.is_empty() || self.options.shape_groups.contains(group)
+    }
+
     fn run(&mut self, contest: Contest<'_>) -> Standing {
         let standing = contest.run(self.options.rounds, self.tell);
         (self.tell)(&format!("\n{standing}"));
@@ -117,6 +132,9 @@ pub fn suite(options: &SuiteOptions, tell: &mut dyn FnMut(&str)) -> Result<bool,
         let names: Vec<_> = groups().collect();
         return Err(format!("no group {unknown}: there are {}", names.join(", ")).into());
     }
+    if let Some(unknown) = options.shape_groups.chars().find(|group| !shapes::GROUPS.contains(*group)) {
+        return Err(format!("no group of shapes {unknown}: there are {}", shapes::GROUPS).into());
+    }
     fs::create_dir_all(&options.out)?;
     let captures = Captures::new(&options.dir, options.events)?;
     let mut suite = Suite { options, captures, tell };
@@ -126,9 +144,13 @@ pub fn suite(options: &SuiteOptions, tell: &mut dyn FnMut(&str)) -> Result<bool,
             continue;
         }
         let machine = machine::record();
-        let Found { standings, more } = group(&mut suite)?;
-        all_right &= standings.iter().flat_map(|standing| &standing.rivals).all(|rival| rival.wrong.is_none());
+        let Found { standings, shapes, more } = group(&mut suite)?;
+        let mut rivals = standings.iter().chain(&shapes).flat_map(|standing| &standing.rivals);
+        all_right &= rivals.all(|rival| rival.wrong.is_none());
         let mut file = results(&machine, &standings);
+        if !shapes.is_empty() {
+            file["shapes"] = shapes.iter().map(Standing::to_json).collect();
+        }
         for (key, value) in more {
             file[key] = value;
         }
@@ -192,5 +214,8 @@ mod tests {
         let options = SuiteOptions { only: vec!["dance".into()], ..SuiteOptions::default() };
         let error = suite(&options, &mut |_| {}).unwrap_err().to_string();
         assert!(error.starts_with("no group dance: there are read, stateless"), "{error}");
+        let options = SuiteOptions { shape_groups: "AX".into(), ..SuiteOptions::default() };
+        let error = suite(&options, &mut |_| {}).unwrap_err().to_string();
+        assert_eq!(error, "no group of shapes X: there are ABCDEF");
     }
 }

@@ -7,7 +7,9 @@
 mod expert;
 mod memory;
 mod plain;
+mod plain_bars;
 mod plain_more;
+mod plain_numbers;
 mod ring;
 
 use pelton::{BoxError, Sink, Timestamp};
@@ -15,7 +17,9 @@ use std::sync::Arc;
 
 pub use expert::{Keys, expert_window};
 pub use plain::{keyed_window, stateless};
+pub use plain_bars::plain_bars;
 pub use plain_more::{disordered_window, reading_window, selective};
+pub use plain_numbers::{indexed_statistics, plain_running_sums, plain_statistics};
 pub use ring::ring_throughput;
 
 /// What a window's loop has counted.
