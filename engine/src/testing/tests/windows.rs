@@ -54,6 +54,11 @@ fn floats(rows: Rows<'_>) -> Vec<f64> {
     rows.iter().map(|(_, row)| row.float).collect()
 }
 
+/// The order of floats for extremes: NaN of either sign is larger than infinity.
+fn by_extremes(a: &f64, b: &f64) -> std::cmp::Ordering {
+    a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b))
+}
+
 fn exact_sum(values: impl IntoIterator<Item = i64>) -> i128 {
     values.into_iter().map(i128::from).sum()
 }
@@ -84,10 +89,10 @@ holds! {
     windows_min: min(|row: &Row| row.value), |rows: Rows<'_>| *values(rows).iter().min().unwrap();
     windows_max: max(|row: &Row| row.value), |rows: Rows<'_>| *values(rows).iter().max().unwrap();
     windows_min_floats: min_f64(|row: &Row| row.float), |rows: Rows<'_>| {
-        floats(rows).into_iter().min_by(f64::total_cmp).unwrap()
+        floats(rows).into_iter().min_by(by_extremes).unwrap()
     };
     windows_max_floats: max_f64(|row: &Row| row.float), |rows: Rows<'_>| {
-        floats(rows).into_iter().max_by(f64::total_cmp).unwrap()
+        floats(rows).into_iter().max_by(by_extremes).unwrap()
     };
     windows_mean: mean(|row: &Row| row.value), |rows: Rows<'_>| exact_sum(values(rows)) as f64 / rows.len() as f64;
     windows_weighted_mean: weighted_mean(|row: &Row| (row.value, row.weight)), weighted;
