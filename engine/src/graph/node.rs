@@ -157,7 +157,7 @@ where
         };
         // A job is deployed once.
         let _ = self.edges.set(edges);
-        let _ = self.counters.set(StepCounters::new(self.name.clone(), self.kind, workers));
+        let _ = self.counters.set(StepCounters::new(self.name.clone(), self.kind, workers, receivers));
     }
 
     fn counters(&self) -> Option<Arc<StepCounters>> {

@@ -99,7 +99,8 @@ impl<T: Event> SourceNode for TypedSource<T> {
         };
         let symbols = map_symbols(&self.symbol_texts(), &deployment.shared.symbols)
             .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
-        let counters = StepCounters::new(self.name.clone(), StepKind::Source, deployment.workers);
+        let workers = deployment.workers;
+        let counters = StepCounters::new(self.name.clone(), StepKind::Source, workers, workers);
         // A job is deployed once.
         let _ = self.prepared.set(Prepared { summaries: Arc::new(summaries), symbols, counters });
         Ok(())

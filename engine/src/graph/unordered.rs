@@ -99,7 +99,8 @@ impl UnorderedNode {
 
 impl Node for UnorderedNode {
     fn prepare(&self, id: usize, deployment: &Deployment) {
-        let counters = StepCounters::new(self.name.clone(), StepKind::Sink, deployment.workers);
+        let workers = deployment.workers;
+        let counters = StepCounters::new(self.name.clone(), StepKind::Sink, workers, workers);
         // A job is deployed once.
         let _ = self.prepared.set((id, counters));
     }

@@ -177,7 +177,7 @@ where
         let main = &self.step.main;
         let firing = if main.feeds_all_workers() { workers } else { 1 };
         main.on_first.store(firing == 1, Ordering::Relaxed);
-        let counters = || StepCounters::new(self.step.name.clone(), StepKind::Keyed, workers);
+        let counters = || StepCounters::new(self.step.name.clone(), StepKind::Keyed, workers, firing);
         let combined = Combined {
             firing,
             gathering: Arc::new(Gathering::new(self.step.aggregate.clone(), deployment.limits.keys_max, workers)),

@@ -344,6 +344,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
     }
 
     fn end(&mut self) {
+        // Whoever reads no more holds nobody back.
+        self.parts.counters.of(self.parts.worker).watermark.set(i64::MAX);
         self.parts.outlet.end();
     }
 }

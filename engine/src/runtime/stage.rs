@@ -332,6 +332,7 @@ impl<T: Record> Stage<T> for SinkStage<T> {
     fn end(&mut self) {
         if !self.ended {
             self.ended = true;
+            self.counters.of(self.worker).watermark.set(i64::MAX);
             let sink = &mut self.sink;
             let finished = blame::in_step(&self.counters.name, || sink.finish());
             self.check(finished);
