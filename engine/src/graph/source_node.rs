@@ -84,6 +84,9 @@ impl<T: Event> SourceNode for TypedSource<T> {
         if !self.origin.is_connected() {
             out.push(ShapeError::Unconnected(self.name.to_string()));
         }
+        if let Some(what) = self.blocks.as_ref().and_then(|blocks| blocks.mistake()) {
+            out.push(ShapeError::BadSource(self.name.to_string(), what));
+        }
         if let Some(speed) = self.speed
             && !(speed.is_finite() && speed > 0.0)
         {

@@ -38,8 +38,8 @@ pub(crate) trait SourcePipe {
     fn address(&self, block: usize) -> Option<usize>;
     /// Makes a block of a bounded source the current one; the worker's next one likely lies at `next`.
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError>;
-    /// Polls a feed for at most `room` events; what came is the current block.
-    fn poll(&mut self, room: usize) -> Result<Polled, BoxError>;
+    /// Polls a feed for at most `room` events; what came is the current block, `ordinal` in the job's order.
+    fn poll(&mut self, room: usize, ordinal: u64) -> Result<Polled, BoxError>;
     /// Events that a feed has accepted and that were not polled.
     fn backlog(&self) -> usize;
     /// The number of events in the current block.
@@ -207,6 +207,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.copied = self.parts.symbols.is_some();
         if let PipeInput::Blocks { reader, summaries } = &mut self.parts.input {
             reader.load(block)?;
+            countable(block, reader.events())?;
             self.expected = summaries.get(block).copied().flatten();
             if self.copied {
                 self.copy.clear();
@@ -232,8 +233,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
         events(&self.parts.input, &self.copy, self.copied).len()
     }
 
-    fn poll(&mut self, room: usize) -> Result<Polled, BoxError> {
+    fn poll(&mut self, room: usize, ordinal: u64) -> Result<Polled, BoxError> {
         self.begin_block();
+        self.block = ordinal as usize;
         self.copied = true;
         self.copy.clear();
         let PipeInput::Feed { feed, block_events, rejected } = &mut self.parts.input else {
@@ -242,9 +244,17 @@ impl<T: Event> SourcePipe for Pipe<T> {
         let polled = feed.poll(room.min(*block_events), &mut self.copy)?;
         let counters = self.parts.counters.of(self.parts.worker);
         let now_rejected = feed.rejected();
-        add(&counters.rejected, now_rejected - *rejected);
-        add(&counters.rows_in, now_rejected - *rejected);
+        let Some(more) = now_rejected.checked_sub(*rejected) else {
+            let words =
+                format!("at block {ordinal} its count of rejected input fell from {rejected} to {now_rejected}");
+            return Err(words.into());
+        };
+        add(&counters.rejected, more);
+        add(&counters.rows_in, more);
         *rejected = now_rejected;
+        if u32::try_from(self.copy.len()).is_err() {
+            countable(self.block, &self.copy)?;
+        }
         self.translate_symbols();
         Ok(match polled {
             Polled::Ready if self.copy.is_empty() => Polled::Pending,
@@ -370,6 +380,15 @@ impl<T: Event> Pipe<T> {
     }
 }
 
+/// Checks that a block that is lent has events, and no more than can be counted.
+fn countable<T>(block: usize, events: &[T]) -> Result<(), BoxError> {
+    match u32::try_from(events.len()) {
+        Ok(0) => Err(format!("block {block} has no events; a block has at least one").into()),
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("block {block} has {} events; a block has at most {}", events.len(), u32::MAX).into()),
+    }
+}
+
 /// Says that a block's events do not fit its summary.
 fn misfit(block: usize, expected: Option<BlockSummary>, found: Option<BlockSummary>) -> String {
     let tell = |summary: Option<BlockSummary>| match summary {
@@ -401,6 +420,9 @@ pub(crate) fn summaries_in_range<T: Event>(
     range: &RangeInclusive<Timestamp>,
     reader: impl FnOnce() -> Result<Box<dyn BlockReader<T>>, BoxError>,
 ) -> Result<Vec<Option<BlockSummary>>, BoxError> {
+    if let Some(number) = blocks.iter().position(|block| block.count == 0) {
+        return Err(format!("the index says that block {number} has no events; a block has at least one").into());
+    }
     let in_range = |block: &BlockSummary| range.contains(&block.min) && range.contains(&block.max);
     if blocks.iter().all(in_range) {
         return Ok(blocks.iter().copied().map(Some).collect());
@@ -413,6 +435,7 @@ pub(crate) fn summaries_in_range<T: Event>(
             continue;
         }
         reader.load(number)?;
+        countable(number, reader.events())?;
         // As for the blocks in range, whose events are compared when they are read.
         if let Some(found) = BlockSummary::of(reader.events()).filter(|found| found != block) {
             return Err(misfit(number, Some(*block), Some(found)).into());

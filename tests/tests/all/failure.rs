@@ -1,8 +1,8 @@
 //! What goes wrong ends the job with an error that says where; nothing hangs.
 
 use pelton::{
-    BoxError, Error, Handle, Job, Options, ShapeError, Sink, Timestamp, Tumbling, VecSource, callback, channel, collect,
-    count,
+    BoxError, Error, Handle, Job, Options, ShapeError, Sink, Source, Timestamp, Tumbling, VecSource, callback, channel,
+    collect, count,
 };
 use pelton_tests::events::{Sample, Shape, samples};
 use std::sync::Arc;
@@ -40,6 +40,17 @@ fn all_mistakes_of_shape_are_told_together() {
     assert!(has(|m| matches!(m, ShapeError::OtherJob(_))));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "workers", .. })));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "ring_bytes", .. })));
+}
+
+#[test]
+fn blocks_of_no_events_are_a_mistake_of_shape() {
+    for source in [Source::from(VecSource::new(events(), 0)), Source::blocks(VecSource::new(events(), 0))] {
+        let mut job = Job::new("none");
+        let (sink, _rows) = collect();
+        job.source("s", source).sink("out", sink);
+        let Err(Error::Shape { mistakes, .. }) = job.run(Options::workers(1)) else { panic!("the job runs") };
+        assert!(matches!(&mistakes[..], [ShapeError::BadSource(name, _)] if name == "s"), "{mistakes:?}");
+    }
 }
 
 /// A job on two workers with a step that is stuck until the switch is set, and is stuck by now.
