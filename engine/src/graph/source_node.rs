@@ -6,6 +6,7 @@ use crate::progress::watermark::Watermarks;
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::pipe::{Pace, Pipe, PipeInput, PipeParts, SourcePipe, summaries_in_range};
 use crate::runtime::source::{BlockSource, Feed, SourceKind};
+use crate::runtime::symbols::{Meaning, SourceSymbols};
 use crate::{BlockSummary, BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source, Timestamp};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -36,8 +37,8 @@ pub(crate) struct TypedSource<T: Event> {
 
 struct Prepared {
     summaries: Arc<Vec<Option<BlockSummary>>>,
-    /// Job ids by the source's ids, where they differ.
-    symbols: Option<Vec<u32>>,
+    /// The job's id for each of the source's.
+    symbols: Arc<[u32]>,
     counters: Arc<StepCounters>,
 }
 
@@ -71,12 +72,19 @@ impl<T: Event> TypedSource<T> {
     }
 }
 
-/// Puts the texts into the job's dictionary; `None` where all keep their ids.
-fn map_symbols(texts: &[Arc<str>], symbols: &Dictionary) -> Result<Option<Vec<u32>>, DictionaryError> {
-    let ids = texts.iter().map(|text| symbols.intern(text).map(|symbol| symbol.id()));
-    let ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
-    let same = ids.iter().enumerate().all(|(old, new)| old == *new as usize);
-    Ok(if same { None } else { Some(ids) })
+/// Puts the texts into the job's dictionary; the job's id for each.
+fn map_symbols(texts: &[Arc<str>], symbols: &Dictionary) -> Result<Arc<[u32]>, DictionaryError> {
+    texts.iter().map(|text| symbols.intern(text).map(|symbol| symbol.id())).collect()
+}
+
+/// What a source's ids stand for, given the job's id for each.
+fn meaning(ids: &Arc<[u32]>, symbols: &Arc<Dictionary>) -> Meaning {
+    let are_same = || ids.iter().enumerate().all(|(old, new)| old == *new as usize);
+    match ids.len() {
+        0 => Meaning::Jobs(symbols.clone()),
+        texts if are_same() => Meaning::Same(texts),
+        _ => Meaning::Mapped(ids.clone()),
+    }
 }
 
 impl<T: Event> SourceNode for TypedSource<T> {
@@ -145,7 +153,7 @@ impl<T: Event> SourceNode for TypedSource<T> {
             watermarks: self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             times: context.times.clone(),
             pace,
-            symbols: prepared.symbols.clone(),
+            symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols)),
             counters: prepared.counters.clone(),
             worker: context.worker,
         };

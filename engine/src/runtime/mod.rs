@@ -16,5 +16,6 @@ pub(crate) mod sink;
 pub(crate) mod source;
 pub(crate) mod source_task;
 pub(crate) mod stage;
+pub(crate) mod symbols;
 pub(crate) mod task;
 pub(crate) mod worker;

@@ -11,7 +11,8 @@ use crate::progress::watermark::{WatermarkTracker, Watermarks};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outlet::{FanOut, Outlet, Rows, extremes};
 use crate::runtime::source::{BlockReader, Feed, Polled};
-use crate::{BlockSummary, BoxError, Event, FieldKind, Timestamp};
+use crate::runtime::symbols::SourceSymbols;
+use crate::{BlockSummary, BoxError, Event, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -94,8 +95,7 @@ pub(crate) struct PipeParts<T> {
     pub(crate) watermarks: Watermarks,
     pub(crate) times: RangeInclusive<Timestamp>,
     pub(crate) pace: Option<Pace>,
-    /// The job's id for each symbol id of the source, where they differ.
-    pub(crate) symbols: Option<Vec<u32>>,
+    pub(crate) symbols: SourceSymbols,
     pub(crate) counters: Arc<StepCounters>,
     pub(crate) worker: usize,
 }
@@ -107,7 +107,6 @@ pub(crate) struct Pipe<T: Event> {
     /// The current block, where it had to be copied: a feed's, or one with foreign symbols.
     copy: Vec<T>,
     copied: bool,
-    symbol_offsets: Vec<usize>,
     /// Events of the current block before this one are done with.
     position: usize,
     /// The times of the events `batch_start .. batch_start + times.len()`.
@@ -127,15 +126,12 @@ pub(crate) struct Pipe<T: Event> {
 
 impl<T: Event> Pipe<T> {
     pub(crate) fn new(parts: PipeParts<T>) -> Self {
-        let symbol_fields = T::layout();
-        let symbol_fields = symbol_fields.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
         Self {
             tracker: WatermarkTracker::new(&parts.watermarks.kind),
             parts,
             idle: false,
             copy: Vec::new(),
             copied: false,
-            symbol_offsets: symbol_fields.map(|field| field.offset).collect(),
             position: 0,
             times: Vec::with_capacity(BATCH),
             batch_start: 0,
@@ -155,18 +151,13 @@ impl<T: Event> Pipe<T> {
         self.seen = None;
     }
 
-    fn translate_symbols(&mut self) {
-        let Some(ids) = &self.parts.symbols else { return };
-        for event in &mut self.copy {
-            let bytes = bytemuck::bytes_of_mut(event);
-            for &offset in &self.symbol_offsets {
-                if let Some(id) = bytes.get_mut(offset..offset + 4) {
-                    let old = u32::from_le_bytes([id[0], id[1], id[2], id[3]]);
-                    let new = ids.get(old as usize).copied().unwrap_or(u32::MAX);
-                    id.copy_from_slice(&new.to_le_bytes());
-                }
-            }
+    /// Checks the symbols of a copied block and changes them into the job's, where they differ.
+    fn translate_symbols(&mut self) -> Result<(), BoxError> {
+        if self.parts.symbols.changes() {
+            self.parts.symbols.check(&self.copy, (self.block, 0), &self.parts.times)?;
+            self.parts.symbols.change(&mut self.copy);
         }
+        Ok(())
     }
 
     fn see(&mut self, min: Timestamp, max: Timestamp, count: u32) {
@@ -204,7 +195,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError> {
         self.begin_block();
         self.block = block;
-        self.copied = self.parts.symbols.is_some();
+        self.copied = self.parts.symbols.changes();
         if let PipeInput::Blocks { reader, summaries } = &mut self.parts.input {
             reader.load(block)?;
             countable(block, reader.events())?;
@@ -215,7 +206,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
             }
         }
         if self.copied {
-            self.translate_symbols();
+            self.translate_symbols()?;
         }
         let rows = events(&self.parts.input, &self.copy, self.copied);
         self.ahead = next.map_or(Ahead::NONE, |next| Ahead::from_rows(rows, next));
@@ -255,7 +246,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         if u32::try_from(self.copy.len()).is_err() {
             countable(self.block, &self.copy)?;
         }
-        self.translate_symbols();
+        self.translate_symbols()?;
         Ok(match polled {
             Polled::Ready if self.copy.is_empty() => Polled::Pending,
             Polled::Pending if !self.copy.is_empty() => Polled::Ready,
@@ -273,6 +264,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
         if self.position == self.batch_start + self.times.len() {
             self.batch_start = self.position;
             let batch = &block[self.position..block.len().min(self.position + BATCH)];
+            if !self.parts.symbols.changes() {
+                self.parts.symbols.check(batch, (self.block, self.position), range)?;
+            }
             let scan = self.tracker.scan(batch.iter().map(Event::time), &mut self.times);
             self.bounds = (scan.min, scan.max);
             self.clean = !scan.any_behind && range.contains(&scan.min) && range.contains(&scan.max);

@@ -54,6 +54,9 @@ pub trait BlockSource<T: Event>: Send + Sync + 'static {
     }
 
     /// The texts of the symbols in the events, by id. The engine maps them into the job's dictionary.
+    ///
+    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols). An id that stands
+    /// for no text ends the job with an error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
@@ -110,6 +113,10 @@ pub trait Feed<T: Event>: Send + 'static {
     fn poll(&mut self, room: usize, out: &mut Vec<T>) -> Result<Polled, BoxError>;
 
     /// The texts of the symbols in the events, by id, as known before the first poll.
+    ///
+    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols), to which texts may
+    /// be added at any time before an event with their ids is given. An id that stands for no text ends the job with an
+    /// error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
@@ -189,7 +196,7 @@ impl<T: Event> VecSource<T> {
         Self { events: Arc::new(events), block_events, blocks, symbols: Vec::new() }
     }
 
-    /// Names the symbols in the events, by id.
+    /// Names the symbols in the events, by id. Without names the ids are those of the job's dictionary.
     pub fn with_symbols<S: AsRef<str>>(mut self, symbols: impl IntoIterator<Item = S>) -> Self {
         self.symbols = symbols.into_iter().map(|text| text.as_ref().into()).collect();
         self
