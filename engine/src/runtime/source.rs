@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// What is known of a block of events before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockSummary {
-    /// The number of events, at least 1: a block without events, or with more than 2^32 - 1, ends the job with an error.
+    /// The number of events, at least 1. A block without events, or with more than 2^32 - 1, ends the job with an
+    /// error.
     pub count: u32,
     /// The smallest event time in the block.
     pub min: Timestamp,
@@ -55,8 +56,8 @@ pub trait BlockSource<T: Event>: Send + Sync + 'static {
 
     /// The texts of the symbols in the events, by id. The engine maps them into the job's dictionary.
     ///
-    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols). An id that stands
-    /// for no text ends the job with an error, unless the event is rejected for its time.
+    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols). An id that
+    /// stands for no text ends the job with an error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
@@ -114,9 +115,9 @@ pub trait Feed<T: Event>: Send + 'static {
 
     /// The texts of the symbols in the events, by id, as known before the first poll.
     ///
-    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols), to which texts may
-    /// be added at any time before an event with their ids is given. An id that stands for no text ends the job with an
-    /// error, unless the event is rejected for its time.
+    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols), to which texts
+    /// may be added at any time before an event with their ids is given. An id that stands for no text ends the job
+    /// with an error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
