@@ -16,7 +16,13 @@ pub enum Stop {
     Now,
 }
 
-/// A job that runs on threads of its own. When it is dropped the job stops at once.
+/// How long a handle that is dropped waits for the job's threads.
+const DROP_WAIT: Duration = Duration::from_secs(5);
+
+/// A job that runs on threads of its own.
+///
+/// When it is dropped the job is stopped at once, and its threads are waited for, at most 5 seconds. A thread that is
+/// stuck in a function of the user's longer than that is left alone: it ends when the function returns.
 pub struct Handle {
     plan: Arc<Deployment>,
     threads: Vec<JoinHandle<()>>,
@@ -86,20 +92,38 @@ impl Handle {
         self.wait()
     }
 
-    /// Waits for the job's end, at most for `deadline`; then it stops the job at once.
+    /// Waits for the job's end, at most for `deadline`; then it stops the job and returns at once.
+    ///
+    /// Threads that have not ended by then are told to stop and are not waited for: each ends when the function of
+    /// the user's that it is in returns. Until then it keeps what the job has, such as files that sinks write.
     ///
     /// # Errors
-    /// [`Error::Deadline`], or the first failure.
+    /// The first failure, or [`Error::Deadline`].
     pub fn join_within(mut self, deadline: Duration) -> Result<Report, Error> {
+        if self.ends_within(deadline) {
+            return self.wait();
+        }
+        self.abandon();
+        Err(self.plan.shared().take_failure().unwrap_or(Error::Deadline(deadline)))
+    }
+
+    /// Waits until all workers have ended, at most for `deadline`; whether they have.
+    fn ends_within(&self, deadline: Duration) -> bool {
         let start = Instant::now();
         while !self.is_finished() {
-            if start.elapsed() > deadline {
-                self.stop(Stop::Now);
-                return Err(Error::Deadline(deadline));
+            let left = deadline.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                return false;
             }
-            thread::sleep(Duration::from_micros(200));
+            thread::sleep(left.min(Duration::from_micros(200)));
         }
-        self.wait()
+        true
+    }
+
+    /// Stops the job and lets go of its threads.
+    fn abandon(&mut self) {
+        self.stop(Stop::Now);
+        self.threads.clear();
     }
 
     fn wait(&mut self) -> Result<Report, Error> {
@@ -118,10 +142,15 @@ impl Handle {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        if !self.threads.is_empty() {
-            self.stop(Stop::Now);
+        if self.threads.is_empty() {
+            return;
+        }
+        self.stop(Stop::Now);
+        if self.ends_within(DROP_WAIT) {
             // A failure has nobody left to be told to.
             let _ = self.wait();
+        } else {
+            self.abandon();
         }
     }
 }

@@ -5,6 +5,7 @@ use crate::graph::explain::JobPlan;
 use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, Limits, SourceOptions, StagePlan, WayIn};
 use crate::graph::model::{EdgeId, Graph, Kind, NodeId, StoreDeclaration, StoreKind};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
+use crate::graph::ways::made_on_first;
 use crate::progress::schedule::{Cut, Schedule};
 use crate::runtime::idle::{IdleStrategy, Idler};
 use crate::runtime::metrics::{StepCounters, StepKind};
@@ -75,11 +76,11 @@ impl Deployment {
     /// When a source cannot be prepared, or the graph cannot be planned.
     pub(crate) fn new(name: String, graph: Graph, options: DeployOptions) -> Result<Self, Error> {
         let plan = Plan::new(&name, graph, options.workers)?;
-        let source_options =
-            SourceOptions { times: &options.times, workers: options.workers, symbols: &options.shared.symbols };
-        for node in &plan.graph.nodes {
+        for (id, node) in plan.graph.nodes.iter().enumerate() {
             if let Kind::Source(source) = &node.kind {
-                source.prepare(&source_options)?;
+                let readers = if made_on_first(&plan.graph, id) { 1 } else { options.workers };
+                let (times, symbols) = (&options.times, &*options.shared.symbols);
+                source.prepare(&SourceOptions { times, workers: options.workers, readers, symbols })?;
             }
         }
         let components = components(&plan);
@@ -313,7 +314,7 @@ fn counters(plan: &Plan) -> (Vec<Option<NodeCounters>>, Vec<Arc<StepCounters>>) 
             Kind::Step(_) => StepKind::Keyed,
             Kind::Sink { .. } => StepKind::Sink,
         };
-        let counters = || StepCounters::new(node.name.clone(), kind, plan.workers);
+        let counters = || StepCounters::new(node.name.clone(), kind, plan.workers, plan.runs_on(id));
         let own = match node.parts_of.and_then(|step| all[step].as_ref()) {
             Some(step) => step.own.clone(),
             None => counters(),

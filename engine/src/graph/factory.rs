@@ -90,6 +90,8 @@ pub(crate) trait UnionFactory: Send + Sync {
 pub(crate) struct SourceOptions<'a> {
     pub(crate) times: &'a RangeInclusive<Timestamp>,
     pub(crate) workers: usize,
+    /// Workers that read the source.
+    pub(crate) readers: usize,
     pub(crate) symbols: &'a Dictionary,
 }
 

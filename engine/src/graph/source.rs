@@ -8,6 +8,7 @@ use crate::runtime::pace::Pace;
 use crate::runtime::pipe::{Pipe, PipeInput, PipeParts, SourcePipe};
 use crate::runtime::source::{BlockSource, Feed, SourceKind};
 use crate::runtime::summaries::summaries_in_range;
+use crate::runtime::symbols::{Meaning, SourceSymbols};
 use crate::{BlockSummary, BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -24,8 +25,8 @@ pub(crate) struct TypedSource<T: Event> {
 
 struct Prepared {
     summaries: Arc<Vec<Option<BlockSummary>>>,
-    /// Job ids by the source's ids, where they differ.
-    symbols: Option<Vec<u32>>,
+    /// The job's id for each of the source's.
+    symbols: Arc<[u32]>,
     counters: Arc<StepCounters>,
 }
 
@@ -54,16 +55,26 @@ impl<T: Event> TypedSource<T> {
     }
 }
 
-/// Puts the texts into the job's dictionary; `None` where all keep their ids.
-fn map_symbols(texts: &[Arc<str>], symbols: &Dictionary) -> Result<Option<Vec<u32>>, DictionaryError> {
-    let ids = texts.iter().map(|text| symbols.intern(text).map(|symbol| symbol.id()));
-    let ids: Vec<u32> = ids.collect::<Result<_, _>>()?;
-    let same = ids.iter().enumerate().all(|(old, new)| old == *new as usize);
-    Ok(if same { None } else { Some(ids) })
+/// Puts the texts into the job's dictionary; the job's id for each.
+fn map_symbols(texts: &[Arc<str>], symbols: &Dictionary) -> Result<Arc<[u32]>, DictionaryError> {
+    texts.iter().map(|text| symbols.intern(text).map(|symbol| symbol.id())).collect()
+}
+
+/// What a source's ids stand for, given the job's id for each.
+fn meaning(ids: &Arc<[u32]>, symbols: &Arc<Dictionary>) -> Meaning {
+    let are_same = || ids.iter().enumerate().all(|(old, new)| old == *new as usize);
+    match ids.len() {
+        0 => Meaning::Jobs(symbols.clone()),
+        texts if are_same() => Meaning::Same(texts),
+        _ => Meaning::Mapped(ids.clone()),
+    }
 }
 
 impl<T: Event> SourceFactory for TypedSource<T> {
     fn mistakes(&self, out: &mut Vec<ShapeError>) {
+        if let Some(what) = self.blocks.as_ref().and_then(|blocks| blocks.mistake()) {
+            out.push(ShapeError::BadSource(self.name.to_string(), what));
+        }
         if let Some(speed) = self.speed
             && !(speed.is_finite() && speed > 0.0)
         {
@@ -87,7 +98,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
         };
         let symbols = map_symbols(&self.symbol_texts(), options.symbols)
             .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
-        let counters = StepCounters::new(self.name.clone(), StepKind::Source, options.workers);
+        let counters = StepCounters::new(self.name.clone(), StepKind::Source, options.workers, options.readers);
         // A job is deployed once.
         let _ = self.prepared.set(Prepared { summaries: Arc::new(summaries), symbols, counters });
         Ok(())
@@ -126,7 +137,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             watermarks: self.watermarks(),
             times: context.times.clone(),
             pace,
-            symbols: prepared.symbols.clone(),
+            symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols)),
             counters: prepared.counters.clone(),
             worker: context.worker,
         };

@@ -216,6 +216,15 @@ pub struct WeightedSum {
     weight: [u8; 16],
 }
 
+/// The one NaN that results have, whatever its sign and payload were.
+const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
+
+/// The float itself, or the one NaN; by total order that is larger than infinity.
+#[inline(always)]
+fn canonical(value: f64) -> f64 {
+    if value.is_nan() { NAN } else { value }
+}
+
 fn add_to(sum: &mut [u8; 16], value: i128) {
     *sum = i128::from_le_bytes(*sum).wrapping_add(value).to_le_bytes();
 }
@@ -229,11 +238,12 @@ extracting! {
 }
 
 extracting! {
-    /// The sum of floats, in the job's order, so that it is the same at any number of workers. A NaN makes it NaN.
+    /// The sum of floats, in the job's order, so that it is the same at any number of workers. A NaN makes it
+    /// NaN, always the same one: quiet, positive and without a payload.
     sum_f64, SumF64<T: f64>, exact false, acc f64, out f64,
     add |acc, _time, value| { *acc += value },
     merge |acc, later| { *acc += *later },
-    result |acc| *acc
+    result |acc| canonical(*acc)
 }
 
 extracting! {
@@ -265,9 +275,11 @@ extracting! {
 }
 
 extracting! {
-    /// The smallest float by IEEE total order: -0.0 before 0.0, NaN after infinity.
+    /// The smallest float: -0.0 before 0.0, and NaN of either sign after infinity. The result is NaN only where all
+    /// values are; it is always the same one: quiet, positive and without a payload.
     min_f64, MinF64<T: f64>, exact true, acc CountedF64, out f64,
     add |acc, _time, value| {
+        let value = canonical(value);
         if acc.rows == 0 || value.total_cmp(&acc.value).is_lt() { acc.value = value; }
         acc.rows += 1;
     },
@@ -279,9 +291,11 @@ extracting! {
 }
 
 extracting! {
-    /// The largest float by IEEE total order: 0.0 after -0.0, NaN after infinity.
+    /// The largest float: 0.0 after -0.0, and NaN of either sign after infinity. The result is NaN where any value is;
+    /// it is always the same one: quiet, positive and without a payload.
     max_f64, MaxF64<T: f64>, exact true, acc CountedF64, out f64,
     add |acc, _time, value| {
+        let value = canonical(value);
         if acc.rows == 0 || value.total_cmp(&acc.value).is_gt() { acc.value = value; }
         acc.rows += 1;
     },
@@ -297,7 +311,7 @@ extracting! {
     mean, Mean<T: i64>, exact true, acc CountedSum, out f64,
     add |acc, _time, value| { add_to(&mut acc.sum, i128::from(value)); acc.rows += 1; },
     merge |acc, later| { add_to(&mut acc.sum, i128::from_le_bytes(later.sum)); acc.rows += later.rows; },
-    result |acc| i128::from_le_bytes(acc.sum) as f64 / acc.rows as f64
+    result |acc| canonical(i128::from_le_bytes(acc.sum) as f64 / acc.rows as f64)
 }
 
 extracting! {
@@ -312,7 +326,7 @@ extracting! {
         add_to(&mut acc.sum, i128::from_le_bytes(later.sum));
         add_to(&mut acc.weight, i128::from_le_bytes(later.weight));
     },
-    result |acc| i128::from_le_bytes(acc.sum) as f64 / i128::from_le_bytes(acc.weight) as f64
+    result |acc| canonical(i128::from_le_bytes(acc.sum) as f64 / i128::from_le_bytes(acc.weight) as f64)
 }
 
 extracting! {

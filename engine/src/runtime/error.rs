@@ -32,6 +32,9 @@ pub enum ShapeError {
     /// A speed is not a positive number.
     #[error("the speed of source `{0}` is {1}; it must be a positive number")]
     BadSpeed(String, String),
+    /// A source was made in a way that it cannot be read.
+    #[error("the source `{0}` cannot be read: {1}")]
+    BadSource(String, String),
     /// An option is outside its range.
     #[error("the option `{option}` is {found}; it must be {wanted}")]
     BadOption {

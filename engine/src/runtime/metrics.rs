@@ -26,20 +26,20 @@ pub(crate) struct Counters {
     pub(crate) late: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) behind: AtomicU64,
-    pub(crate) watermark: AtomicTimestamp,
+    pub(crate) watermark: Reached,
 }
 
-/// How far event time has come.
+/// The time that a worker has come to; the least of all until it is set.
 #[derive(Debug)]
-pub(crate) struct AtomicTimestamp(AtomicI64);
+pub(crate) struct Reached(AtomicI64);
 
-impl Default for AtomicTimestamp {
+impl Default for Reached {
     fn default() -> Self {
         Self(AtomicI64::new(i64::MIN))
     }
 }
 
-impl AtomicTimestamp {
+impl Reached {
     pub(crate) fn set(&self, time: Timestamp) {
         self.0.store(time.as_nanos(), Ordering::Relaxed);
     }
@@ -61,11 +61,14 @@ pub(crate) struct StepCounters {
     pub(crate) name: Arc<str>,
     pub(crate) kind: StepKind,
     cells: Vec<CachePadded<Counters>>,
+    /// So many of the first workers have a part in the step.
+    taking_part: usize,
 }
 
 impl StepCounters {
-    pub(crate) fn new(name: Arc<str>, kind: StepKind, workers: usize) -> Arc<Self> {
-        Arc::new(Self { name, kind, cells: (0..workers).map(|_| CachePadded::default()).collect() })
+    /// The counters of a step on so many workers, of which the first `taking_part` have a part in it.
+    pub(crate) fn new(name: Arc<str>, kind: StepKind, workers: usize, taking_part: usize) -> Arc<Self> {
+        Arc::new(Self { name, kind, cells: (0..workers).map(|_| CachePadded::default()).collect(), taking_part })
     }
 
     pub(crate) fn of(&self, worker: usize) -> &Counters {
@@ -77,7 +80,8 @@ impl StepCounters {
     }
 
     pub(crate) fn report(&self) -> StepReport {
-        let watermarks = self.cells.iter().map(|cell| cell.watermark.get());
+        // What one worker has not come to, the step has not.
+        let watermarks = self.cells.iter().take(self.taking_part).map(|cell| cell.watermark.get());
         StepReport {
             name: self.name.to_string(),
             kind: self.kind,
@@ -87,7 +91,7 @@ impl StepCounters {
             late: self.total(|counters| &counters.late),
             rejected: self.total(|counters| &counters.rejected),
             behind: self.total(|counters| &counters.behind),
-            watermark: watermarks.max().unwrap_or(Timestamp::MIN),
+            watermark: watermarks.min().unwrap_or(Timestamp::MIN),
         }
     }
 }
@@ -111,6 +115,24 @@ pub struct StepReport {
     pub rejected: u64,
     /// Events of a source at or before the watermark at their own place.
     pub behind: u64,
-    /// The watermark it has come to.
+    /// The watermark it has come to: the least of the workers that have a part in it.
     pub watermark: Timestamp,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_report_has_the_least_watermark_of_the_workers_that_have_a_part_in_the_step() {
+        let counters = StepCounters::new("s".into(), StepKind::Keyed, 3, 2);
+        let reported = || counters.report().watermark.as_nanos();
+        let at = Timestamp::from_nanos;
+        counters.of(0).watermark.set(at(7));
+        assert_eq!(reported(), i64::MIN, "the second worker has not come to anything");
+        counters.of(1).watermark.set(at(5));
+        assert_eq!(reported(), 5);
+        counters.of(1).watermark.set(at(9));
+        assert_eq!(reported(), 7);
+    }
 }

@@ -23,5 +23,6 @@ pub(crate) mod source;
 pub(crate) mod source_task;
 pub(crate) mod stage;
 pub(crate) mod summaries;
+pub(crate) mod symbols;
 pub(crate) mod task;
 pub(crate) mod worker;

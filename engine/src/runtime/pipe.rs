@@ -14,7 +14,8 @@ use crate::runtime::receiver::{FanOut, Flow, Receiver};
 use crate::runtime::rows::{Rows, extremes};
 use crate::runtime::source::{BlockReader, Feed, Polled};
 use crate::runtime::summaries;
-use crate::{BlockSummary, BoxError, Event, FieldKind, Timestamp};
+use crate::runtime::symbols::SourceSymbols;
+use crate::{BlockSummary, BoxError, Event, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,8 +46,8 @@ pub(crate) trait SourcePipe {
     fn gather(&mut self, schedule: &Schedule, source: usize, unit: u64) -> Result<(), BoxError>;
     /// Where the events that were gathered stand.
     fn gathered(&mut self) -> &mut Gathered;
-    /// Polls a feed for at most `room` events; what came is the current unit.
-    fn poll(&mut self, room: usize) -> Result<Polled, BoxError>;
+    /// Polls a feed for at most `room` events; what came is the current unit, which has this number.
+    fn poll(&mut self, room: usize, unit: u64) -> Result<Polled, BoxError>;
     /// Events that a feed has accepted and that were not polled.
     fn backlog(&self) -> usize;
     /// The number of events in the current unit.
@@ -112,8 +113,7 @@ pub(crate) struct PipeParts<T> {
     pub(crate) watermarks: Watermarks,
     pub(crate) times: RangeInclusive<Timestamp>,
     pub(crate) pace: Option<Pace>,
-    /// The job's id for each symbol id of the source, where they differ.
-    pub(crate) symbols: Option<Vec<u32>>,
+    pub(crate) symbols: SourceSymbols,
     pub(crate) counters: Arc<StepCounters>,
     pub(crate) worker: usize,
 }
@@ -146,7 +146,6 @@ pub(crate) struct Pipe<T: Event> {
     copy: Vec<T>,
     gathered: Gathered,
     block: Option<GatheredBlock>,
-    symbol_offsets: Vec<usize>,
     /// Events of the current unit before this one are done with.
     position: usize,
     /// The times of the events `batch_start .. batch_start + times.len()`.
@@ -167,8 +166,6 @@ pub(crate) struct Pipe<T: Event> {
 
 impl<T: Event> Pipe<T> {
     pub(crate) fn new(parts: PipeParts<T>) -> Self {
-        let symbol_fields = T::layout();
-        let symbol_fields = symbol_fields.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
         Self {
             tracker: WatermarkTracker::new(&parts.watermarks.kind),
             needs_clocks: parts.outlet.needs().clocks,
@@ -177,7 +174,6 @@ impl<T: Event> Pipe<T> {
             copy: Vec::new(),
             gathered: Gathered::default(),
             block: None,
-            symbol_offsets: symbol_fields.map(|field| field.offset).collect(),
             position: 0,
             times: Vec::with_capacity(BATCH),
             batch_start: 0,
@@ -200,19 +196,12 @@ impl<T: Event> Pipe<T> {
         self.ahead = Ahead::NONE;
     }
 
-    /// Gives the copied events, from `first` on, the job's symbols.
-    fn translate_symbols(&mut self, first: usize) {
-        let Some(ids) = &self.parts.symbols else { return };
-        for event in &mut self.copy[first..] {
-            let bytes = bytemuck::bytes_of_mut(event);
-            for &offset in &self.symbol_offsets {
-                if let Some(id) = bytes.get_mut(offset..offset + 4) {
-                    let old = u32::from_le_bytes([id[0], id[1], id[2], id[3]]);
-                    let new = ids.get(old as usize).copied().unwrap_or(u32::MAX);
-                    id.copy_from_slice(&new.to_le_bytes());
-                }
-            }
-        }
+    /// Gives the copied events, from `first` on, the job's symbols; they are the events of a block from `position` on.
+    fn translate_symbols(&mut self, first: usize, (block, position): (usize, usize)) -> Result<(), BoxError> {
+        let (events, symbols) = (&mut self.copy[first..], &mut self.parts.symbols);
+        symbols.check(events, (block, position), &self.parts.times)?;
+        symbols.change(events);
+        Ok(())
     }
 
     /// Makes a block the one that events are gathered from, before which the largest time was `before`.
@@ -223,6 +212,7 @@ impl<T: Event> Pipe<T> {
         let mut largest = self.block.take().map_or_else(Vec::new, |block| block.largest);
         let PipeInput::Blocks { reader, summaries } = &mut self.parts.input else { return Ok(()) };
         reader.load(number)?;
+        summaries::countable(number, reader.events())?;
         largest.clear();
         let (mut reached, mut seen) = (before, None);
         for event in reader.events() {
@@ -263,10 +253,11 @@ impl<T: Event> SourcePipe for Pipe<T> {
     }
 
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError> {
-        let is_copied = self.parts.symbols.is_some();
+        let is_copied = self.parts.symbols.changes();
         self.begin_unit(if is_copied { Unit::Copied } else { Unit::Block });
         if let PipeInput::Blocks { reader, summaries } = &mut self.parts.input {
             reader.load(block)?;
+            summaries::countable(block, reader.events())?;
             self.expected = Some((block, summaries.get(block).copied().flatten()));
             if is_copied {
                 self.copy.clear();
@@ -274,7 +265,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
             }
         }
         if is_copied {
-            self.translate_symbols(0);
+            self.translate_symbols(0, (block, 0))?;
         }
         let rows = events(&self.parts.input, &self.copy, self.unit);
         self.ahead = next.map_or(Ahead::NONE, |next| Ahead::from_rows(rows, next));
@@ -300,7 +291,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
             let is_last = to < block.largest.len();
             self.copy.extend_from_slice(&reader.events()[from..to]);
             self.gathered.largest.extend_from_slice(&block.largest[from..to]);
-            self.translate_symbols(first);
+            self.translate_symbols(first, (number, from))?;
             if is_last {
                 break;
             }
@@ -323,7 +314,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         events(&self.parts.input, &self.copy, self.unit).len()
     }
 
-    fn poll(&mut self, room: usize) -> Result<Polled, BoxError> {
+    fn poll(&mut self, room: usize, unit: u64) -> Result<Polled, BoxError> {
         self.begin_unit(Unit::Copied);
         self.copy.clear();
         let PipeInput::Feed { feed, block_events, rejected } = &mut self.parts.input else {
@@ -332,10 +323,18 @@ impl<T: Event> SourcePipe for Pipe<T> {
         let polled = feed.poll(room.min(*block_events), &mut self.copy)?;
         let counters = self.parts.counters.of(self.parts.worker);
         let now_rejected = feed.rejected();
-        add(&counters.rejected, now_rejected - *rejected);
-        add(&counters.rows_in, now_rejected - *rejected);
+        let Some(more) = now_rejected.checked_sub(*rejected) else {
+            let words =
+                format!("at block {unit} its count of rejected input fell from {rejected} to {now_rejected}");
+            return Err(words.into());
+        };
+        add(&counters.rejected, more);
+        add(&counters.rows_in, more);
         *rejected = now_rejected;
-        self.translate_symbols(0);
+        if u32::try_from(self.copy.len()).is_err() {
+            summaries::countable(unit as usize, &self.copy)?;
+        }
+        self.translate_symbols(0, (unit as usize, 0))?;
         Ok(match polled {
             Polled::Ready if self.copy.is_empty() => Polled::Pending,
             Polled::Pending if !self.copy.is_empty() => Polled::Ready,
@@ -353,6 +352,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
         if self.position == self.batch_start + self.times.len() {
             self.batch_start = self.position;
             let batch = &all[self.position..all.len().min(self.position + BATCH)];
+            if self.unit == Unit::Block {
+                self.parts.symbols.check(batch, (unit as usize, self.position), range)?;
+            }
             let scan = self.tracker.scan(batch.iter().map(Event::time), &mut self.times);
             self.bounds = (scan.min, scan.max);
             let is_on_time = !scan.any_behind && limits.floor <= self.tracker.clock();
@@ -449,6 +451,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
     }
 
     fn end(&mut self) {
+        // Whoever reads no more holds nobody back.
         self.parts.outlet.end();
     }
 }

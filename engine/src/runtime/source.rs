@@ -7,7 +7,8 @@ use std::sync::Arc;
 /// What is known of a block of events before it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct BlockSummary {
-    /// The number of events, at least 1.
+    /// The number of events, at least 1. A block without events, or with more than 2^32 - 1, ends the job with an
+    /// error.
     pub count: u32,
     /// The smallest event time in the block.
     pub min: Timestamp,
@@ -16,7 +17,7 @@ pub struct BlockSummary {
 }
 
 impl BlockSummary {
-    /// The summary of `events`, or `None` where there are none.
+    /// The summary of `events`, or `None` where there are none or more than 2^32 - 1.
     ///
     /// ```
     /// use pelton::{BlockSummary, Event, Timestamp};
@@ -29,12 +30,13 @@ impl BlockSummary {
     /// assert_eq!((summary.count, summary.min), (2, Timestamp::from_nanos(3)));
     /// ```
     pub fn of<T: Event>(events: &[T]) -> Option<Self> {
+        let count = u32::try_from(events.len()).ok()?;
         let first = events.first()?.time();
         let (min, max) = events.iter().fold((first, first), |(min, max), event| {
             let time = event.time();
             (min.min(time), max.max(time))
         });
-        Some(Self { count: u32::try_from(events.len()).ok()?, min, max })
+        Some(Self { count, min, max })
     }
 }
 
@@ -47,7 +49,15 @@ pub trait BlockSource<T: Event>: Send + Sync + 'static {
     /// The blocks, in the source's order.
     fn blocks(&self) -> &[BlockSummary];
 
+    /// What is wrong with how the source was made, in words: a mistake of the job's shape.
+    fn mistake(&self) -> Option<String> {
+        None
+    }
+
     /// The texts of the symbols in the events, by id. The engine maps them into the job's dictionary.
+    ///
+    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols). An id that
+    /// stands for no text ends the job with an error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
@@ -104,6 +114,10 @@ pub trait Feed<T: Event>: Send + 'static {
     fn poll(&mut self, room: usize, out: &mut Vec<T>) -> Result<Polled, BoxError>;
 
     /// The texts of the symbols in the events, by id, as known before the first poll.
+    ///
+    /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols), to which texts
+    /// may be added at any time before an event with their ids is given. An id that stands for no text ends the job
+    /// with an error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
     }
@@ -114,7 +128,7 @@ pub trait Feed<T: Event>: Send + 'static {
         0
     }
 
-    /// Input that could not become an event so far; part of the report.
+    /// Input that could not become an event so far; part of the report. A count that falls ends the job with an error.
     fn rejected(&self) -> u64 {
         0
     }
@@ -170,14 +184,20 @@ pub struct VecSource<T> {
 }
 
 impl<T: Event> VecSource<T> {
-    /// A source of `events` in blocks of `block_events`, brought into the range from 1 to 2^24.
+    /// A source of `events` in blocks of `block_events`, of which 2^24 are the most that is used.
+    ///
+    /// Blocks of no events are a mistake of the job's shape, [`ShapeError::BadSource`](crate::ShapeError::BadSource).
     pub fn new(events: Vec<T>, block_events: usize) -> Self {
-        let block_events = block_events.clamp(1, 1 << 24);
-        let blocks = events.chunks(block_events).filter_map(BlockSummary::of).collect();
+        let block_events = block_events.min(1 << 24);
+        // A source with a mistake has no blocks.
+        let blocks = match block_events {
+            0 => Vec::new(),
+            _ => events.chunks(block_events).filter_map(BlockSummary::of).collect(),
+        };
         Self { events: Arc::new(events), block_events, blocks, symbols: Vec::new() }
     }
 
-    /// Names the symbols in the events, by id.
+    /// Names the symbols in the events, by id. Without names the ids are those of the job's dictionary.
     pub fn with_symbols<S: AsRef<str>>(mut self, symbols: impl IntoIterator<Item = S>) -> Self {
         self.symbols = symbols.into_iter().map(|text| text.as_ref().into()).collect();
         self
@@ -193,7 +213,15 @@ impl<T: Event> BlockSource<T> for VecSource<T> {
         self.symbols.clone()
     }
 
+    fn mistake(&self) -> Option<String> {
+        (self.block_events == 0).then(|| "its blocks are of 0 events".to_owned())
+    }
+
     fn reader(&self) -> Result<Box<dyn BlockReader<T>>, BoxError> {
+        // For those who read it without a job.
+        if let Some(mistake) = self.mistake() {
+            return Err(mistake.into());
+        }
         Ok(Box::new(VecReader { events: self.events.clone(), block_events: self.block_events, current: 0..0 }))
     }
 }
@@ -236,6 +264,7 @@ impl<T: Event> From<VecSource<T>> for Source<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::{Error, Job, Layout, Options, Record, collect};
 
     #[derive(Clone, Copy, Event)]
     #[repr(C)]
@@ -254,6 +283,62 @@ mod tests {
         }
         for none in [3, usize::MAX] {
             assert!(ahead.upcoming(none).is_empty() && reader.load(none).is_err());
+        }
+    }
+
+    /// An event without bytes, of which very many take no room.
+    #[derive(Debug, Clone, Copy, bytemuck::Pod, bytemuck::Zeroable)]
+    #[repr(C)]
+    struct Moment;
+
+    impl Record for Moment {
+        fn layout() -> Layout {
+            Layout::new("Moment", 0, 1, Vec::new())
+        }
+    }
+
+    impl Event for Moment {
+        fn time(&self) -> Timestamp {
+            Timestamp::from_nanos(5)
+        }
+    }
+
+    static MANY: [Moment; 1 << 32] = [Moment; 1 << 32];
+
+    /// Declares a block of so many events, up to this time, and lends more than can be counted.
+    struct Abundant([BlockSummary; 1]);
+
+    impl BlockSource<Moment> for Abundant {
+        fn blocks(&self) -> &[BlockSummary] {
+            &self.0
+        }
+        fn reader(&self) -> Result<Box<dyn BlockReader<Moment>>, BoxError> {
+            Ok(Box::new(Abundance))
+        }
+    }
+
+    struct Abundance;
+
+    impl BlockReader<Moment> for Abundance {
+        fn load(&mut self, _: usize) -> Result<(), BoxError> {
+            Ok(())
+        }
+        fn events(&self) -> &[Moment] {
+            &MANY
+        }
+    }
+
+    #[test]
+    fn a_block_of_more_events_than_can_be_counted_ends_the_job_with_its_number() {
+        // Of the second, the block is looked at before the job runs.
+        for max in [Timestamp::from_nanos(5), Timestamp::MAX] {
+            let index = BlockSummary { count: u32::MAX, min: Timestamp::from_nanos(5), max };
+            let mut job = Job::new("abundant");
+            let (sink, _rows) = collect();
+            job.source("moments", Source::blocks(Abundant([index]))).sink("out", sink);
+            let Err(Error::Source { name, error }) = job.run(Options::workers(1)) else { panic!("it is counted") };
+            assert_eq!(name, "moments");
+            assert_eq!(error.to_string(), "block 0 has 4294967296 events; a block has at most 4294967295");
         }
     }
 }

@@ -316,12 +316,12 @@ impl SourceTask {
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
-                    let polled = if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog) };
+                    let polled = if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
                     let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled
                 }
-                None => self.pipes[source].poll(usize::MAX),
+                None => self.pipes[source].poll(usize::MAX, self.unit),
             };
             let arrival = &mut self.arrivals[source];
             match polled {

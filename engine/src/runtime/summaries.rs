@@ -12,6 +12,18 @@ pub(crate) fn check(block: usize, expected: Option<BlockSummary>, seen: Option<B
     if expected == seen { Ok(()) } else { Err(misfit(block, expected, seen).into()) }
 }
 
+/// Checks that a block that is lent has events, and no more than can be counted.
+///
+/// # Errors
+/// When it does not.
+pub(crate) fn countable<T>(block: usize, events: &[T]) -> Result<(), BoxError> {
+    match u32::try_from(events.len()) {
+        Ok(0) => Err(format!("block {block} has no events; a block has at least one").into()),
+        Ok(_) => Ok(()),
+        Err(_) => Err(format!("block {block} has {} events; a block has at most {}", events.len(), u32::MAX).into()),
+    }
+}
+
 /// Takes a time into a summary.
 pub(crate) fn see(seen: &mut Option<BlockSummary>, min: Timestamp, max: Timestamp, count: u32) {
     let seen = seen.get_or_insert(BlockSummary { count: 0, min, max });
@@ -37,6 +49,9 @@ pub(crate) fn summaries_in_range<T: Event>(
     range: &RangeInclusive<Timestamp>,
     reader: impl FnOnce() -> Result<Box<dyn BlockReader<T>>, BoxError>,
 ) -> Result<Vec<Option<BlockSummary>>, BoxError> {
+    if let Some(number) = blocks.iter().position(|block| block.count == 0) {
+        return Err(format!("the index says that block {number} has no events; a block has at least one").into());
+    }
     let in_range = |block: &BlockSummary| range.contains(&block.min) && range.contains(&block.max);
     if blocks.iter().all(in_range) {
         return Ok(blocks.iter().copied().map(Some).collect());
@@ -49,6 +64,7 @@ pub(crate) fn summaries_in_range<T: Event>(
             continue;
         }
         reader.load(number)?;
+        countable(number, reader.events())?;
         // As for the blocks in range, whose events are compared when they are read.
         if let Some(found) = BlockSummary::of(reader.events()).filter(|found| found != block) {
             return Err(misfit(number, Some(*block), Some(found)).into());

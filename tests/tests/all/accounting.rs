@@ -1,6 +1,6 @@
 //! Every event is accounted for.
 
-use pelton::{Options, Stop, Timestamp, VecSource, push};
+use pelton::{Job, Options, Stop, Timestamp, VecSource, callback, collect, push};
 use pelton_tests::events::{Sample, Shape, samples};
 use pelton_tests::jobs::{Kind, job};
 use std::time::Duration;
@@ -130,4 +130,45 @@ fn a_halt_ends_at_once_and_says_so() {
     let report = handle.join_within(DEADLINE).unwrap();
     assert!(report.halted);
     drop(input);
+}
+
+#[test]
+fn a_watermark_is_that_of_the_worker_that_is_furthest_behind() {
+    let mut job = Job::new("watermarks");
+    let (sink, _rows) = collect();
+    job.source("samples", VecSource::new(events(640), 64)).sink("out", sink);
+    let mut simulation = job.simulate(Options::workers(2)).unwrap();
+    let reached = |report: pelton::Report, name| report.step(name).unwrap().watermark;
+    for _ in 0..1000 {
+        simulation.step(0);
+    }
+    assert!(simulation.report().events_read() > 0);
+    assert_eq!(reached(simulation.report(), "samples"), Timestamp::MIN, "the second worker has read nothing");
+    while !simulation.is_ended() {
+        simulation.step(0);
+        simulation.step(1);
+    }
+    // The sink runs on the first worker only.
+    for name in ["samples", "out"] {
+        assert_eq!(reached(simulation.report(), name), Timestamp::MAX, "{name}");
+    }
+}
+
+#[test]
+fn workers_that_have_no_part_in_a_step_do_not_hold_its_watermark_back() {
+    let mut job = Job::new("watermarks");
+    let (sink, _rows) = collect();
+    let (mut input, source) = push::<Sample>(16);
+    let samples = job.source("samples", source);
+    samples.clone().sink_unordered("each", |_| callback(|_, _: &Sample| {}));
+    samples.sink("out", sink);
+    let mut simulation = job.simulate(Options::workers(3)).unwrap();
+    input.send(&[10, 20].map(|time_ns| Sample { time_ns, key: 1, value: 1, number: 0 })).unwrap();
+    for step in 0..3000 {
+        simulation.step(step % 3);
+    }
+    for name in ["samples", "each", "out"] {
+        let watermark = simulation.report().step(name).unwrap().watermark;
+        assert_eq!(watermark, Timestamp::from_nanos(19), "{name}");
+    }
 }

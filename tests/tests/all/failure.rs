@@ -1,10 +1,13 @@
 //! What goes wrong ends the job with an error that says where; nothing hangs.
 
 use pelton::{
-    BoxError, Error, Job, Options, ShapeError, Sink, Timestamp, Tumbling, VecSource, channel, collect, count,
+    BoxError, Error, Handle, Job, Options, ShapeError, Sink, Source, Timestamp, Tumbling, VecSource, callback, channel,
+    collect, count,
 };
 use pelton_tests::events::{Sample, Shape, samples};
-use std::time::Duration;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -32,6 +35,69 @@ fn all_mistakes_of_shape_are_told_together() {
     assert!(has(|m| matches!(m, ShapeError::OtherJob(_))));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "workers", .. })));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "ring_bytes", .. })));
+}
+
+#[test]
+fn blocks_of_no_events_are_a_mistake_of_shape() {
+    for source in [Source::from(VecSource::new(events(), 0)), Source::blocks(VecSource::new(events(), 0))] {
+        let mut job = Job::new("none");
+        let (sink, _rows) = collect();
+        job.source("s", source).sink("out", sink);
+        let Err(Error::Shape { mistakes, .. }) = job.run(Options::workers(1)) else { panic!("the job runs") };
+        assert!(matches!(&mistakes[..], [ShapeError::BadSource(name, _)] if name == "s"), "{mistakes:?}");
+    }
+}
+
+/// A job on two workers with a step that is stuck until the switch is set, and is stuck by now.
+fn stuck(switch: &Arc<AtomicBool>) -> Handle {
+    let reached = Arc::new(AtomicBool::new(false));
+    let (opened, reaching) = (switch.clone(), reached.clone());
+    let mut job = Job::new("stuck");
+    let numbers = job.source("numbers", VecSource::new(events(), 64)).map(move |event| {
+        reaching.store(true, Ordering::Relaxed);
+        while !opened.load(Ordering::Relaxed) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        event.number
+    });
+    numbers.sink("out", callback(|_, _: &u64| {}));
+    let handle = job.start(Options::workers(2)).unwrap();
+    while !reached.load(Ordering::Relaxed) {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    handle
+}
+
+#[test]
+fn a_join_with_a_deadline_does_not_wait_for_a_step_that_is_stuck() {
+    let switch = Arc::default();
+    let handle = stuck(&switch);
+    let (told, tell) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        let ended = handle.join_within(Duration::from_millis(50));
+        told.send((ended, start.elapsed())).unwrap();
+    });
+    let told = tell.recv_timeout(Duration::from_secs(5));
+    switch.store(true, Ordering::Relaxed);
+    let (ended, elapsed) = told.expect("the join waits for the step");
+    assert!(matches!(ended, Err(Error::Deadline(_))), "{ended:?}");
+    assert!(elapsed >= Duration::from_millis(50) && elapsed < Duration::from_secs(1), "{elapsed:?}");
+}
+
+#[test]
+fn a_handle_that_is_dropped_waits_for_a_step_that_is_stuck_for_some_seconds_only() {
+    let switch = Arc::default();
+    let handle = stuck(&switch);
+    let (told, tell) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let start = Instant::now();
+        drop(handle);
+        told.send(start.elapsed()).unwrap();
+    });
+    let told = tell.recv_timeout(Duration::from_secs(15));
+    switch.store(true, Ordering::Relaxed);
+    assert!(told.expect("the drop waits for the step") >= Duration::from_secs(4));
 }
 
 /// Passes keys on.

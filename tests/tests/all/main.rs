@@ -6,5 +6,6 @@ mod order;
 mod real_data;
 mod sources;
 mod style;
+mod symbols;
 mod unions;
 mod unordered;

@@ -253,3 +253,74 @@ fn an_index_that_lies_and_a_reader_that_fails_end_the_job_with_their_words() {
         }
     }
 }
+
+/// A source of one block, whose index and reader lend so many events.
+fn of_one_block(lent: usize, index: BlockSummary) -> Source<Sample> {
+    Source::blocks(Lends { lent, index: [index] })
+}
+
+struct Lends {
+    lent: usize,
+    index: [BlockSummary; 1],
+}
+
+impl BlockSource<Sample> for Lends {
+    fn blocks(&self) -> &[BlockSummary] {
+        &self.index
+    }
+    fn reader(&self) -> Result<Box<dyn BlockReader<Sample>>, BoxError> {
+        Ok(Box::new(Lent(vec![at(5); self.lent])))
+    }
+}
+
+struct Lent(Vec<Sample>);
+
+impl BlockReader<Sample> for Lent {
+    fn load(&mut self, _: usize) -> Result<(), BoxError> {
+        Ok(())
+    }
+    fn events(&self) -> &[Sample] {
+        &self.0
+    }
+}
+
+#[test]
+fn a_block_without_events_ends_the_job_with_its_number() {
+    let index = |count, max| BlockSummary { count, min: Timestamp::from_nanos(5), max: Timestamp::from_nanos(max) };
+    // Of the last, the block is looked at before the job runs.
+    for (lent, index) in [(1, index(0, 5)), (0, index(0, 5)), (0, index(1, 5)), (0, index(1, i64::MAX))] {
+        for workers in [1, 2] {
+            let mut job = Job::new("empty");
+            let (sink, _rows) = collect();
+            job.source("s", of_one_block(lent, index)).sink("out", sink);
+            let ended = job.start(Options::workers(workers)).and_then(|handle| handle.join_within(DEADLINE));
+            let error = ended.unwrap_err();
+            assert!(matches!(&error, Error::Source { name, .. } if name == "s"), "{error}");
+            assert!(error.to_string().contains("block 0 has no events"), "{error}");
+        }
+    }
+}
+
+/// Gives an event at each poll; what it says it rejected falls after the second.
+struct Forgetful(i64);
+
+impl Feed<Sample> for Forgetful {
+    fn poll(&mut self, _: usize, out: &mut Vec<Sample>) -> Result<Polled, BoxError> {
+        self.0 += 1;
+        out.push(at(self.0));
+        Ok(if self.0 < 5 { Polled::Ready } else { Polled::End })
+    }
+    fn rejected(&self) -> u64 {
+        if self.0 < 3 { 7 } else { 4 }
+    }
+}
+
+#[test]
+fn a_count_of_rejected_input_that_falls_ends_the_job() {
+    let mut job = Job::new("forgetful");
+    let (sink, _rows) = collect();
+    job.source("s", Source::feed(Forgetful(0))).sink("out", sink);
+    let error = job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap_err();
+    assert!(matches!(&error, Error::Source { name, .. } if name == "s"), "{error}");
+    assert!(error.to_string().contains("at block 2") && error.to_string().contains("from 7 to 4"), "{error}");
+}

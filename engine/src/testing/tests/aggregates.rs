@@ -1,0 +1,123 @@
+//! Aggregates by themselves: merging, and floats that are no numbers.
+
+use super::windows::Spread;
+use super::{Row, at, cases, rows};
+use crate::{
+    Aggregate, Timestamp, Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64,
+    weighted_mean,
+};
+use proptest::prelude::*;
+
+const WINDOW: Window = Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(10) };
+
+fn state<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)]) -> A::Acc {
+    let mut acc = bytemuck::Zeroable::zeroed();
+    rows.iter().for_each(|(time, row)| aggregate.add(&mut acc, *time, row));
+    acc
+}
+
+/// Merges the states of three runs of rows in both ways and holds them against the state of all
+/// rows, bit by bit: empty ones may be merged into, but are never merged.
+fn merges<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)], cuts: (usize, usize)) {
+    let (a, b) = (cuts.0.min(cuts.1).min(rows.len()), cuts.0.max(cuts.1).min(rows.len()));
+    let parts = [&rows[..a], &rows[a..b], &rows[b..]];
+    let merge = |acc: &mut A::Acc, rows: &[(Timestamp, Row)], later: &A::Acc| {
+        if !rows.is_empty() {
+            aggregate.merge(acc, later);
+        }
+    };
+    let [first, second, third] = parts.map(|part| state(aggregate, part));
+
+    let mut from_left = first;
+    merge(&mut from_left, parts[1], &second);
+    merge(&mut from_left, parts[2], &third);
+
+    let mut right = second;
+    merge(&mut right, parts[2], &third);
+    let mut from_right = first;
+    merge(&mut from_right, &rows[a..], &right);
+
+    let all = state(aggregate, rows);
+    if A::EXACT {
+        // In any order and with nothing in between, but nothing is never what is merged.
+        let mut any = bytemuck::Zeroable::zeroed();
+        for (part, state) in [(parts[1], second), (parts[2], third), (parts[0], first)] {
+            merge(&mut any, part, &state);
+        }
+        assert_eq!(bytemuck::bytes_of(&any), bytemuck::bytes_of(&all));
+    }
+    for merged in [from_left, from_right] {
+        assert_eq!(bytemuck::bytes_of(&merged), bytemuck::bytes_of(&all));
+        if !rows.is_empty() {
+            let [merged, all] = [merged, all].map(|acc| aggregate.result(WINDOW, &7, &acc));
+            assert_eq!(bytemuck::bytes_of(&merged), bytemuck::bytes_of(&all));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn merged_states_are_those_of_all_rows(
+        rows in prop::collection::vec((0i64..5, rows()), 0..20), cuts in (0usize..20, 0usize..20)
+    ) {
+        let rows: Vec<_> = rows.into_iter().map(|(time, row)| (at(time), row)).collect();
+        merges(&count(), &rows, cuts);
+        merges(&sum(|row: &Row| row.value), &rows, cuts);
+        merges(&min(|row: &Row| row.value), &rows, cuts);
+        merges(&max(|row: &Row| row.value), &rows, cuts);
+        merges(&min_f64(|row: &Row| row.float), &rows, cuts);
+        merges(&max_f64(|row: &Row| row.float), &rows, cuts);
+        merges(&mean(|row: &Row| row.value), &rows, cuts);
+        merges(&weighted_mean(|row: &Row| (row.value, row.weight)), &rows, cuts);
+        merges(&first(|row: &Row| row.value), &rows, cuts);
+        merges(&last(|row: &Row| row.value), &rows, cuts);
+        merges(&Spread, &rows, cuts);
+        // Floats add exactly while they are small whole numbers; other sums depend on the grouping.
+        merges(&sum_f64(|row: &Row| row.weight as f64), &rows, cuts);
+    }
+}
+
+fn value<V: Copy>(aggregate: impl Aggregate<u64, In = Row, Out = Windowed<u64, V>>, floats: &[f64]) -> V {
+    let row = |float: &f64| (at(1), Row { value: i64::MAX, weight: 0, float: *float, key: 7 });
+    let rows: Vec<_> = floats.iter().map(row).collect();
+    aggregate.result(WINDOW, &7, &state(&aggregate, &rows)).value()
+}
+
+#[test]
+fn smallest_and_largest_floats_follow_the_total_order() {
+    let smallest = |floats: &[f64]| value(min_f64(|row: &Row| row.float), floats).to_bits();
+    let largest = |floats: &[f64]| value(max_f64(|row: &Row| row.float), floats).to_bits();
+    let (inf, nan) = (f64::INFINITY, f64::NAN);
+    for (floats, low, high) in [
+        (&[0.0, -0.0][..], -0.0, 0.0),
+        (&[-0.0, 0.0], -0.0, 0.0),
+        (&[1.0, nan, 2.0], 1.0, nan),
+        (&[nan, inf], inf, nan),
+        (&[inf, -inf, 0.0], -inf, inf),
+        (&[-nan, -inf], -nan, -inf),
+        (&[nan], nan, nan),
+    ] {
+        assert_eq!((smallest(floats), largest(floats)), (low.to_bits(), high.to_bits()), "{floats:?}");
+    }
+}
+
+#[test]
+fn sums_of_floats_follow_ieee_754() {
+    let sum = |floats: &[f64]| value(sum_f64(|row: &Row| row.float), floats);
+    assert!(sum(&[1.0, f64::NAN, 2.0]).is_nan());
+    assert!(sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+    assert_eq!(sum(&[f64::INFINITY, 1.0]), f64::INFINITY);
+    assert_eq!(sum(&[f64::MAX, f64::MAX]), f64::INFINITY);
+    // It starts from 0.0, so a sum is -0.0 never.
+    assert_eq!(sum(&[-0.0, -0.0]).to_bits(), 0.0f64.to_bits());
+}
+
+#[test]
+fn sums_of_integers_have_room_and_a_mean_of_no_weight_is_nan() {
+    assert_eq!(value(sum(|row: &Row| row.value), &[0.0; 9]), 9 * i128::from(i64::MAX));
+    assert_eq!(value(mean(|row: &Row| row.value), &[0.0; 9]), i64::MAX as f64);
+    assert!(value(weighted_mean(|row: &Row| (row.value, row.weight)), &[0.0; 3]).is_nan());
+    assert_eq!(value(weighted_mean(|row: &Row| (row.value, row.weight + 2)), &[0.0; 3]), i64::MAX as f64);
+}

@@ -1,0 +1,245 @@
+//! Process functions against a model, with timers that ask for timers.
+
+use super::{Row, at, cases, steps};
+use crate::operator::process::{ProcessLimits, ProcessOperator};
+use crate::testing::model::{self, Actions, Call};
+use crate::testing::{self, Step, Verify};
+use crate::{Batch, Firing, Operator, OperatorError, Outbox, ProcessContext, ProcessFunction, Record, Timestamp};
+use proptest::prelude::*;
+
+#[derive(Debug, Clone, Copy, Record)]
+#[repr(C)]
+struct State {
+    sum: i64,
+    /// Timers that timers may still ask for.
+    fuel: i64,
+}
+
+#[derive(Debug, Clone, Copy, Record)]
+#[repr(C)]
+struct Note {
+    key: u64,
+    sum: i64,
+    asked_for: Timestamp,
+    watermark: Timestamp,
+}
+
+/// The times that a timer asks others for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Asks {
+    Ahead,
+    Back,
+    Both,
+}
+
+/// What the function does: rows say how many rows it emits and how far off its timers are.
+fn act(asks: Asks, key: &u64, call: Call<Row>, state: &mut State) -> Actions<Note> {
+    let note = |state: &State, asked_for, watermark| Note { key: *key, sum: state.sum, asked_for, watermark };
+    match call {
+        Call::Row { time, row, behind, watermark } => {
+            state.sum = state.sum.wrapping_add(row.value);
+            state.fuel = 4;
+            let watermark = if behind { watermark } else { Timestamp::MIN };
+            let rows = (0..row.weight.rem_euclid(3)).map(|_| note(state, time, watermark)).collect();
+            let timers = match row.weight.rem_euclid(7) {
+                0 => vec![],
+                1 => vec![time],
+                2 => vec![time.plus_nanos(9), time.plus_nanos(9)],
+                3 => vec![time.minus_nanos(30)],
+                4 => vec![time.plus_nanos(1), time.plus_nanos(30)],
+                _ => vec![time.plus_nanos(row.value % 8)],
+            };
+            Actions { rows, timers }
+        }
+        Call::Timer { time, watermark } => {
+            let rows = (0..state.fuel % 3).map(|_| note(state, time, watermark)).collect();
+            state.sum = state.sum.wrapping_mul(3).wrapping_add(time.as_nanos());
+            let mut timers = Vec::new();
+            if state.fuel > 0 {
+                state.fuel -= 1;
+                let choice = match asks {
+                    Asks::Ahead => (state.sum ^ state.fuel).rem_euclid(3),
+                    Asks::Back => 3 + (state.sum ^ state.fuel).rem_euclid(3),
+                    Asks::Both => (state.sum ^ state.fuel).rem_euclid(6),
+                };
+                timers = match choice {
+                    0 => vec![time.plus_nanos(1)],
+                    1 => vec![time.plus_nanos(12), time.plus_nanos(12)],
+                    2 => vec![time.plus_nanos(2), time.plus_nanos(40)],
+                    3 => vec![time],
+                    4 => vec![time.minus_nanos(5)],
+                    _ => vec![time.minus_nanos(2), time],
+                };
+            }
+            Actions { rows, timers }
+        }
+    }
+}
+
+#[derive(Clone)]
+struct Acting(Asks);
+
+fn perform(actions: Actions<Note>, context: &mut ProcessContext<'_, Note, Row>) {
+    actions.rows.into_iter().for_each(|row| context.emit(row));
+    actions.timers.into_iter().for_each(|time| context.timer(time));
+}
+
+impl ProcessFunction<u64> for Acting {
+    type In = Row;
+    type State = State;
+    type Out = Note;
+
+    fn on_row(
+        &self,
+        key: &u64,
+        time: Timestamp,
+        row: &Row,
+        state: &mut State,
+        context: &mut ProcessContext<'_, Note, Row>,
+    ) {
+        let call = Call::Row { time, row: *row, behind: context.is_behind(), watermark: context.watermark() };
+        perform(act(self.0, key, call, state), context);
+    }
+
+    fn on_timer(&self, key: &u64, time: Timestamp, state: &mut State, context: &mut ProcessContext<'_, Note, Row>) {
+        let call = Call::Timer { time, watermark: context.watermark() };
+        perform(act(self.0, key, call, state), context);
+    }
+}
+
+/// Runs functions whose timers ask for others.
+fn hold(asks: Asks) {
+    proptest!(cases(384), |(steps in steps(50), seed: u64)| {
+        let verdict = Verify::new(|| testing::process(|row: &Row| row.key, Acting(asks)))
+            .keyed_by(|row: &Row| row.key)
+            .seed(seed)
+            .steps(steps)
+            .against(|script| model::process(script, |row| row.key, |key, call, state| act(asks, key, call, state)));
+        if let Err(failure) = verdict.result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    });
+}
+
+#[test]
+fn rows_and_timers_that_ask_ahead_are_those_of_the_model() {
+    hold(Asks::Ahead);
+}
+
+#[test]
+fn rows_and_timers_that_ask_back_are_those_of_the_model() {
+    hold(Asks::Back);
+}
+
+#[test]
+fn rows_and_timers_that_ask_both_ways_are_those_of_the_model() {
+    hold(Asks::Both);
+}
+
+/// Emits the time of each timer that a row asks for, and asks again as long as the state is not 0.
+#[derive(Clone)]
+struct Asking(&'static [i64]);
+
+impl ProcessFunction<u32> for Asking {
+    type In = u32;
+    type State = u32;
+    type Out = i64;
+
+    fn on_row(
+        &self,
+        _: &u32,
+        time: Timestamp,
+        again: &u32,
+        state: &mut u32,
+        context: &mut ProcessContext<'_, i64, u32>,
+    ) {
+        *state = *again;
+        self.0.iter().for_each(|shift| context.timer(time.plus_nanos(*shift)));
+    }
+
+    fn on_timer(&self, _: &u32, time: Timestamp, state: &mut u32, context: &mut ProcessContext<'_, i64, u32>) {
+        context.emit(time.as_nanos());
+        if *state > 0 {
+            *state -= 1;
+            self.0.iter().for_each(|shift| context.timer(time.plus_nanos(*shift)));
+        }
+    }
+}
+
+fn asking(shifts: &'static [i64]) -> Verify<AskingOperator, impl Fn() -> AskingOperator> {
+    Verify::new(move || asking_operator(shifts)).keyed_by(|_: &u32| 0u32)
+}
+
+type AskingOperator = ProcessOperator<u32, fn(&u32) -> u32, Asking>;
+
+fn asking_operator(shifts: &'static [i64]) -> AskingOperator {
+    limited(shifts, ProcessLimits { keys_max: 100, timers_max: 100 })
+}
+
+fn limited(shifts: &'static [i64], limits: ProcessLimits) -> AskingOperator {
+    ProcessOperator::new("asking".into(), |_: &u32| 0, Asking(shifts), limits)
+}
+
+#[test]
+fn a_timer_asked_for_twice_fires_once() {
+    asking(&[5, 5]).row(1, 0).row(1, 0).watermark(5).watermark(6).end().expect([(6, 6)], []).check();
+}
+
+#[test]
+fn a_timer_asked_for_at_or_before_its_asker_fires_1_ns_after_it_with_its_own_time() {
+    asking(&[0]).row(1, 2).watermark(1).expect([(1, 1), (2, 1), (3, 1)], []).check();
+    asking(&[-2]).row(5, 2).watermark(9).expect([(3, 3), (4, 1), (5, -1)], []).check();
+}
+
+#[test]
+fn a_timer_that_waits_behind_its_asker_is_not_doubled() {
+    let fired = [(3, 3), (4, 1), (5, -1), (5, 3), (5, 5), (6, -3), (6, 1), (7, 7)];
+    asking(&[-2, 2]).row(5, 4).watermark(9).expect(fired, []).check();
+}
+
+#[test]
+fn at_the_end_timers_fire_and_ask_in_vain() {
+    asking(&[5]).row(1, 9).end().expect([(6, 6)], []).check();
+    asking(&[5]).row(1, 9).watermark(12).end().expect([(6, 6), (11, 11), (16, 16)], []).check();
+}
+
+#[test]
+fn a_row_may_ask_for_a_time_that_the_watermark_has_passed() {
+    asking(&[-50])
+        .row(10, 0)
+        .watermark(20)
+        .behind(15, 0, 25)
+        .watermark(25)
+        .expect([(-40, -40), (-35, -35)], [])
+        .check();
+}
+
+fn take(operator: &mut impl Operator<In = u32, Out = i64>, rows: &[(i64, u32)]) -> Result<usize, OperatorError> {
+    let (times, values): (Vec<_>, Vec<_>) = rows.iter().map(|(time, row)| (at(*time), *row)).unzip();
+    operator.on_batch(Batch::new(&times, &values), &mut Outbox::new(99, Default::default()))
+}
+
+#[test]
+fn one_key_more_than_the_limit_is_an_error() {
+    let limits = ProcessLimits { keys_max: 2, timers_max: 100 };
+    let mut operator = ProcessOperator::new("keys".into(), |key: &u32| *key, Asking(&[]), limits);
+    assert_eq!(take(&mut operator, &[(1, 1), (1, 2), (1, 1)]), Ok(3));
+    assert_eq!(take(&mut operator, &[(1, 3)]), Err(OperatorError::TooManyKeys(2)));
+}
+
+#[test]
+fn one_timer_more_than_the_limit_is_an_error_and_doubled_or_fired_ones_do_not_count() {
+    let mut operator = limited(&[5, 7], ProcessLimits { keys_max: 9, timers_max: 3 });
+    assert_eq!(take(&mut operator, &[(1, 0), (1, 0), (3, 0)]), Ok(3));
+    assert_eq!(operator.on_watermark(at(6), &mut Outbox::new(9, Default::default())), Ok(Firing::Done));
+    assert_eq!(take(&mut operator, &[(8, 0)]), Err(OperatorError::TooManyTimers(3)));
+}
+
+#[test]
+fn a_row_behind_knows_the_watermark_at_its_own_place() {
+    let row = Row { value: 1, weight: 2, float: 0.0, key: 3 };
+    let steps = [Step::Watermark(at(10)), Step::Behind { time: at(4), value: row, watermark: at(12) }];
+    let verify = Verify::new(|| testing::process(|row: &Row| row.key, Acting(Asks::Ahead))).steps(steps);
+    let note = Note { key: 3, sum: 1, asked_for: at(4), watermark: at(12) };
+    verify.expect([(4, note), (4, note)], []).check();
+}

@@ -1,0 +1,160 @@
+//! Symbol ids that stand for nothing end the job; they never become another source's text.
+
+use pelton::{BoxError, Error, Event, Feed, Job, Options, Polled, Source, Symbol, VecSource, collect, push};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[derive(Debug, Clone, Copy, PartialEq, Event)]
+#[repr(C)]
+struct Deal {
+    #[event(time)]
+    time_ns: i64,
+    seller: Symbol,
+    buyer: Symbol,
+}
+
+fn deal(time_ns: i64, seller: u32, buyer: u32) -> Deal {
+    Deal { time_ns, seller: Symbol::from_id(seller), buyer: Symbol::from_id(buyer) }
+}
+
+/// As many deals of known sellers, with one buyer at `bad` that nobody knows.
+fn deals(count: i64, bad: i64, id: u32) -> Vec<Deal> {
+    (0..count).map(|i| deal(i, i as u32 % 3, if i == bad { id } else { 1 })).collect()
+}
+
+const NAMES: [&str; 3] = ["A", "B", "C"];
+const OTHERS: [&str; 6] = ["U", "V", "W", "X", "Y", "C"];
+
+fn failure(job: Job, workers: usize) -> String {
+    let error = job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap_err();
+    assert!(matches!(&error, Error::Source { name, .. } if name == "bad"), "{error}");
+    error.to_string()
+}
+
+#[test]
+fn an_id_that_the_source_does_not_name_ends_the_job_whichever_source_it_is() {
+    // The first source keeps its ids, so that 4 is the id of a text of the second; the second's are changed.
+    for id in [3, 4, 999, u32::MAX] {
+        for (bad_first, workers) in [(true, 1), (true, 2), (false, 1), (false, 2)] {
+            let bad = || VecSource::new(deals(5000, 2300, id), 2000).with_symbols(NAMES);
+            let good = || VecSource::new(deals(100, -1, 0), 7).with_symbols(OTHERS);
+            let mut job = Job::new("symbols");
+            let (sink, _rows) = collect();
+            let (first, second) = if bad_first {
+                (job.source("bad", bad()), job.source("good", good()))
+            } else {
+                (job.source("good", good()), job.source("bad", bad()))
+            };
+            first.union(second).sink("out", sink);
+            let error = failure(job, workers);
+            assert!(error.contains("event 300 of block 1 has a symbol"), "{error}");
+            assert!(error.contains(&format!("id {id}")) && error.contains("has 3 texts"), "{error}");
+        }
+    }
+}
+
+#[test]
+fn known_ids_become_the_jobs_and_keep_their_texts() {
+    let mut job = Job::new("symbols");
+    let (sink, rows) = collect();
+    let first = job.source("first", VecSource::new(deals(10, 9, 2), 3).with_symbols(NAMES));
+    let second = job.source("second", VecSource::new(deals(10, 9, 5), 3).with_symbols(OTHERS));
+    let symbols = job.symbols().clone();
+    first.union(second).sink("out", sink);
+    job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap();
+    let mut counts = BTreeMap::new();
+    for (_, deal) in rows.take() {
+        let texts = [deal.seller, deal.buyer].map(|symbol| symbols.text(symbol).unwrap().to_string());
+        *counts.entry(texts.concat()).or_insert(0) += 1;
+    }
+    let found: Vec<_> = counts.iter().map(|(texts, count)| (&**texts, *count)).collect();
+    assert_eq!(found, [("AB", 3), ("AC", 1), ("BB", 3), ("CB", 3), ("UC", 1), ("UV", 3), ("VV", 3), ("WV", 3)]);
+}
+
+#[test]
+fn a_source_without_names_uses_the_jobs_and_no_others() {
+    for interned in [0, 2, 3] {
+        let mut job = Job::new("symbols");
+        let (sink, rows) = collect();
+        NAMES[..interned].iter().for_each(|text| assert!(job.symbols().intern(text).is_ok()));
+        job.source("bad", VecSource::new(deals(50, -1, 0), 16)).sink("out", sink);
+        if interned == 3 {
+            job.start(Options::workers(2)).unwrap().join_within(DEADLINE).unwrap();
+            assert_eq!(rows.take().len(), 50);
+            continue;
+        }
+        let error = failure(job, 2);
+        let event = if interned == 0 { "event 0 of block 0" } else { "event 2 of block 0" };
+        assert!(error.contains(event) && error.contains("the job's dictionary has"), "{error}");
+    }
+}
+
+#[test]
+fn texts_may_be_added_while_events_are_pushed() {
+    let mut job = Job::new("symbols");
+    let (mut input, source) = push::<Deal>(64);
+    let (sink, rows) = collect();
+    let symbols = job.symbols().clone();
+    job.source("bad", source).sink("out", sink);
+    let handle = job.start(Options::workers(1)).unwrap();
+    for text in NAMES {
+        let symbol = symbols.intern(text).unwrap();
+        input.send(&[Deal { time_ns: 1, seller: symbol, buyer: symbol }]).unwrap();
+    }
+    while handle.report().events_read() < 3 {
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    input.send(&[deal(2, 1, 1), deal(2, 1, 3)]).unwrap();
+    let error = handle.join_within(DEADLINE).unwrap_err().to_string();
+    assert!(error.contains("`bad`") && error.contains("id 3"), "{error}");
+    assert_eq!(rows.take().len(), 3);
+}
+
+/// Gives its deals one by one.
+struct OneByOne(Vec<Deal>);
+
+impl Feed<Deal> for OneByOne {
+    fn poll(&mut self, _: usize, out: &mut Vec<Deal>) -> Result<Polled, BoxError> {
+        if self.0.is_empty() {
+            return Ok(Polled::End);
+        }
+        out.push(self.0.remove(0));
+        Ok(Polled::Ready)
+    }
+    fn symbols(&self) -> Vec<Arc<str>> {
+        NAMES.map(Arc::from).to_vec()
+    }
+}
+
+#[test]
+fn a_feed_that_gives_an_id_which_it_does_not_name_ends_the_job() {
+    for keeps_ids in [true, false] {
+        let mut job = Job::new("symbols");
+        let (sink, _rows) = collect();
+        if !keeps_ids {
+            assert!(job.symbols().intern("B").is_ok());
+        }
+        job.source("bad", Source::feed(OneByOne(deals(5, 3, 3)))).sink("out", sink);
+        let error = failure(job, 1);
+        assert!(error.contains("event 0 of block 3 has a symbol with id 3"), "{error}");
+    }
+}
+
+#[test]
+fn an_event_that_is_rejected_for_its_time_may_have_any_id() {
+    for keeps_ids in [true, false] {
+        let mut job = Job::new("symbols");
+        let (sink, rows) = collect();
+        if !keeps_ids {
+            assert!(job.symbols().intern("B").is_ok());
+        }
+        let mut deals = deals(20, 13, 7);
+        deals[13].time_ns = i64::MAX;
+        job.source("s", VecSource::new(deals, 8).with_symbols(NAMES)).sink("out", sink);
+        let report = job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap();
+        assert_eq!((rows.take().len(), report.step("s").unwrap().rejected), (19, 1));
+    }
+}
