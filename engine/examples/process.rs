@@ -64,7 +64,7 @@ impl ProcessFunction<u32> for Silence {
         seen: &mut Seen,
         context: &mut ProcessContext<'_, Alert, Reading>,
     ) {
-        // A later reading has set a timer of its own. At the end of the input nothing is known.
+        // A later reading sets a timer of its own. At the end of the input nothing is known.
         if time == seen.last.plus_nanos(SILENCE_NS) && context.watermark() != Timestamp::MAX {
             seen.is_silent = 1;
             context.emit(Alert { sensor: *sensor, is_silent: 1, last_celsius: seen.celsius });
@@ -87,8 +87,7 @@ fn main() -> Result<(), pelton::Error> {
 
     let mut job = Job::new("silent sensors");
     let (sink, alerts) = collect();
-    // Timers fire at block ends: a block is no longer than the delay that an alert may have.
-    job.source("readings", VecSource::new(readings, 3))
+    job.source("readings", VecSource::new(readings, 64))
         .key_by(|reading| reading.sensor)
         .process("silence", Silence)
         .sink("alerts", sink);

@@ -31,12 +31,14 @@
 //! - A *job* ([`Job`]) has *sources* ([`Source`]), *streams* ([`Stream`]) and *sinks* ([`Sink`]). It is
 //!   [run](Job::run), [started](Job::start) or [simulated](Job::simulate) once, with [`Options`].
 //! - A *watermark* ([`Watermarks`]) `t` says that nothing at or before `t` will come. An event at or
-//!   before the watermark at its own place is *behind*; it is *late* for a window that the watermark
+//!   before the watermark before it is *behind*; it is *late* for a window that the watermark
 //!   has reached, and goes to the step's [`late`](StepOutput::late) output.
-//! - A *keyed step* is a [window](KeyedStream::window) with an [`Aggregate`], or a
-//!   [`ProcessFunction`] with state and timers. Its name is the identity of its state.
-//! - A *block* is what a worker reads at once; blocks have one order, and so has everything that
-//!   comes of them: the output is the same at any number of workers.
+//! - A *keyed step* is a [window](KeyedStream::window) with an [`Aggregate`], a [`ProcessFunction`] with
+//!   state and timers, or a step of two streams: an [as-of join](KeyedStream::as_of_join), a
+//!   [`CoProcessFunction`] or a [`BroadcastProcessFunction`]. Its name is the identity of its state.
+//! - All rows of a job have *one order*, which depends on the input alone. A *block* is what a worker
+//!   reads at once; where blocks end shows in no result, and neither does the number of workers.
+//! - [`Job::explain`] says how a job would run.
 //! - A [`Report`] accounts for every event.
 //!
 //! [`testing`] runs operators of one's own in hostile ways against a model.

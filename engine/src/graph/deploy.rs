@@ -197,7 +197,8 @@ impl Deployment {
             unreachable!("all ways into a step are planned")
         };
         let PlannedWay { way, stamp, fans_out } = way;
-        let way_in = WayIn { number, stamp: *stamp, fans_out: *fans_out, counters: &counters.given };
+        let (stamp, fans_out, bound) = (*stamp, *fans_out, planned.bound);
+        let way_in = WayIn { number, stamp, fans_out, bound, counters: &counters.given };
         match planned.arrival {
             Some(Arrival::Merge(_)) => factory.sender(context, way.input, &self.exchanges[node][way.input], way_in),
             _ => factory.call(context, self.stage(context, node), way_in),

@@ -117,6 +117,8 @@ pub(crate) struct WayIn<'a> {
     pub(crate) number: usize,
     pub(crate) stamp: PathStamp,
     pub(crate) fans_out: bool,
+    /// Of the step's watermark.
+    pub(crate) bound: i64,
     /// Counts for the step that takes the rows.
     pub(crate) counters: &'a Arc<StepCounters>,
 }

@@ -50,7 +50,7 @@ where
     }
 
     fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {
-        let path = (way.stamp, way.fans_out);
+        let path = (way.stamp, way.fans_out, way.bound);
         let (counters, worker, shared) = (way.counters.clone(), context.worker, context.shared.clone());
         let sender: WayOut<T> = with_exchange!(exchange, T, |exchange| {
             let senders = exchange.senders(context, way.number);

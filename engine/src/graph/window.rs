@@ -11,7 +11,7 @@ use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::operator::window::slices::WindowLimits;
 use crate::operator::window::tumbling::TumblingOperator;
-use crate::runtime::route::{KeyRoute, Route};
+use crate::runtime::route::{KeyRoute, Route, ToOne};
 use crate::runtime::task::Task;
 use crate::{Key, Record};
 use std::marker::PhantomData;
@@ -48,6 +48,15 @@ struct InTurn {
 impl Route<PartRef> for InTurn {
     fn worker(&self, part: &PartRef) -> usize {
         self.windows.number(part.start).rem_euclid(self.workers as i64) as usize
+    }
+}
+
+/// The tables of parts of a step, made by the first worker that asks.
+struct SharedTables<K, V>(OnceLock<Arc<PartTables<K, V>>>);
+
+impl<K: Key, V: Record> SharedTables<K, V> {
+    fn for_workers(&self, workers: usize) -> Arc<PartTables<K, V>> {
+        self.0.get_or_init(|| Arc::new(PartTables::new(workers))).clone()
     }
 }
 
@@ -103,30 +112,25 @@ where
             return None;
         }
         // All workers share the tables that are on their way; how many workers there are is known when one is built.
-        let tables: Arc<OnceLock<Arc<PartTables<K, A::Acc>>>> = Arc::default();
-        let of_parts = tables.clone();
-        let shared_tables = |tables: &OnceLock<Arc<PartTables<K, A::Acc>>>, workers| {
-            tables.get_or_init(|| Arc::new(PartTables::new(workers))).clone()
-        };
-        let making = self.step.clone();
+        let tables = Arc::new(SharedTables(OnceLock::new()));
+        let (of_parts, making) = (tables.clone(), self.step.clone());
         let parts = single_input(
-            |_| crate::runtime::route::ToOne,
+            |_| ToOne,
             false,
             move |context| {
                 let WindowStep { name, windows, key_of, aggregate, .. } = making.clone();
-                let tables = shared_tables(&of_parts, context.workers);
+                let tables = of_parts.for_workers(context.workers);
                 let functions = (key_of, aggregate);
                 PartOperator::new((name, context.worker), windows, functions, limits(context), tables)
             },
         );
-        let making = self.step.clone();
-        let windows = self.step.windows;
+        let (making, windows) = (self.step.clone(), self.step.windows);
         let merged = single_input(
             move |receivers| InTurn { windows, workers: receivers },
             false,
             move |context| {
                 let WindowStep { name, windows, aggregate, .. } = making.clone();
-                let tables = shared_tables(&tables, context.workers);
+                let tables = tables.for_workers(context.workers);
                 MergedOperator::new(name, windows, aggregate, context.limits.keys_max, tables)
             },
         );

@@ -6,8 +6,8 @@
 //! - An operator has inputs, numbered from 0, each with rows of its own type: for each it implements
 //!   [`OperatorInput`]. It has outputs, numbered from 0, as the tuple [`Operator::Outputs`] says.
 //! - [`OperatorInput::on_batch`] gets at least one row of one input. Over all inputs rows come in the job's order.
-//!   It says how many it took, from the front. It takes fewer only when [`Outbox::is_full`]; the rest comes
-//!   again. It may emit for the first row that it does not take, and go on with that row when it comes again.
+//!   It says how many it took, from the front, at least one unless [`Outbox::is_full`]; the rest comes again,
+//!   after a watermark if something was due. It may emit for the first row that it does not take, and go on with that row when it comes again.
 //! - [`Batch::watermark`] is the watermark before a row, which depends on the input alone. A row at or
 //!   before it is behind. **What a row finds must not depend on when a watermark was told:** before a row
 //!   is looked at, everything up to its own watermark has fired. An operator whose firings can be seen by
@@ -53,6 +53,8 @@ pub struct Batch<'a, T> {
     marks: Marks<'a>,
     bounds: Option<(Timestamp, Timestamp)>,
     pub(crate) ahead: Ahead,
+    /// Whether late rows have to leave behind what is fired before them.
+    pub(crate) is_in_order: bool,
 }
 
 /// The watermark before each row.
@@ -76,7 +78,7 @@ impl<'a, T> Batch<'a, T> {
     /// When the columns differ in length.
     pub const fn new(times: &'a [Timestamp], values: &'a [T]) -> Self {
         assert!(times.len() == values.len(), "columns of different lengths");
-        Self { times, values, marks: Marks::OnTime, bounds: None, ahead: Ahead::NONE }
+        Self { times, values, marks: Marks::OnTime, bounds: None, ahead: Ahead::NONE, is_in_order: false }
     }
 
     /// A batch of rows with the watermark before each, which never falls.
@@ -109,12 +111,27 @@ impl<'a, T> Batch<'a, T> {
             Clocks::OnTime => Marks::OnTime,
             clocks => Marks::Clocks { places, clocks, bound },
         };
-        Self { times, values, marks, bounds: None, ahead: Ahead::NONE }
+        Self { times, values, marks, bounds: None, ahead: Ahead::NONE, is_in_order: false }
     }
 
     /// The same rows, all of whose times lie from the first to the second.
     pub(crate) const fn within(self, bounds: Option<(Timestamp, Timestamp)>, ahead: Ahead) -> Self {
         Self { bounds, ahead, ..self }
+    }
+
+    /// The same rows; where they are in order, late rows have to leave behind what is fired before them.
+    pub(crate) const fn in_order(self, is_in_order: bool) -> Self {
+        Self { is_in_order, ..self }
+    }
+
+    /// The first rows.
+    pub(crate) fn first(self, count: usize) -> Self {
+        let marks = match self.marks {
+            Marks::Each(watermarks) => Marks::Each(&watermarks[..count]),
+            // Marks of more rows are as good.
+            marks => marks,
+        };
+        Self { times: &self.times[..count], values: &self.values[..count], marks, ..self }
     }
 
     /// The number of rows, at least 1 in a job.

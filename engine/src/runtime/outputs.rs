@@ -82,6 +82,8 @@ pub(crate) trait Ways<O: Outputs> {
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     fn end(&mut self);
     fn needs(&self) -> Needs;
+    /// The number of outputs whose rows somebody takes.
+    fn connected(&self) -> usize;
     /// Gives on what was emitted, output by output.
     fn give_on(&mut self, columns: &mut O::Columns, origin: Origin<'_>, given: impl FnMut(usize, Given));
 }
@@ -130,6 +132,10 @@ macro_rules! ways {
 
             fn needs(&self) -> Needs {
                 Needs::NOTHING $(.and(self.$port.needs))+
+            }
+
+            fn connected(&self) -> usize {
+                0 $(+ usize::from(!self.$port.ways.0.is_empty()))+
             }
 
             #[inline]

@@ -56,7 +56,7 @@ pub(crate) trait SourcePipe {
     fn step(&mut self, unit: u64, limits: ClockLimits, now: &dyn Fn() -> Duration) -> Result<UnitStep, BoxError>;
     /// The position in the unit of the next event, `None` where there is none.
     fn position(&self) -> Option<u64>;
-    /// The clock of this source before its next event.
+    /// The clock of this source as its own events tell it, not those of a unit of several sources.
     fn clock(&self) -> Timestamp;
     /// Passes over a block that another worker reads, or that was read otherwise.
     fn skip(&mut self, block: usize);
@@ -81,6 +81,12 @@ pub(crate) struct Gathered {
 }
 
 impl Gathered {
+    /// The clock before the event at this position of the unit.
+    pub(crate) fn next_clock(&self, position: u64) -> Timestamp {
+        let event = self.positions.partition_point(|other| *other < position);
+        self.clocks.get(event).copied().unwrap_or(Timestamp::MIN)
+    }
+
     fn clear(&mut self) {
         self.largest.clear();
         self.seqs.clear();
@@ -324,8 +330,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         let counters = self.parts.counters.of(self.parts.worker);
         let now_rejected = feed.rejected();
         let Some(more) = now_rejected.checked_sub(*rejected) else {
-            let words =
-                format!("at block {unit} its count of rejected input fell from {rejected} to {now_rejected}");
+            let words = format!("at block {unit} its count of rejected input fell from {rejected} to {now_rejected}");
             return Err(words.into());
         };
         add(&counters.rejected, more);
@@ -422,10 +427,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
     }
 
     fn clock(&self) -> Timestamp {
-        match self.unit {
-            Unit::Gathered => self.gathered.clocks.get(self.position).copied().unwrap_or(Timestamp::MIN),
-            Unit::Block | Unit::Copied => self.tracker.clock(),
-        }
+        self.tracker.clock()
     }
 
     fn skip(&mut self, block: usize) {

@@ -7,7 +7,7 @@
 use crate::base::blame;
 use crate::progress::mark::Mark;
 use crate::progress::order::{Clocks, Order, PathStamp, Places, Stamp};
-use crate::progress::place::Place;
+use crate::progress::place::{Place, watermark_at};
 use crate::runtime::deal::{Columns, Deal};
 use crate::runtime::edge::EdgeSender;
 use crate::runtime::metrics::{StepCounters, add};
@@ -29,7 +29,7 @@ struct Staged<O, T> {
     sent: usize,
     /// Marks with the number of staged rows before them.
     marks: VecDeque<(usize, Mark)>,
-    /// The last frontier that was told, or that a block's end tells.
+    /// The last frontier that was told.
     frontier: Place,
     /// The unit that the receiver takes the next rows for.
     unit: u64,
@@ -161,6 +161,8 @@ pub(crate) struct Sender<R, O, T> {
     stamp: Stamp<O>,
     /// Whether one row may have become several on the way.
     fans_out: bool,
+    /// The watermark of the step that takes the rows is this and 1 ns behind the clock.
+    bound: i64,
     /// The orders of a batch of which one row may have become several.
     orders: Vec<O>,
     routed: Routed<R, O, T>,
@@ -174,7 +176,7 @@ impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Sender<R, O, T> {
     /// A way through `senders`, which adds `path` to the path of each row.
     pub(crate) fn new(
         route: R,
-        (path, fans_out): (PathStamp, bool),
+        (path, fans_out, bound): (PathStamp, bool, i64),
         senders: Vec<EdgeSender<O, T>>,
         counters: Arc<StepCounters>,
         worker: usize,
@@ -182,7 +184,7 @@ impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Sender<R, O, T> {
     ) -> Self {
         let deal = Deal::of_workers(senders.len());
         let routed = Routed { route, deal, edges: senders.into_iter().map(Staged::new).collect() };
-        Self { stamp: Stamp::new(path), fans_out, orders: Vec::new(), routed, counters, worker, shared }
+        Self { stamp: Stamp::new(path), fans_out, bound, orders: Vec::new(), routed, counters, worker, shared }
     }
 
     /// Sends rows that have one clock, or whose orders carry it.
@@ -259,11 +261,16 @@ impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Flow for Sender<R, O, T> {
 impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Receiver<T> for Sender<R, O, T> {
     fn rows(&mut self, rows: Rows<'_, T>) -> usize {
         if let (false, Clocks::Each(clocks)) = (O::HAS_CLOCK, rows.clocks) {
-            // Rows behind the watermark do not raise the clock: those in a run have one.
+            // Rows behind the watermark do not raise the clock: those in a run have one. Others need none.
+            let bound = self.bound;
+            let behind =
+                |index: usize| Some(clocks[index]).filter(|clock| rows.times[index] <= watermark_at(*clock, bound));
             let mut start = 0;
-            for run in clocks.chunk_by(|a, b| a == b) {
-                let end = start + run.len();
-                self.send(rows.range(start..end), Some(run[0]));
+            while start < rows.len() {
+                let clock = behind(start);
+                let end = (start + 1..rows.len()).find(|index| behind(*index) != clock).unwrap_or(rows.len());
+                let run = Rows { clocks: clock.map_or(Clocks::OnTime, Clocks::All), ..rows.range(start..end) };
+                self.send(run, clock);
                 start = end;
             }
         } else {

@@ -42,9 +42,9 @@ impl BlockSummary {
 
 /// A bounded source, cut into blocks with an index: a capture file, a vector.
 ///
-/// Block `i` of the source is read by exactly one worker, whole, and in the order of `i` on each
-/// worker. Summaries are trusted for order only as far as they are true: a block whose events do
-/// not fit its summary ends the job with an error.
+/// A worker reads blocks in growing order. Each event is taken by one worker; where the job merges several sources by
+/// time, two workers may each read a block of which they take a part. Summaries are trusted for order only as far as
+/// they are true: a block whose events do not fit its summary ends the job with an error.
 pub trait BlockSource<T: Event>: Send + Sync + 'static {
     /// The blocks, in the source's order.
     fn blocks(&self) -> &[BlockSummary];

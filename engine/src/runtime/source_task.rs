@@ -164,7 +164,7 @@ impl SourceTask {
             let place = match *state {
                 State::Next => next,
                 State::Reading(None) => match pipe.position() {
-                    Some(position) => Place::event(pipe.clock(), *unit, position),
+                    Some(position) => Place::event(pipe.gathered().next_clock(position), *unit, position),
                     None => Place::event(*clock_behind, *unit, UNIT_EVENTS_MAX as u64),
                 },
                 State::Reading(Some(source)) if source == index => {
@@ -316,7 +316,8 @@ impl SourceTask {
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
-                    let polled = if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
+                    let polled =
+                        if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
                     let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled

@@ -53,6 +53,9 @@ where
     outbox: Outbox<Op::Outputs>,
     ways: <Op::Outputs as StepOutputs>::Ways,
     needs: Needs,
+    /// Whether rows of several outputs, which others may merge, have to leave in one order though the operator leaves
+    /// firing to watermarks.
+    keeps_order: bool,
     at: StepAt,
     /// Nothing below this will come.
     frontier: Place,
@@ -83,6 +86,7 @@ where
         let needs = Needs { places: ways.needs().places, clocks: operator.needs_watermarks() };
         Self {
             due: due_clock(operator.next_firing(), at.bound),
+            keeps_order: !needs.clocks && ways.connected() > 1,
             operator,
             outbox: Outbox::new(OUTBOX_ROWS, shared.symbols.clone()),
             ways,
@@ -236,13 +240,13 @@ where
     Op::Outputs: StepOutputs,
 {
     fn rows(&mut self, rows: Rows<'_, Op::Row>) -> usize {
-        let count = if self.needs.clocks { rows.len() } else { self.rows_before_due(&rows) };
+        let count = if self.keeps_order { self.rows_before_due(&rows) } else { rows.len() };
         if count == 0 {
             return 0;
         }
         let rows = if count < rows.len() { rows.range(0..count) } else { rows };
         let batch = Batch::in_job(rows.times, rows.values, rows.places, rows.clocks, self.at.bound);
-        let batch = batch.within(rows.bounds, rows.ahead);
+        let batch = batch.within(rows.bounds, rows.ahead).in_order(self.keeps_order);
         let (operator, outbox, name) = (&mut self.operator, &mut self.outbox, &self.counters.name);
         let result = blame::at_position(
             |index| rows.position(index),

@@ -1,7 +1,9 @@
 //! What an operator emits in one call, held against the contract: causes, order, and an outbox that is full.
 
+use super::mode::{Mode, Tell};
+use super::output::Tested;
 use crate::progress::place::Place;
-use crate::{CanonicalKey, Timestamp};
+use crate::{CanonicalKey, Operator, Outbox, Timestamp};
 use std::fmt;
 
 /// The rank of the operator among the steps of a job.
@@ -39,7 +41,9 @@ impl Stand {
 impl fmt::Display for Stand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Row { step, watermark, .. } => write!(f, "caused by the row of step {step}, before which the watermark is {watermark}"),
+            Self::Row { step, watermark, .. } => {
+                write!(f, "caused by the row of step {step}, before which the watermark is {watermark}")
+            }
             Self::Fired { time, key } => write!(f, "fired at {time} for {:#034x}, {:#018x}", key.value(), key.hash()),
         }
     }
@@ -47,14 +51,16 @@ impl fmt::Display for Stand {
 
 /// What one call left in the outbox.
 pub(super) struct Call<'a> {
-    /// Rows that were in each output before the call.
-    pub(super) filled: &'a [usize],
+    /// Rows that were in the first output before the call.
+    filled: usize,
     /// Rows of an output from which on the outbox is full.
-    pub(super) capacity: usize,
+    capacity: usize,
+    /// Whether the rows of all outputs are to leave in one order.
+    is_in_order: bool,
     /// What stands in each output.
-    pub(super) stands: Vec<Vec<Stand>>,
+    stands: Vec<Vec<Stand>>,
     /// The last row of each output, also of calls before.
-    pub(super) last: &'a mut [Option<Stand>],
+    last: &'a mut [Option<Stand>],
 }
 
 /// The rows of a batch that an operator got.
@@ -63,19 +69,29 @@ pub(super) struct Rows<'a> {
     pub(super) watermarks: &'a [Timestamp],
 }
 
-impl Call<'_> {
+impl<'a> Call<'a> {
+    pub(super) fn new<Op: Operator<Outputs: Tested>>(
+        operator: &Op,
+        outbox: &Outbox<Op::Outputs>,
+        filled: usize,
+        mode: Mode,
+        last: &'a mut [Option<Stand>],
+    ) -> Self {
+        let is_in_order = mode.tell == Tell::Due && !operator.needs_watermarks();
+        let stands = Op::Outputs::causes(&outbox.columns);
+        Self { filled, capacity: mode.outbox, is_in_order, stands, last }
+    }
+
     fn is_full(&self) -> bool {
         self.stands.iter().any(|stands| stands.len() >= self.capacity)
     }
 
     /// Leaves only what the call emitted.
     fn skip_filled(&mut self) -> Result<(), String> {
-        for (stands, filled) in self.stands.iter_mut().zip(self.filled) {
-            if stands.len() < *filled {
-                return Err(String::from("it took rows out of the outbox"));
-            }
-            stands.drain(..filled);
-        }
+        let Some(first) = self.stands.first_mut().filter(|first| first.len() >= self.filled) else {
+            return Err(String::from("it took rows out of the outbox"));
+        };
+        first.drain(..self.filled);
         Ok(())
     }
 
@@ -85,8 +101,8 @@ impl Call<'_> {
         if taken > count {
             return Err(format!("on_batch took {taken} rows of {count}"));
         }
-        if taken < count && !self.is_full() {
-            return Err(format!("on_batch took {taken} of {count} rows, though the outbox is not full"));
+        if taken == 0 && !self.is_full() {
+            return Err(format!("on_batch took none of {count} rows, though the outbox is not full"));
         }
         self.skip_filled()?;
         // An operator may stop at a row and give the rest of what it causes when it comes again.
@@ -137,13 +153,19 @@ impl Call<'_> {
         Ok(self.stands)
     }
 
-    /// Rows leave each output in growing order of place, over calls too.
+    /// Rows leave each output in growing order of place, over calls too; where that is asked for, what one call emits
+    /// stands behind what those before have emitted to any output.
     fn order(&mut self) -> Result<(), String> {
+        if self.is_in_order {
+            let before = self.last.iter().flatten().max_by_key(|stand| stand.place()).copied();
+            self.last.fill(before);
+        }
         for (stands, last) in self.stands.iter().zip(self.last.iter_mut()) {
             for stand in stands {
                 if let Some(before) = last.filter(|before| before.place() > stand.place()) {
                     return Err(format!(
-                        "rows do not leave an output in the job's order: one\n  {stand}\n  comes after one\n  {before}"
+                        "rows do not leave {} in the job's order: one\n  {stand}\n  comes after one\n  {before}",
+                        if self.is_in_order { "all outputs" } else { "an output" }
                     ));
                 }
                 *last = Some(*stand);
@@ -152,22 +174,28 @@ impl Call<'_> {
         Ok(())
     }
 
-    /// Into an outbox that is full, an operator adds what else one row or firing causes, and otherwise at most one row
-    /// to an output for each row that it takes.
+    /// Into an outbox that is full, an operator adds what else one row or firing causes; the row before which a firing
+    /// has filled it; and otherwise at most one row to an output for each row that it takes.
     fn room(&self, call: &str) -> Result<(), String> {
-        let was_full = self.filled.iter().any(|filled| *filled >= self.capacity);
+        let was_full = self.filled >= self.capacity;
         for stands in &self.stands {
             let full_from = if was_full { 0 } else { self.capacity };
-            let filler = if was_full { None } else { stands.get(self.capacity - 1).map(Stand::place) };
+            let filler = if was_full { None } else { stands.get(self.capacity - 1) };
+            let fired = filler.filter(|filler| filler.step().is_none());
+            let before = fired.and_then(|fired| stands[full_from..].iter().find(|stand| *stand != fired));
+            let may_go_on: Vec<_> = filler.into_iter().chain(before).map(Stand::place).collect();
             for at in full_from..stands.len() {
                 let place = stands[at].place();
                 match &stands[at] {
-                    _ if filler == Some(place) => {}
+                    Stand::Row { .. } if may_go_on.contains(&place) => {}
+                    Stand::Fired { .. } if filler.is_some_and(|filler| filler.place() == place) => {}
                     Stand::Fired { .. } => {
                         return Err(format!("{call} fired into an outbox that was full: a row {}", stands[at]));
                     }
                     Stand::Row { index, .. } if at > 0 && stands[at - 1].place() == place => {
-                        return Err(format!("{call} emitted several rows for row {index} into an outbox that was full"));
+                        return Err(format!(
+                            "{call} emitted several rows for row {index} into an outbox that was full"
+                        ));
                     }
                     Stand::Row { .. } => {}
                 }

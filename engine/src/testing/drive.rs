@@ -22,6 +22,15 @@ struct Instance<Op> {
     last: Vec<Option<Stand>>,
 }
 
+impl<Op: Operator> Instance<Op>
+where
+    Op::Outputs: Tested,
+{
+    fn new(operator: Op) -> Self {
+        Self { operator, last: vec![None; Op::Outputs::COUNT] }
+    }
+}
+
 /// Rows for one or more operators, in columns.
 struct Columns<Row> {
     steps: Vec<usize>,
@@ -55,8 +64,8 @@ where
     /// The operators, more than one only when rescaled; each owns the slots of one worker.
     instances: Vec<Instance<Op>>,
     outbox: Outbox<Op::Outputs>,
-    /// Rows that were put into each output before the call, so that the outbox was full.
-    filled: Vec<usize>,
+    /// Rows that were put into the first output before the call, so that the outbox was full.
+    filled: usize,
     calls: usize,
     /// Calls and emitted rows so far: what ends an operator that does not end.
     work: usize,
@@ -86,7 +95,7 @@ where
             random: Random::new(mode.seed),
             instances: Vec::new(),
             outbox: Outbox::new(mode.outbox, script.symbols().clone()),
-            filled: vec![0; Op::Outputs::COUNT],
+            filled: 0,
             calls: 0,
             work: 0,
             work_max,
@@ -117,7 +126,7 @@ where
     }
 
     fn run_steps(&mut self) -> Result<(), String> {
-        self.instances.push(self.instance((self.make)()));
+        self.instances.push(Instance::new((self.make)()));
         self.renew()?;
         let plan = self.plan();
         let mut rest = &plan[..];
@@ -129,7 +138,8 @@ where
                     1
                 }
                 Step::Row { watermark, .. } => {
-                    let tells = self.mode.tell == Tell::Batches || (self.mode.tell == Tell::Random && self.random.coin());
+                    let tells =
+                        self.mode.tell == Tell::Batches || (self.mode.tell == Tell::Random && self.random.coin());
                     if tells && *watermark > self.told {
                         self.watermark(*watermark)?;
                         self.renew()?;
@@ -242,22 +252,28 @@ where
 
     /// Gives one operator the rows from `start` on, and says how many it took.
     fn batch(&mut self, worker: usize, rows: &Columns<I::Row>, start: usize) -> Result<usize, String> {
-        self.next_call()?;
-        let (times, watermarks) = (&rows.times[start..], &rows.watermarks[start..]);
-        let is_on_time = times.iter().zip(watermarks).all(|(time, watermark)| time > watermark);
+        let mut end = rows.values.len();
         let needs = self.instances[worker].operator.needs_watermarks();
+        // One that asks for all watermarks fires what is due before each row.
+        let is_in_order = self.mode.tell == Tell::Due && !needs;
+        if is_in_order {
+            if self.instances[worker].operator.next_firing() <= rows.watermarks[start] {
+                self.fire(worker, rows.watermarks[start])?;
+            }
+            let due = self.instances[worker].operator.next_firing();
+            end = (start + 1..end).find(|row| rows.watermarks[*row] >= due).unwrap_or(end);
+        }
+        let (times, watermarks) = (&rows.times[start..end], &rows.watermarks[start..end]);
+        let is_on_time = times.iter().zip(watermarks).all(|(time, watermark)| time > watermark);
         let is_told = needs || !is_on_time || self.random.coin();
         let bounds = self.bounds(times);
-        let piece = Piece { times, values: &rows.values[start..], watermarks, is_told, bounds };
+        let piece = Piece { times, values: &rows.values[start..end], watermarks, is_told, bounds, is_in_order };
+        self.next_call()?;
         let Instance { operator, last } = &mut self.instances[worker];
-        let taken = I::on_batch(operator, &piece, &mut self.outbox).map_err(|error| format!("on_batch failed: {error}"))?;
-        let call = Call {
-            filled: &self.filled,
-            capacity: self.mode.outbox,
-            stands: Op::Outputs::causes(&self.outbox.columns),
-            last,
-        };
-        let stands = call.batch(Rows { steps: &rows.steps[start..], watermarks }, taken)?;
+        let taken =
+            I::on_batch(operator, &piece, &mut self.outbox).map_err(|error| format!("on_batch failed: {error}"))?;
+        let call = Call::new::<Op>(operator, &self.outbox, self.filled, self.mode, last);
+        let stands = call.batch(Rows { steps: &rows.steps[start..end], watermarks }, taken)?;
         self.append(&stands);
         Ok(taken)
     }
@@ -269,13 +285,13 @@ where
         }
         for worker in 0..self.instances.len() {
             let asked = self.instances[worker].operator.next_firing();
-            if self.mode.tell == Tell::Asked && asked > watermark && watermark < Timestamp::MAX {
+            if matches!(self.mode.tell, Tell::Asked | Tell::Due) && asked > watermark && watermark < Timestamp::MAX {
                 continue;
             }
             self.fire(worker, watermark)?;
             if self.mode.repeat {
                 self.outbox.clear();
-                self.filled.fill(0);
+                self.filled = 0;
                 let firing = self.on_watermark(worker, watermark)?;
                 if firing == Firing::More || Op::Outputs::fullest(&self.outbox.columns) > 0 {
                     return Err(String::from("it had fired all, but fires again for the same watermark"));
@@ -296,12 +312,7 @@ where
             let said = self.instances[worker].operator.next_firing();
             let firing = self.on_watermark(worker, watermark)?;
             let Instance { operator, last } = &mut self.instances[worker];
-            let call = Call {
-                filled: &self.filled,
-                capacity: self.mode.outbox,
-                stands: Op::Outputs::causes(&self.outbox.columns),
-                last,
-            };
+            let call = Call::new::<Op>(operator, &self.outbox, self.filled, self.mode, last);
             let stands = call.fired(watermark, said)?;
             let says = operator.next_firing();
             self.append(&stands);
@@ -325,7 +336,7 @@ where
         Op::Outputs::append(&self.outbox.columns, self.step, stands, &mut self.found);
     }
 
-    /// Empties the outbox, or fills one output where the mode says so.
+    /// Empties the outbox, or fills it where the mode says so.
     fn next_call(&mut self) -> Result<(), String> {
         self.calls += 1;
         self.work += 1;
@@ -333,17 +344,12 @@ where
             return Err(format!("no end: it is still going on after {} calls and rows", self.work_max));
         }
         self.outbox.clear();
-        self.filled.fill(0);
+        self.filled = 0;
         if self.mode.filled && self.calls % 2 == 1 {
-            let output = self.calls / 2 % self.filled.len();
-            self.filled[output] = self.mode.outbox;
-            Op::Outputs::fill(&mut self.outbox.columns, output, self.mode.outbox);
+            self.filled = self.mode.outbox;
+            Op::Outputs::fill(&mut self.outbox.columns, self.filled);
         }
         Ok(())
-    }
-
-    fn instance(&self, operator: Op) -> Instance<Op> {
-        Instance { operator, last: vec![None; Op::Outputs::COUNT] }
     }
 
     /// Where the mode says so, saves all state and goes on with fresh operators that restore it.
@@ -366,7 +372,7 @@ where
             }
         }
         self.random.shuffle(&mut pieces);
-        let fresh = (0..instances).map(|_| self.instance((self.make)())).collect();
+        let fresh = (0..instances).map(|_| Instance::new((self.make)())).collect();
         let before = std::mem::replace(&mut self.instances, fresh);
         if let (Restore::Fresh, Some(before)) = (self.mode.restore, before.into_iter().next()) {
             self.instances[0].last = before.last;

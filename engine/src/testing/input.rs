@@ -15,6 +15,8 @@ pub struct Piece<'a, T> {
     /// Whether the operator is told the watermarks; otherwise all rows are on time.
     pub(super) is_told: bool,
     pub(super) bounds: Option<(Timestamp, Timestamp)>,
+    /// Whether the rows of all outputs are to leave in one order.
+    pub(super) is_in_order: bool,
 }
 
 impl<'a, T> Piece<'a, T> {
@@ -23,7 +25,7 @@ impl<'a, T> Piece<'a, T> {
             true => Batch::with_watermarks(self.times, values, self.watermarks),
             false => Batch::new(self.times, values),
         };
-        batch.within(self.bounds, Ahead::NONE)
+        batch.within(self.bounds, Ahead::NONE).in_order(self.is_in_order)
     }
 }
 

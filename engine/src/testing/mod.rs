@@ -93,7 +93,11 @@ const TIMERS_MAX: usize = 1 << 28;
 ///
 /// # Panics
 /// When the windows have size 0, which a job refuses.
-pub fn tumbling<K, F, A>(windows: Tumbling, key_of: F, aggregate: A) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)>
+pub fn tumbling<K, F, A>(
+    windows: Tumbling,
+    key_of: F,
+    aggregate: A,
+) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)>
 where
     K: Key,
     F: Fn(&A::In) -> K + 'static,

@@ -23,6 +23,9 @@ pub(super) enum Tell {
     Random,
     /// None before the end.
     Last,
+    /// Those of the script where it asks to be called, and the one before each batch before which something is due:
+    /// rows of all outputs leave in one order.
+    Due,
 }
 
 /// What becomes of the operator after each call.
@@ -57,15 +60,17 @@ const LARGE: usize = 4096;
 pub(super) fn modes(keyed: bool, seed: u64) -> Vec<Mode> {
     use Restore::{Fresh, Never, Rescaled};
     use Split::{All, One, Random};
-    use Tell::{Asked, Batches, Last, Script};
+    use Tell::{Asked, Batches, Due, Last, Script};
     let modes = [
         (All, LARGE, false, Never, false, Script),
         (All, LARGE, false, Never, true, Asked),
         (All, LARGE, false, Never, false, Last),
+        (All, LARGE, false, Never, false, Due),
         (One, LARGE, false, Never, true, Batches),
         (Random, LARGE, false, Never, false, Tell::Random),
         (All, 1, false, Never, true, Script),
         (One, 1, false, Never, false, Last),
+        (All, 2, false, Never, false, Due),
         (Random, 2, false, Never, true, Batches),
         (All, 1, true, Never, false, Last),
         (One, 1, true, Never, true, Script),
@@ -78,6 +83,7 @@ pub(super) fn modes(keyed: bool, seed: u64) -> Vec<Mode> {
         (One, LARGE, false, Rescaled, false, Script),
         (Random, 2, false, Rescaled, true, Tell::Random),
         (Random, 1, true, Rescaled, false, Last),
+        (Random, 2, true, Rescaled, false, Due),
         (One, 1, true, Rescaled, true, Batches),
     ];
     let modes = modes.into_iter().filter(|mode| keyed || mode.3 != Rescaled);
@@ -112,6 +118,7 @@ impl fmt::Display for Mode {
             Tell::Batches => ", told the watermark before each batch",
             Tell::Random => ", told some watermarks",
             Tell::Last => ", told the last watermark only",
+            Tell::Due => ", told watermarks before what is due, all outputs in one order",
         })?;
         f.write_str(match self.restore {
             Restore::Never => "",

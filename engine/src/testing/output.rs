@@ -33,22 +33,23 @@ pub trait Tested: Outputs {
     #[doc(hidden)]
     type Found;
 
-    /// The names of the outputs' numbers and their count.
+    /// The number of outputs.
     #[doc(hidden)]
     const COUNT: usize;
 
+    /// No rows.
     #[doc(hidden)]
     fn found() -> Self::Found;
 
-    /// What caused the rows of each output; for each `Ok` with a row of the batch, or `Err` with a firing.
+    /// What caused the rows of each output. Of a row of the batch its number is known only.
     #[doc(hidden)]
     fn causes(columns: &Self::Columns) -> Vec<Vec<Stand>>;
 
-    /// Puts rows into one output.
+    /// Puts rows into the first output.
     #[doc(hidden)]
-    fn fill(columns: &mut Self::Columns, output: usize, rows: usize);
+    fn fill(columns: &mut Self::Columns, rows: usize);
 
-    /// Appends what came out at `step`, from the end of each output.
+    /// Appends what came out at `step`, for which there are stands: the last rows of each output.
     #[doc(hidden)]
     fn append(columns: &Self::Columns, step: usize, stands: &[Vec<Stand>], found: &mut Self::Found);
 
@@ -56,9 +57,11 @@ pub trait Tested: Outputs {
     #[doc(hidden)]
     fn sort(found: &mut Self::Found);
 
+    /// The rows with their times only.
     #[doc(hidden)]
     fn rows(found: Self::Found) -> Self::Rows;
 
+    /// The number of rows of all outputs.
     #[doc(hidden)]
     fn count(rows: &Self::Rows) -> usize;
 
@@ -88,10 +91,8 @@ macro_rules! tested {
                 vec![$(stands(&columns.$port.causes)),+]
             }
 
-            fn fill(columns: &mut Self::Columns, output: usize, rows: usize) {
-                $(if output == $port {
-                    fill(&mut columns.$port, rows);
-                })+
+            fn fill(columns: &mut Self::Columns, rows: usize) {
+                fill(&mut columns.0, rows);
             }
 
             fn append(columns: &Self::Columns, step: usize, stands: &[Vec<Stand>], found: &mut Self::Found) {

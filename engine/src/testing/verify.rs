@@ -49,9 +49,7 @@ impl<Out, L, R> Default for ExpectedTwo<Out, L, R> {
     }
 }
 
-impl<Out, L, R> From<ExpectedTwo<Out, L, R>>
-    for (Vec<(Timestamp, Out)>, Vec<(Timestamp, L)>, Vec<(Timestamp, R)>)
-{
+impl<Out, L, R> From<ExpectedTwo<Out, L, R>> for (Vec<(Timestamp, Out)>, Vec<(Timestamp, L)>, Vec<(Timestamp, R)>) {
     fn from(expected: ExpectedTwo<Out, L, R>) -> Self {
         (expected.main, expected.late_left, expected.late_right)
     }

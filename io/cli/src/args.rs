@@ -2,7 +2,7 @@
 
 use crate::units::{self, Condition};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use pelton::{SYMBOLS_MAX, Timestamp};
+use pelton::{PlanFormat, SYMBOLS_MAX, Timestamp};
 use pelton_io::capture::Speed;
 use pelton_io::codec::binance::Streams;
 use pelton_io::codec::header::CsvHeader;
@@ -208,6 +208,33 @@ pub(crate) struct Replay {
     /// Replay captures whose end is missing, up to their last whole block
     #[arg(long)]
     pub(crate) allow_incomplete: bool,
+    /// Print how the job would run, and run nothing: its steps, the edges between them and what they keep
+    #[arg(long)]
+    pub(crate) explain: bool,
+    /// What --explain prints
+    #[arg(long, value_enum, requires = "explain", default_value_t = ExplainFormat::Text)]
+    pub(crate) format: ExplainFormat,
+}
+
+/// What `--explain` prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ExplainFormat {
+    /// Lines to read
+    Text,
+    /// One JSON object
+    Json,
+    /// A flowchart in the language of Mermaid
+    Mermaid,
+}
+
+impl From<ExplainFormat> for PlanFormat {
+    fn from(format: ExplainFormat) -> Self {
+        match format {
+            ExplainFormat::Text => Self::Text,
+            ExplainFormat::Json => Self::Json,
+            ExplainFormat::Mermaid => Self::Mermaid,
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

@@ -44,11 +44,15 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     let job = Bars { inputs: &inputs, args, out: &out, late: late.as_ref(), signals: &signals };
     // The captures' headers are checked before the outputs are created.
     let declared = job.declare()?;
+    if args.explain {
+        let plan = declared.explain(options(args))?;
+        print!("{}", plan.to(args.format.into()));
+        return Ok(());
+    }
     let outputs: Vec<(&str, &Output)> =
         [Some((OUT, &out)), late.as_ref().map(|late| (LATE, late))].into_iter().flatten().collect();
-    let options = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
     let view = view(&inputs, args);
-    let report = match run_job(declared, options.times(notes::ACCEPTED), &view, &signals) {
+    let report = match run_job(declared, options(args), &view, &signals) {
         Ok(report) => report,
         Err(error) => return Err(give_up(&outputs, error, signals.received())),
     };
@@ -64,6 +68,11 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
             report.balance().map_err(Failure::failed)
         }
     }
+}
+
+fn options(args: &Replay) -> Options {
+    let options = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
+    options.times(notes::ACCEPTED)
 }
 
 /// Runs a job to its end, or until a signal stops it, and shows it meanwhile.

@@ -2,10 +2,14 @@
 
 mod accounting;
 mod failure;
+mod joins;
+mod merged_sources;
 mod order;
+mod plans;
 mod real_data;
 mod sources;
 mod style;
 mod symbols;
+mod timers;
 mod unions;
 mod unordered;

@@ -86,7 +86,8 @@ fn a_source_without_names_uses_the_jobs_and_no_others() {
             assert_eq!(rows.take().len(), 50);
             continue;
         }
-        let error = failure(job, 2);
+        // Of several workers any may be the first to come to such an event.
+        let error = failure(job, 1);
         let event = if interned == 0 { "event 0 of block 0" } else { "event 2 of block 0" };
         assert!(error.contains(event) && error.contains("the job's dictionary has"), "{error}");
     }

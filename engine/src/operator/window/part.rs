@@ -152,7 +152,6 @@ where
         batch: Batch<'_, A::In>,
         out: &mut Outbox<(A::In, PartRef)>,
     ) -> Result<usize, OperatorError> {
-        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<0>(index, time, row))?;
-        Ok(batch.len())
+        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<0>(index, time, row))
     }
 }

@@ -98,15 +98,46 @@ where
     }
 
     /// Adds the rows of a batch to their slices, but for those that are late, which `refuse` gets with their numbers.
+    /// Says how many rows it took: fewer than all where late rows have to wait for a slice that is due before them.
     #[inline]
     pub(crate) fn add_or_refuse(
         &mut self,
         batch: Batch<'_, A::In>,
         refuse: impl FnMut(usize, Timestamp, A::In),
-    ) -> Result<(), OperatorError> {
+    ) -> Result<usize, OperatorError> {
         if batch.is_empty() {
-            return Ok(());
+            return Ok(0);
         }
+        let batch = if batch.is_in_order { self.before_due(batch) } else { batch };
+        self.add_batch(batch, refuse)?;
+        Ok(batch.len())
+    }
+
+    /// The first rows of a batch, up to one before which a slice is due that the batch is added to.
+    fn before_due<'a>(&self, batch: Batch<'a, A::In>) -> Batch<'a, A::In> {
+        let last = batch.watermark(batch.len() - 1);
+        let mut due = self.open.next_due();
+        if batch.is_on_time() || (due > last && self.windows.assign(batch.bounds().0).max_timestamp() > last) {
+            return batch;
+        }
+        for (index, &time) in batch.times().iter().enumerate() {
+            let watermark = batch.watermark(index);
+            if due <= watermark && index > 0 {
+                return batch.first(index);
+            }
+            let own_due = self.windows.assign(time).max_timestamp();
+            if own_due > watermark {
+                due = due.min(own_due);
+            }
+        }
+        batch
+    }
+
+    fn add_batch(
+        &mut self,
+        batch: Batch<'_, A::In>,
+        refuse: impl FnMut(usize, Timestamp, A::In),
+    ) -> Result<(), OperatorError> {
         // Watermarks do not fall, so the last one is the largest.
         let is_on_time = batch.is_on_time() || batch.bounds().0 > batch.watermark(batch.len() - 1);
         if !is_on_time && self.part_late(&batch, refuse) {
@@ -189,8 +220,9 @@ where
     /// Adds rows, all of them on time.
     #[inline]
     fn add<I: Fn(usize) -> usize + Copy>(&mut self, run: Run<'_, A::In, I>) -> Result<(), OperatorError> {
-        let (slot, window) = self.find_or_open(run.bounds.0)?;
-        if window.contains(run.bounds.1) {
+        let Some(&first) = run.times.first() else { return Ok(()) };
+        let (slot, window) = self.find_or_open(first)?;
+        if window.contains(run.bounds.0) && window.contains(run.bounds.1) {
             return self.add_run(slot, run.index_of, run.times, run.values, run.ahead);
         }
         let mut mixed = std::mem::take(&mut self.mixed);

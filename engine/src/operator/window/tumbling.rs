@@ -74,8 +74,7 @@ where
     type Row = A::In;
 
     fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<(A::Out, A::In)>) -> Result<usize, OperatorError> {
-        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<1>(index, time, row))?;
-        Ok(batch.len())
+        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<1>(index, time, row))
     }
 }
 

@@ -79,6 +79,48 @@ proptest! {
     }
 }
 
+/// Floats of any bits, every third or so no number.
+fn any_floats() -> impl Strategy<Value = f64> {
+    let nans = (any::<bool>(), 1u64..1 << 52)
+        .prop_map(|(negative, payload)| f64::from_bits(u64::from(negative) << 63 | 0x7ff << 52 | payload));
+    prop_oneof![any::<u64>().prop_map(f64::from_bits), nans, Just(f64::INFINITY), Just(f64::NEG_INFINITY), -2.0..2.0]
+}
+
+/// The bits of the NaN of results.
+const NAN_BITS: u64 = 0x7ff8_0000_0000_0000;
+
+proptest! {
+    #![proptest_config(cases(256))]
+
+    #[test]
+    fn extremes_of_any_floats_merge_to_the_same_bits_and_have_one_nan(
+        floats in prop::collection::vec(any_floats(), 1..12), cuts in (0usize..12, 0usize..12)
+    ) {
+        let row = |float: &f64| (at(1), Row { value: 1, weight: 1, float: *float, key: 7 });
+        let rows: Vec<_> = floats.iter().map(row).collect();
+        let (low, high) = (min_f64(|row: &Row| row.float), max_f64(|row: &Row| row.float));
+        merges(&low, &rows, cuts);
+        merges(&high, &rows, cuts);
+        let numbers = || floats.iter().copied().filter(|float| !float.is_nan());
+        let any_nan = numbers().count() < floats.len();
+        let least = numbers().min_by(f64::total_cmp).map_or(NAN_BITS, f64::to_bits);
+        let most = numbers().max_by(f64::total_cmp).filter(|_| !any_nan).map_or(NAN_BITS, f64::to_bits);
+        prop_assert_eq!(value(low, &floats).to_bits(), least);
+        prop_assert_eq!(value(high, &floats).to_bits(), most);
+    }
+
+    #[test]
+    fn sums_and_means_that_are_no_numbers_are_the_one_nan(
+        floats in prop::collection::vec(any_floats(), 1..12), weights in -1i64..2
+    ) {
+        let sum = value(sum_f64(|row: &Row| row.float), &floats);
+        prop_assert!(!sum.is_nan() || sum.to_bits() == NAN_BITS);
+        prop_assert!(sum.is_nan() || !floats.iter().any(|float| float.is_nan()));
+        let mean = value(weighted_mean(move |_: &Row| (weights, 0)), &floats);
+        prop_assert_eq!(mean.to_bits(), NAN_BITS);
+    }
+}
+
 fn value<V: Copy>(aggregate: impl Aggregate<u64, In = Row, Out = Windowed<u64, V>>, floats: &[f64]) -> V {
     let row = |float: &f64| (at(1), Row { value: i64::MAX, weight: 0, float: *float, key: 7 });
     let rows: Vec<_> = floats.iter().map(row).collect();
@@ -86,7 +128,7 @@ fn value<V: Copy>(aggregate: impl Aggregate<u64, In = Row, Out = Windowed<u64, V
 }
 
 #[test]
-fn smallest_and_largest_floats_follow_the_total_order() {
+fn smallest_and_largest_floats_order_zeros_by_sign_and_put_nan_of_either_sign_last() {
     let smallest = |floats: &[f64]| value(min_f64(|row: &Row| row.float), floats).to_bits();
     let largest = |floats: &[f64]| value(max_f64(|row: &Row| row.float), floats).to_bits();
     let (inf, nan) = (f64::INFINITY, f64::NAN);
@@ -96,8 +138,11 @@ fn smallest_and_largest_floats_follow_the_total_order() {
         (&[1.0, nan, 2.0], 1.0, nan),
         (&[nan, inf], inf, nan),
         (&[inf, -inf, 0.0], -inf, inf),
-        (&[-nan, -inf], -nan, -inf),
+        (&[-nan, 1.0], 1.0, nan),
+        (&[-nan, -inf], -inf, nan),
+        (&[-nan, inf, nan], inf, nan),
         (&[nan], nan, nan),
+        (&[-nan], nan, nan),
     ] {
         assert_eq!((smallest(floats), largest(floats)), (low.to_bits(), high.to_bits()), "{floats:?}");
     }

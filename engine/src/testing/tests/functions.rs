@@ -1,10 +1,13 @@
 //! Process functions against a model, with timers that ask for timers.
 
 use super::{Row, at, cases, steps};
-use crate::operator::process::{ProcessLimits, ProcessOperator};
+use crate::operator::keyed::ProcessLimits;
+use crate::operator::process::ProcessOperator;
 use crate::testing::model::{self, Actions, Call};
-use crate::testing::{self, Step, Verify};
-use crate::{Batch, Firing, Operator, OperatorError, Outbox, ProcessContext, ProcessFunction, Record, Timestamp};
+use crate::testing::{self, Verify};
+use crate::{
+    Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, ProcessContext, ProcessFunction, Record, Timestamp,
+};
 use proptest::prelude::*;
 
 #[derive(Debug, Clone, Copy, Record)]
@@ -39,7 +42,7 @@ fn act(asks: Asks, key: &u64, call: Call<Row>, state: &mut State) -> Actions<Not
         Call::Row { time, row, behind, watermark } => {
             state.sum = state.sum.wrapping_add(row.value);
             state.fuel = 4;
-            let watermark = if behind { watermark } else { Timestamp::MIN };
+            assert_eq!(behind, time <= watermark);
             let rows = (0..row.weight.rem_euclid(3)).map(|_| note(state, time, watermark)).collect();
             let timers = match row.weight.rem_euclid(7) {
                 0 => vec![],
@@ -186,14 +189,14 @@ fn a_timer_asked_for_twice_fires_once() {
 }
 
 #[test]
-fn a_timer_asked_for_at_or_before_its_asker_fires_1_ns_after_it_with_its_own_time() {
-    asking(&[0]).row(1, 2).watermark(1).expect([(1, 1), (2, 1), (3, 1)], []).check();
-    asking(&[-2]).row(5, 2).watermark(9).expect([(3, 3), (4, 1), (5, -1)], []).check();
+fn a_timer_asked_for_at_or_before_its_asker_fires_at_once_and_what_that_one_asks_for_as_early_is_dropped() {
+    asking(&[0]).row(1, 3).watermark(1).end().expect([(1, 1), (1, 1)], []).check();
+    asking(&[-2]).row(5, 3).watermark(9).end().expect([(3, 3), (3, 1)], []).check();
 }
 
 #[test]
-fn a_timer_that_waits_behind_its_asker_is_not_doubled() {
-    let fired = [(3, 3), (4, 1), (5, -1), (5, 3), (5, 5), (6, -3), (6, 1), (7, 7)];
+fn a_timer_that_waits_is_not_doubled() {
+    let fired = [(3, 3), (3, 1), (5, 5), (5, 3), (7, 7)];
     asking(&[-2, 2]).row(5, 4).watermark(9).expect(fired, []).check();
 }
 
@@ -204,17 +207,24 @@ fn at_the_end_timers_fire_and_ask_in_vain() {
 }
 
 #[test]
-fn a_row_may_ask_for_a_time_that_the_watermark_has_passed() {
-    asking(&[-50])
-        .row(10, 0)
-        .watermark(20)
-        .behind(15, 0, 25)
-        .watermark(25)
-        .expect([(-40, -40), (-35, -35)], [])
-        .check();
+fn what_a_row_asks_for_at_or_before_its_watermark_fires_at_once_1_ns_ahead_of_the_watermark() {
+    asking(&[-50]).row(10, 0).watermark(20).behind(15, 0, 25).watermark(25).expect([(-40, -40), (26, -35)], []).check();
+    // In order of time, once each; what they ask for at or before the watermark is dropped.
+    asking(&[7, 0, -3, 0]).at(20, 15, 1).end().expect([(21, 12), (21, 15), (22, 22)], []).check();
 }
 
-fn take(operator: &mut impl Operator<In = u32, Out = i64>, rows: &[(i64, u32)]) -> Result<usize, OperatorError> {
+#[test]
+fn timers_fire_before_the_first_row_whose_watermark_has_reached_them() {
+    // The row of watermark 6 lets timers ask for others: too late for that of time 6.
+    asking(&[5]).row(1, 0).at(6, 21, 1).watermark(12).end().expect([(6, 6), (26, 26)], []).check();
+    asking(&[5]).row(1, 0).at(5, 21, 1).watermark(12).end().expect([(6, 6), (11, 11), (26, 26)], []).check();
+    asking(&[5]).row(1, 2).at(40, 41, 0).expect([(6, 6), (11, 11), (16, 16)], []).check();
+}
+
+fn take(
+    operator: &mut impl OperatorInput<0, Row = u32, Outputs = (i64, u32)>,
+    rows: &[(i64, u32)],
+) -> Result<usize, OperatorError> {
     let (times, values): (Vec<_>, Vec<_>) = rows.iter().map(|(time, row)| (at(*time), *row)).unzip();
     operator.on_batch(Batch::new(&times, &values), &mut Outbox::new(99, Default::default()))
 }
@@ -236,10 +246,15 @@ fn one_timer_more_than_the_limit_is_an_error_and_doubled_or_fired_ones_do_not_co
 }
 
 #[test]
-fn a_row_behind_knows_the_watermark_at_its_own_place() {
+fn a_row_knows_the_watermark_at_its_own_place() {
     let row = Row { value: 1, weight: 2, float: 0.0, key: 3 };
-    let steps = [Step::Watermark(at(10)), Step::Behind { time: at(4), value: row, watermark: at(12) }];
-    let verify = Verify::new(|| testing::process(|row: &Row| row.key, Acting(Asks::Ahead))).steps(steps);
-    let note = Note { key: 3, sum: 1, asked_for: at(4), watermark: at(12) };
-    verify.expect([(4, note), (4, note)], []).check();
+    let verify = Verify::new(|| testing::process(|row: &Row| row.key, Acting(Asks::Ahead)));
+    let note = |asked_for, sum, watermark| Note { key: 3, sum, asked_for: at(asked_for), watermark: at(watermark) };
+    let (first, second) = (note(4, 1, 12), note(16, 17, 13));
+    verify
+        .watermark(10)
+        .behind(4, row, 12)
+        .at(13, 16, Row { weight: 23, ..row })
+        .expect([(4, first), (4, first), (13, note(13, 1, 13)), (16, second), (16, second)], [])
+        .check();
 }

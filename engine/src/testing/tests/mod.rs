@@ -2,9 +2,11 @@
 
 mod aggregates;
 mod functions;
+mod joins;
+mod pairs;
+mod parted;
 mod pieces;
 mod planted;
-mod pairs;
 mod scripts;
 mod small;
 mod windows;

@@ -2,8 +2,8 @@
 
 use super::{at, cases};
 use crate::{
-    Batch, Firing, OperatorError, OperatorInput, OperatorOutput, Outbox, ProcessContext, ProcessFunction, SLOTS, Slot, Timestamp, Tumbling,
-    hash_key, mean, slot_of, testing,
+    Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox, ProcessContext, ProcessFunction,
+    SLOTS, Slot, Timestamp, Tumbling, hash_key, mean, slot_of, testing,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -97,7 +97,7 @@ proptest! {
             let bit = bit.index(bytes.len() * 8);
             flipped[bit / 8] ^= 1 << (bit % 8);
             let cut = bytes[..cut.index(bytes.len())].to_vec();
-            let lost_timers_only = is_process && cut.len() >= 24 && cut.len() % 8 == 0;
+            let lost_timers_only = is_process && cut.len() >= 16 && cut.len() % 8 == 0;
             let moved = (other, bytes.clone());
             let damaged = [(*slot, flipped), (*slot, cut.clone()), moved, (*slot, Vec::new())];
             if is_process {

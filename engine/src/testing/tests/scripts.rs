@@ -43,7 +43,16 @@ fn scripts_that_no_job_gives_are_refused() {
     check(verify().watermark(4).steps([late]), "step 1 of 2", "the watermark has come to 4ns before");
     // The first mistake is told.
     check(verify().watermark(5).row(5, 1).watermark(3).row(i64::MIN, 1), "step 1 of 4", "the row is `behind`");
-    verify().steps([late]).row(6, 1).watermark(5).watermark(5).behind(5, 1, 5).at(6, 7, 1).at(6, 6, 1).consistent().check();
+    verify()
+        .steps([late])
+        .row(6, 1)
+        .watermark(5)
+        .watermark(5)
+        .behind(5, 1, 5)
+        .at(6, 7, 1)
+        .at(6, 6, 1)
+        .consistent()
+        .check();
 }
 
 #[test]

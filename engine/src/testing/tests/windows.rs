@@ -1,15 +1,15 @@
 //! Tumbling windows with every built-in aggregate, against rows gathered and folded anew.
 
 use super::{Row, at, cases, steps};
-use crate::operator::window::combine::{CombinedOperator, Combiner, Gathering};
-use crate::operator::window::slices::Slices;
+use crate::operator::window::merged::MergedOperator;
+use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::testing::{self, Expected, Step, Verdict, Verify, WindowLimits, limited_tumbling, model, windowed};
 use crate::{
-    Aggregate, Batch, Firing, Operator, OperatorError, Outbox, Record, Timestamp, Tumbling, Window, Windowed, count,
-    first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
+    Aggregate, Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, Record, Timestamp, Tumbling,
+    Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -54,6 +54,11 @@ fn floats(rows: Rows<'_>) -> Vec<f64> {
     rows.iter().map(|(_, row)| row.float).collect()
 }
 
+/// The order of floats for extremes: NaN of either sign is larger than infinity.
+fn by_extremes(a: &f64, b: &f64) -> std::cmp::Ordering {
+    a.is_nan().cmp(&b.is_nan()).then(a.total_cmp(b))
+}
+
 fn exact_sum(values: impl IntoIterator<Item = i64>) -> i128 {
     values.into_iter().map(i128::from).sum()
 }
@@ -84,10 +89,10 @@ holds! {
     windows_min: min(|row: &Row| row.value), |rows: Rows<'_>| *values(rows).iter().min().unwrap();
     windows_max: max(|row: &Row| row.value), |rows: Rows<'_>| *values(rows).iter().max().unwrap();
     windows_min_floats: min_f64(|row: &Row| row.float), |rows: Rows<'_>| {
-        floats(rows).into_iter().min_by(f64::total_cmp).unwrap()
+        floats(rows).into_iter().min_by(by_extremes).unwrap()
     };
     windows_max_floats: max_f64(|row: &Row| row.float), |rows: Rows<'_>| {
-        floats(rows).into_iter().max_by(f64::total_cmp).unwrap()
+        floats(rows).into_iter().max_by(by_extremes).unwrap()
     };
     windows_mean: mean(|row: &Row| row.value), |rows: Rows<'_>| exact_sum(values(rows)) as f64 / rows.len() as f64;
     windows_weighted_mean: weighted_mean(|row: &Row| (row.value, row.weight)), weighted;
@@ -144,87 +149,153 @@ fn added_rows_are_a_model_too() {
     });
 }
 
-/// Runs a step as several workers do that combine their rows.
-fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, workers: &[usize]) {
+/// Has an operator fire all that is due, and what it emits given to `take`.
+fn fire<Op: Operator>(
+    operator: &mut Op,
+    watermark: Timestamp,
+    out: &mut Outbox<Op::Outputs>,
+    mut take: impl FnMut(&Outbox<Op::Outputs>),
+) {
+    loop {
+        let firing = operator.on_watermark(watermark, out).unwrap();
+        take(out);
+        out.clear();
+        if firing == Firing::Done {
+            break;
+        }
+    }
+    assert!(operator.next_firing() > watermark || watermark == Timestamp::MAX);
+}
+
+/// What `fresh` goes on with when it restores what `operator` saved.
+fn restored<Op: Operator<Outputs: Outputs>>(operator: &Op, mut fresh: Op) -> Op {
+    let mut pieces = Vec::new();
+    operator.save(&mut |slot, piece| pieces.push((slot, piece.to_vec())));
+    pieces.iter().rev().for_each(|(slot, piece)| fresh.restore(*slot, piece).unwrap());
+    assert_eq!(fresh.next_firing(), operator.next_firing());
+    fresh
+}
+
+/// Runs a step as several workers do that combine their rows: row `i` and what is done at step `i` is up to
+/// `choices[i]`.
+fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, choices: &[usize]) {
+    const WORKERS: usize = 4;
     assert!(A::EXACT);
     let windows = Tumbling::of(Duration::from_nanos(size as u64));
     let key_of: fn(&Row) -> u64 = |row| row.key;
-    let mut expected = Vec::new();
+    let mut expected = Expected::default();
     Verify::new(|| testing::tumbling(windows, key_of, aggregate.clone()))
         .steps(steps.iter().copied())
         .against(|script| {
             let added = model::added(aggregate.clone());
             let model = model::tumbling(script, |time| windows.assign(time), key_of, added);
-            expected.clone_from(&model.main);
+            expected = model.clone();
             model
         })
         .check();
 
     let limits = WindowLimits { open_windows_max: 1 << 16, keys_max: 1 << 16 };
-    let gathering = Arc::new(Gathering::new(aggregate.clone(), limits.keys_max, 4));
-    let combiner = |worker| {
-        let slices = Slices::new(windows, key_of, aggregate.clone(), limits);
-        Combiner::new("combined".into(), worker, slices, gathering.clone())
+    let tables = Arc::new(PartTables::new(WORKERS));
+    let part = |worker: usize| {
+        PartOperator::new(("parts".into(), worker), windows, (key_of, aggregate.clone()), limits, tables.clone())
     };
-    let operator = || CombinedOperator::new("combined".into(), windows, gathering.clone());
-    let (mut combiners, mut firing) = (Vec::from_iter((0..4).map(combiner)), operator());
-    let (mut main, mut out) = (Vec::new(), Outbox::new(3, Default::default()));
+    let merged = || MergedOperator::new("merged".into(), windows, aggregate.clone(), limits.keys_max, tables.clone());
+    let (mut parts, mut merging) = (Vec::from_iter((0..WORKERS).map(part)), merged());
+    let (mut main, mut late) = (Vec::new(), Vec::new());
+    let (mut part_out, mut out) = (Outbox::new(2, Default::default()), Outbox::new(3, Default::default()));
+    let mut reached = Timestamp::MIN;
+    let mut merge_up_to = |watermark, choice: usize, parts: &mut [PartOperator<_, _, _>]| {
+        // Any worker may be the first whose parts come.
+        let mut refs: Vec<(usize, PartRef)> = Vec::new();
+        for i in 0..WORKERS {
+            let worker = (i + choice) % WORKERS;
+            fire(&mut parts[worker], watermark, &mut part_out, |out| {
+                assert!(out.rows::<0>().0.is_empty());
+                refs.extend(out.rows::<1>().1.iter().map(|part| (worker, *part)));
+            });
+        }
+        assert!(refs.iter().all(|(worker, part)| *worker == part.worker as usize));
+        if choice % 2 == 1 {
+            refs.reverse();
+        }
+        for (at, refs) in refs.chunks(3).enumerate() {
+            let values: Vec<_> = refs.iter().map(|(_, part)| *part).collect();
+            let times: Vec<_> = values.iter().map(|part| windows.assign(part.start).max_timestamp()).collect();
+            assert_eq!(merging.on_batch(Batch::new(&times, &values), &mut out), Ok(values.len()));
+            if at == choice % 3 {
+                // What came and has not fired outlives the operator.
+                merging = restored(&merging, merged());
+            }
+        }
+        fire(&mut merging, watermark, &mut out, |out| {
+            main.extend(out.rows::<0>().0.iter().copied().zip(out.rows::<0>().1.iter().copied()));
+        });
+    };
     for (i, step) in steps.iter().copied().enumerate() {
-        let worker = workers[i % workers.len()];
-        let watermark = match step {
-            Step::Behind { time, watermark, .. } if combiners[worker].is_late(time, watermark) => continue,
-            Step::Row { time, value } | Step::Behind { time, value, .. } => {
-                combiners[worker].add(Batch::new(&[time], &[value])).unwrap();
-                continue;
-            }
-            Step::Watermark(watermark) => watermark,
-        };
-        // Any worker may be the first to bring its part.
-        combiners.rotate_left(worker);
-        let mut announced = BTreeSet::new();
-        for combiner in &mut combiners {
-            loop {
-                let (mut times, mut starts) = (Vec::new(), Vec::new());
-                combiner.bring(watermark, 2, &mut times, &mut starts).unwrap();
-                assert_eq!(firing.on_batch(Batch::new(&times, &starts), &mut out), Ok(starts.len()));
-                if starts.is_empty() {
-                    break;
+        let choice = choices[i % choices.len()];
+        match step {
+            Step::Row { time, value, watermark } => {
+                let worker = choice % WORKERS;
+                let mut out = Outbox::new(1, Default::default());
+                let (times, values, watermarks) = ([time], [value], [watermark]);
+                let batch = Batch::with_watermarks(&times, &values, &watermarks);
+                assert_eq!(parts[worker].on_batch(batch, &mut out), Ok(1));
+                late.extend(out.rows::<0>().0.iter().copied().zip(out.rows::<0>().1.iter().copied()));
+                reached = watermark;
+                if choice.is_multiple_of(5) {
+                    parts[worker] = restored(&parts[worker], part(worker));
                 }
-                announced.extend(starts);
+            }
+            Step::Watermark(watermark) => {
+                reached = watermark;
+                merge_up_to(watermark, choice, &mut parts);
             }
         }
-        if worker == 0 {
-            // What was brought and has not fired outlives the operator.
-            let mut pieces = Vec::new();
-            firing.save(&mut |slot, piece| pieces.push((slot, piece.to_vec())));
-            announced.iter().for_each(|start| assert!(gathering.take(*start).is_some()));
-            firing = operator();
-            pieces.iter().for_each(|(slot, piece)| firing.restore(*slot, piece).unwrap());
-        }
-        loop {
-            let state = firing.on_watermark(watermark, &mut out).unwrap();
-            main.extend(out.rows().0.iter().copied().zip(out.rows().1.iter().copied()));
-            out.clear();
-            if state == Firing::Done {
-                break;
-            }
-        }
-        assert!(announced.iter().all(|start| gathering.take(*start).is_none()));
     }
-    let bytes = |rows: &[(Timestamp, A::Out)]| -> Vec<_> {
-        rows.iter().map(|(time, row)| (*time, bytemuck::bytes_of(row).to_vec())).collect()
-    };
-    assert_eq!(bytes(&main), bytes(&expected));
+    merge_up_to(reached, 0, &mut parts);
+    assert_eq!(bytes(&late), bytes(&expected.late));
+    assert_eq!(bytes(&main), bytes(&expected.main));
+}
+
+fn bytes<T: Record>(rows: &[(Timestamp, T)]) -> Vec<(Timestamp, Vec<u8>)> {
+    rows.iter().map(|(time, row)| (*time, bytemuck::bytes_of(row).to_vec())).collect()
 }
 
 #[test]
 fn rows_combined_on_each_worker_give_the_same_windows() {
-    proptest!(cases(96), |(steps in steps(50), size in 1i64..60, workers in prop::collection::vec(0usize..4, 1..9))| {
-        hold_combined(&steps, size, count(), &workers);
-        hold_combined(&steps, size, mean(|row: &Row| row.value), &workers);
-        hold_combined(&steps, size, min_f64(|row: &Row| row.float), &workers);
-        hold_combined(&steps, size, weighted_mean(|row: &Row| (row.value, row.weight)), &workers);
+    proptest!(cases(96), |(steps in steps(50), size in 1i64..60, choices in prop::collection::vec(0usize..60, 1..9))| {
+        hold_combined(&steps, size, count(), &choices);
+        hold_combined(&steps, size, mean(|row: &Row| row.value), &choices);
+        hold_combined(&steps, size, min_f64(|row: &Row| row.float), &choices);
+        hold_combined(&steps, size, weighted_mean(|row: &Row| (row.value, row.weight)), &choices);
     });
+}
+
+#[test]
+fn rows_of_one_batch_are_late_each_by_its_own_watermark() {
+    let count = || testing::tumbling(Tumbling::of(Duration::from_nanos(10)), |key: &u32| *key, count());
+    let window = |start| Window { start: at(start), end: at(start + 10) };
+    Verify::new(count)
+        .keyed_by(|key: &u32| *key)
+        .row(3, 1)
+        .at(8, 9, 2)
+        .behind(4, 3, 8)
+        .at(9, 12, 1)
+        .behind(5, 1, 9)
+        .behind(6, 1, 15)
+        .at(19, 20, 1)
+        .behind(15, 1, 19)
+        .behind(3, 2, 19)
+        .expect(
+            [
+                (9, windowed(window(0), 1, 1)),
+                (9, windowed(window(0), 2, 1)),
+                (9, windowed(window(0), 3, 1)),
+                (19, windowed(window(10), 1, 1)),
+            ],
+            [(5, 1), (6, 1), (15, 1), (3, 2)],
+        )
+        .check();
 }
 
 #[test]
@@ -240,9 +311,10 @@ fn a_row_is_late_exactly_from_the_last_nanosecond_of_its_window_on() {
         .check();
 }
 
-type Out = Outbox<Windowed<u64, u64>, u64>;
+type Out = Outbox<Counted>;
+type Counted = (Windowed<u64, u64>, u64);
 
-fn limited(open_windows_max: usize, keys_max: usize) -> (impl Operator<In = u64, Out = Windowed<u64, u64>>, Out) {
+fn limited(open_windows_max: usize, keys_max: usize) -> (impl OperatorInput<0, Row = u64, Outputs = Counted>, Out) {
     let windows = Tumbling::of(Duration::from_nanos(10));
     let limits = WindowLimits { open_windows_max, keys_max };
     let operator = limited_tumbling(windows, |key: &u64| *key, count(), limits);
@@ -289,7 +361,7 @@ fn tables_that_no_longer_are_small_count_and_fire_as_small_ones() {
     let mut found = Vec::new();
     for _ in 0..100 {
         let firing = operator.on_watermark(at(9), &mut out).unwrap();
-        found.extend(out.rows().1.iter().map(|row| (row.key(), row.value())));
+        found.extend(out.rows::<0>().1.iter().map(|row| (row.key(), row.value())));
         out.clear();
         if firing == Firing::Done {
             break;
@@ -301,10 +373,10 @@ fn tables_that_no_longer_are_small_count_and_fire_as_small_ones() {
 #[test]
 fn the_harness_finds_an_aggregate_that_does_not_suit_its_model() {
     let value = Row { value: 1, weight: 1, float: 1.0, key: 1 };
-    let steps = [Step::Row { time: at(1), value }, Step::Watermark(Timestamp::MAX)];
+    let steps = [Step::Row { time: at(1), value, watermark: Timestamp::MIN }, Step::Watermark(Timestamp::MAX)];
     assert!(hold(&steps, 5, count(), |rows| rows.len() as u64).result().is_ok());
     assert!(hold(&steps, 5, count(), |rows| rows.len() as u64 + 1).result().is_err());
-    let nothing = |_: &_| Expected::default();
+    let nothing = |_: &_| Expected::<Windowed<u64, u64>, Row>::default();
     let windows = Tumbling::of(Duration::from_nanos(5));
     let verify = Verify::new(|| testing::tumbling(windows, |row: &Row| row.key, count())).steps(steps);
     assert!(verify.against(nothing).result().is_err());

@@ -1,0 +1,210 @@
+//! The built-in operators with two inputs against models.
+
+use super::{at, cases};
+use crate::operator::asof::{AsOf, AsOfOperator, JoinLimits, LeftOuter};
+use crate::operator::co_process::CoProcessOperator;
+use crate::operator::keyed::ProcessLimits;
+use crate::testing::model::{self, Actions, Call};
+use crate::testing::{self, ExpectedTwo, Script, Side, Step, Verify};
+use crate::{CoProcessFunction, ProcessContext, ProcessFunction, Record, Timestamp};
+use proptest::prelude::*;
+use std::time::Duration;
+
+/// A row of either input.
+#[derive(Debug, Clone, Copy, PartialEq, Record)]
+#[repr(C)]
+struct Item {
+    key: u64,
+    number: u64,
+    is_right: u64,
+}
+
+type Pair = Side<Item, Item>;
+
+/// Scripts with rows of both inputs, ahead of the watermark and behind it.
+fn pairs(most: usize) -> impl Strategy<Value = Vec<Step<Pair>>> {
+    (prop::collection::vec((0u8..10, 0i64..9, 0u64..4, any::<bool>()), 0..most), any::<bool>()).prop_map(
+        |(raw, ends)| {
+            let mut reached = 0;
+            let mut steps = Vec::new();
+            for (number, (kind, shift, key, is_right)) in raw.into_iter().enumerate() {
+                if kind > 4 {
+                    reached += shift / 2;
+                }
+                let watermark = at(reached);
+                let item = Item { key, number: number as u64, is_right: u64::from(is_right) };
+                let value = if is_right { Side::Right(item) } else { Side::Left(item) };
+                steps.push(match kind {
+                    9 => Step::Watermark(watermark),
+                    7 | 8 => Step::Row { time: at(reached - shift), value, watermark },
+                    _ => Step::Row { time: at(reached + 1 + shift), value, watermark },
+                });
+            }
+            steps.extend(ends.then_some(Step::Watermark(Timestamp::MAX)));
+            steps
+        },
+    )
+}
+
+/// A left row with the number of the right row that it met, or none.
+#[derive(Debug, Clone, Copy, PartialEq, Record)]
+#[repr(C)]
+struct Met {
+    key: u64,
+    left: u64,
+    right: u64,
+}
+
+const NONE: u64 = u64::MAX;
+
+/// Each left row looked up among all right rows, as long as it is reached.
+fn as_of_model(script: &Script<Pair>, tolerance: Option<i64>) -> ExpectedTwo<Met, Item, Item> {
+    let mut expected = ExpectedTwo::default();
+    let (mut lefts, mut rights) = (Vec::new(), Vec::new());
+    for step in script.steps() {
+        match *step {
+            Step::Row { time, value: Side::Left(item), watermark } if time <= watermark => {
+                expected.late_left.push((time, item));
+            }
+            Step::Row { time, value: Side::Right(item), watermark } if time <= watermark => {
+                expected.late_right.push((time, item));
+            }
+            Step::Row { time, value: Side::Left(item), .. } => lefts.push((time, item)),
+            Step::Row { time, value: Side::Right(item), .. } => rights.push((time, item)),
+            Step::Watermark(_) => {}
+        }
+    }
+    // Rows of one key and time stay in the order in which they came.
+    lefts.sort_by_key(|(time, item)| (*time, item.key));
+    rights.sort_by_key(|(time, _)| *time);
+    for (time, left) in lefts.into_iter().filter(|(time, _)| *time <= script.reached()) {
+        let first = tolerance.map_or(Timestamp::MIN, |tolerance| time.minus_nanos(tolerance));
+        let right = rights.iter().rfind(|(at, right)| right.key == left.key && *at <= time && *at >= first);
+        let right = right.map_or(NONE, |(_, right)| right.number);
+        expected.main.push((time, Met { key: left.key, left: left.number, right }));
+    }
+    expected
+}
+
+/// A process function over rows of both inputs, which it tells apart.
+fn act(key: &u64, call: Call<Item>, seen: &mut u64) -> Actions<Met> {
+    let (left, timers) = match call {
+        Call::Row { time, row, .. } => {
+            *seen = *seen * 2 + row.is_right;
+            (row.number, vec![time.plus_nanos(3), time.minus_nanos(row.number as i64 % 5)])
+        }
+        Call::Timer { time, .. } => {
+            *seen += 1000;
+            (time.as_nanos() as u64, if seen.is_multiple_of(3) { vec![time.plus_nanos(4), time] } else { vec![] })
+        }
+    };
+    Actions { rows: vec![Met { key: *key, left, right: *seen }], timers }
+}
+
+#[derive(Clone)]
+struct Both;
+
+fn perform<In>(actions: Actions<Met>, context: &mut ProcessContext<'_, Met, In>) {
+    actions.rows.into_iter().for_each(|row| context.emit(row));
+    actions.timers.into_iter().for_each(|time| context.timer(time));
+}
+
+fn row_call<In>(time: Timestamp, row: &Item, context: &ProcessContext<'_, Met, In>) -> Call<Item> {
+    Call::Row { time, row: *row, behind: context.is_behind(), watermark: context.watermark() }
+}
+
+impl CoProcessFunction<u64> for Both {
+    type Left = Item;
+    type Right = Item;
+    type State = u64;
+    type Out = Met;
+
+    fn on_left(&self, key: &u64, time: Timestamp, row: &Item, seen: &mut u64, context: &mut ProcessContext<'_, Met>) {
+        perform(act(key, row_call(time, row, context), seen), context);
+    }
+
+    fn on_right(&self, key: &u64, time: Timestamp, row: &Item, seen: &mut u64, context: &mut ProcessContext<'_, Met>) {
+        perform(act(key, row_call(time, row, context), seen), context);
+    }
+
+    fn on_timer(&self, key: &u64, time: Timestamp, seen: &mut u64, context: &mut ProcessContext<'_, Met>) {
+        perform(act(key, Call::Timer { time, watermark: context.watermark() }, seen), context);
+    }
+}
+
+impl ProcessFunction<u64> for Both {
+    type In = Item;
+    type State = u64;
+    type Out = Met;
+
+    fn on_row(
+        &self,
+        key: &u64,
+        time: Timestamp,
+        row: &Item,
+        seen: &mut u64,
+        context: &mut ProcessContext<'_, Met, Item>,
+    ) {
+        perform(act(key, row_call(time, row, context), seen), context);
+    }
+
+    fn on_timer(&self, key: &u64, time: Timestamp, seen: &mut u64, context: &mut ProcessContext<'_, Met, Item>) {
+        perform(act(key, Call::Timer { time, watermark: context.watermark() }, seen), context);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(192))]
+
+    #[test]
+    fn as_of_joins_are_those_of_the_model(
+        steps in pairs(50), tolerance in prop::option::of(0i64..12), seed: u64
+    ) {
+        let as_of = match tolerance {
+            Some(nanos) => AsOf::backward().within(Duration::from_nanos(nanos as u64)),
+            None => AsOf::backward(),
+        };
+        let join = |left: &Item, right: Option<&Item>| {
+            Met { key: left.key, left: left.number, right: right.map_or(NONE, |right| right.number) }
+        };
+        let key_of = |item: &Item| item.key;
+        let limits = JoinLimits { keys_max: 100, rows_max: 1000 };
+        let verdict = Verify::two(|| {
+            AsOfOperator::<u64, _, _, Item, Item, _>::new("as-of".into(), (key_of, key_of), as_of, LeftOuter(join), limits)
+        })
+        .keyed_by(key_of, key_of)
+        .seed(seed)
+        .steps(steps)
+        .against(|script| as_of_model(script, tolerance));
+        if let Err(failure) = verdict.result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    }
+
+    /// The model is that of a process function which gets the rows of both inputs as one.
+    #[test]
+    fn a_co_process_function_is_a_process_function_over_both_inputs(steps in pairs(50), seed: u64) {
+        let one = |item: &Pair| match item { Side::Left(item) | Side::Right(item) => *item };
+        let as_one: Vec<_> = steps.iter().map(|step| match *step {
+            Step::Row { time, value, watermark } => Step::Row { time, value: one(&value), watermark },
+            Step::Watermark(watermark) => Step::Watermark(watermark),
+        }).collect();
+        let mut expected = Vec::new();
+        let verdict = Verify::new(|| testing::process(|item: &Item| item.key, Both)).steps(as_one).against(|script| {
+            let model = model::process(script, |item| item.key, act);
+            expected.clone_from(&model.main);
+            model
+        });
+        prop_assert!(verdict.result().is_ok());
+        let key_of = |item: &Item| item.key;
+        let limits = ProcessLimits { keys_max: 100, timers_max: 1000 };
+        let verdict = Verify::two(|| CoProcessOperator::new("both".into(), (key_of, key_of), Both, limits))
+            .keyed_by(key_of, key_of)
+            .seed(seed)
+            .steps(steps)
+            .against(|_| (expected,));
+        if let Err(failure) = verdict.result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    }
+}

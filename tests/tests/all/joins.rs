@@ -1,0 +1,552 @@
+//! As-of joins against all pairs, rules that change while a job runs, and real trades with their quotes.
+
+use pelton::{
+    AsOf, BroadcastProcessFunction, BroadcastTable, Collected, Job, JoinOutput, Options, ProcessContext, Record,
+    Report, Timestamp, VecSource, Watermarks, collect,
+};
+use pelton_io::Trade;
+use pelton_io::codec::lean::{self, LeanOptions, Quote};
+use pelton_io::codec::{Input, InputLimits, events};
+use pelton_tests::events::{Row, Sample};
+use pelton_tests::rng::Rng;
+use pelton_tests::slow::{Call, Function, Placed, merged, placed, run, watermark};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(30);
+
+const LEFT: i64 = 0;
+
+fn finish(job: Job, options: Options) -> Report {
+    let report = job.start(options).unwrap().join_within(DEADLINE).unwrap();
+    report.balance().unwrap();
+    report
+}
+
+fn assert_same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], what: &str) {
+    if let Some(at) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
+        panic!("{what}: row {at} is {:?}, expected {:?}", found[at], expected[at]);
+    }
+    assert_eq!(found.len(), expected.len(), "rows of {what}");
+}
+
+/// How a join is made.
+#[derive(Debug, Clone, Copy)]
+struct How {
+    bound: i64,
+    tolerance: Option<i64>,
+    is_inner: bool,
+}
+
+impl How {
+    fn as_of(self) -> AsOf {
+        match self.tolerance {
+            Some(nanos) => AsOf::backward().within(Duration::from_nanos(nanos as u64)),
+            None => AsOf::backward(),
+        }
+    }
+}
+
+fn ways(bounds: &[i64], tolerances: &[i64]) -> Vec<How> {
+    let tolerances: Vec<_> = tolerances.iter().map(|nanos| Some(*nanos)).chain([None]).collect();
+    let with_bound = |bound: i64| {
+        let tolerances = tolerances.clone();
+        let hows = [false, true].into_iter().flat_map(move |is_inner| {
+            let how = move |&tolerance: &Option<i64>| How { bound, tolerance, is_inner };
+            tolerances.iter().map(how).collect::<Vec<_>>()
+        });
+        hows.collect::<Vec<_>>()
+    };
+    bounds.iter().flat_map(|bound| with_bound(*bound)).collect()
+}
+
+/// What a join gives: joined rows, and late ones of both sides.
+#[derive(Debug, PartialEq, Clone)]
+struct Joined {
+    rows: Vec<(i64, Row)>,
+    late_left: Vec<(i64, Sample)>,
+    late_right: Vec<(i64, Sample)>,
+}
+
+/// A row of a join: the key, the left row's number, and the right one's or -1.
+fn pair(left: &Sample, right: Option<&Sample>) -> Row {
+    Row { key: left.key, a: left.number as i64, b: right.map_or(-1, |right| right.number as i64) }
+}
+
+/// A join by all pairs, of rows in the job's order; `side_of` says what a row is.
+fn all_pairs(
+    rows: &[Placed<Sample>],
+    how: How,
+    is_left: impl Fn(&Sample) -> bool,
+    is_right: impl Fn(&Sample) -> bool,
+) -> Joined {
+    let is_late = |row: &Placed<Sample>| row.time <= watermark(row.clock, how.bound);
+    let late = |side: &dyn Fn(&Sample) -> bool| -> Vec<(i64, Sample)> {
+        rows.iter().filter(|row| side(&row.row) && is_late(row)).map(|row| (row.time, row.row)).collect()
+    };
+    let mut joined: Vec<(i64, u64, usize, Row)> = Vec::new();
+    for (place, left) in rows.iter().enumerate().filter(|(_, row)| is_left(&row.row) && !is_late(row)) {
+        let mut best: Option<(i64, &Sample)> = None;
+        for right in rows.iter().filter(|row| is_right(&row.row) && !is_late(row)) {
+            let is_before = right.row.key == left.row.key && right.time <= left.time;
+            // Of equal times the last one counts.
+            if is_before && best.is_none_or(|(time, _)| right.time >= time) {
+                best = Some((right.time, &right.row));
+            }
+        }
+        let best = best.filter(|(time, _)| how.tolerance.is_none_or(|tolerance| left.time - time <= tolerance));
+        if best.is_some() || !how.is_inner {
+            joined.push((left.time, left.row.key, place, pair(&left.row, best.map(|(_, right)| right))));
+        }
+    }
+    joined.sort_by_key(|(time, key, place, _)| (*time, *key, *place));
+    let rows = joined.into_iter().map(|(time, _, _, row)| (time, row)).collect();
+    Joined { rows, late_left: late(&is_left), late_right: late(&is_right) }
+}
+
+struct Sinks {
+    rows: Collected<Row>,
+    late_left: Collected<Sample>,
+    late_right: Collected<Sample>,
+}
+
+impl Sinks {
+    fn of(output: JoinOutput<Row, Sample, Sample>) -> Self {
+        let (sink, rows) = collect();
+        let (left_sink, late_left) = collect();
+        let (right_sink, late_right) = collect();
+        output.main.sink("out", sink);
+        output.late_left.sink("late left", left_sink);
+        output.late_right.sink("late right", right_sink);
+        Self { rows, late_left, late_right }
+    }
+
+    fn take(&self) -> Joined {
+        fn nanos<T: Record>(rows: &Collected<T>) -> Vec<(i64, T)> {
+            rows.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect()
+        }
+        Joined { rows: nanos(&self.rows), late_left: nanos(&self.late_left), late_right: nanos(&self.late_right) }
+    }
+}
+
+fn assert_joined(found: &Joined, expected: &Joined, what: &str) {
+    assert_same(&found.rows, &expected.rows, what);
+    assert_same(&found.late_left, &expected.late_left, &format!("late left rows, {what}"));
+    assert_same(&found.late_right, &expected.late_right, &format!("late right rows, {what}"));
+}
+
+/// Joins the rows of one source: those with a value of 0, or all, with those of other values, or all.
+fn join_of_one(rows: &[Sample], block: usize, how: How, is_self: bool) -> (Job, Sinks) {
+    let mut job = Job::new("join");
+    let watermarks = Watermarks::bounded(Duration::from_nanos(how.bound as u64));
+    let rows = job.source("rows", VecSource::new(rows.to_vec(), block)).watermarks(watermarks);
+    let left = rows.clone().filter(move |row| is_self || row.value == LEFT).key_by(|row| row.key);
+    let right = rows.filter(move |row| is_self || row.value != LEFT).key_by(|row| row.key);
+    let join = left.as_of_join(right, how.as_of());
+    let output = if how.is_inner {
+        join.inner("join", |left: &Sample, right: &Sample| pair(left, Some(right)))
+    } else {
+        join.left("join", pair)
+    };
+    (job, Sinks::of(output))
+}
+
+/// All rows of up to `length` with a side, one of two keys and one of three times.
+fn all_sequences(length: usize) -> Vec<Vec<Sample>> {
+    let choices: Vec<_> =
+        (0..12).map(|i: i64| Sample { value: i % 2, key: (i / 2 % 2) as u64, time_ns: i / 4, number: 0 }).collect();
+    let mut all: Vec<Vec<Sample>> = vec![Vec::new()];
+    let mut last = all.clone();
+    for _ in 0..length {
+        let longer = |rows: &Vec<Sample>| -> Vec<Vec<Sample>> {
+            choices.iter().map(|choice| rows.iter().copied().chain([*choice]).collect()).collect()
+        };
+        last = last.iter().flat_map(longer).collect();
+        all.extend(last.iter().cloned());
+    }
+    all
+}
+
+#[test]
+fn all_short_sequences_join_as_all_pairs_do() {
+    // Each sequence has times and keys of its own, far behind those of the one before.
+    let sequences: Vec<Vec<Sample>> = all_sequences(4)
+        .into_iter()
+        .enumerate()
+        .map(|(at, mut rows)| {
+            for (i, row) in rows.iter_mut().enumerate() {
+                row.time_ns += at as i64 * 100;
+                row.key += 2 * at as u64;
+                row.number = (at * 4 + i) as u64;
+            }
+            rows
+        })
+        .collect();
+    let all: Vec<Sample> = sequences.iter().flatten().copied().collect();
+    assert_eq!(sequences.len(), 1 + 12 + 144 + 1728 + 20_736);
+    let of_both = |how: &How| !how.is_inner || how.tolerance.is_none();
+    for (number, how) in ways(&[0, 1], &[0, 1]).into_iter().filter(of_both).enumerate() {
+        let mut expected = Joined { rows: Vec::new(), late_left: Vec::new(), late_right: Vec::new() };
+        for rows in &sequences {
+            let (rows, _) = placed(rows, |row| row.time_ns);
+            let joined = all_pairs(&rows, how, |row| row.value == LEFT, |row| row.value != LEFT);
+            expected.rows.extend(joined.rows);
+            expected.late_left.extend(joined.late_left);
+            expected.late_right.extend(joined.late_right);
+        }
+        let (workers, block) = if number.is_multiple_of(2) { (1, 1000) } else { (2, 77) };
+        let (job, sinks) = join_of_one(&all, block, how, false);
+        finish(job, Options::workers(workers));
+        assert_joined(&sinks.take(), &expected, &format!("{how:?} on {workers} workers"));
+    }
+}
+
+#[test]
+fn short_sequences_join_each_in_a_job_of_its_own() {
+    let sequences = all_sequences(3);
+    let mut rng = Rng::new(1);
+    let ways = ways(&[0, 1], &[1]);
+    for _ in 0..40 {
+        let mut rows = sequences[rng.below(sequences.len() as u64) as usize].clone();
+        rows.iter_mut().zip(0..).for_each(|(row, number)| row.number = number);
+        let (workers, block) = (1 + rng.below(2) as usize, 1 + rng.below(3) as usize);
+        for how in &ways {
+            let (placed, _) = placed(&rows, |row| row.time_ns);
+            let expected = all_pairs(&placed, *how, |row| row.value == LEFT, |row| row.value != LEFT);
+            let (job, sinks) = join_of_one(&rows, block, *how, false);
+            let mut simulation = job.simulate(Options::workers(workers)).unwrap();
+            let mut steps = 0;
+            while !simulation.is_ended() {
+                simulation.step(rng.below(workers as u64) as usize);
+                steps += 1;
+                assert!(steps < 10_000, "{rows:?} does not end");
+            }
+            simulation.finish().unwrap().balance().unwrap();
+            assert_joined(&sinks.take(), &expected, &format!("{rows:?} {how:?} on {workers} workers"));
+        }
+    }
+}
+
+/// Rows with equal times, gaps, and some behind any bound.
+fn uneven(rows: usize, keys: u64, seed: u64) -> Vec<Sample> {
+    let mut rng = Rng::new(seed);
+    let mut now = 1_000_000;
+    let row = |number: u64| {
+        now += if rng.below(3) == 0 { rng.below(40) as i64 } else { 0 };
+        let back = if rng.below(3) == 0 { rng.below(60) as i64 } else { 0 };
+        Sample { time_ns: now - back, key: rng.below(keys), value: rng.below(2) as i64, number }
+    };
+    (0..rows as u64).map(row).collect()
+}
+
+#[test]
+fn random_rows_of_two_sources_join_as_all_pairs_do() {
+    for (seed, lefts, rights) in [(1, 150, 150), (2, 200, 20), (3, 20, 200), (4, 50, 0)] {
+        let left = uneven(lefts, 9, seed);
+        let right = uneven(rights, 9, seed + 50);
+        let times = [left.iter().map(|row| row.time_ns).collect(), right.iter().map(|row| row.time_ns).collect()];
+        let rows: Vec<_> = merged(&times)
+            .into_iter()
+            .map(|(source, at, clock)| {
+                let row = if source == 0 { left[at] } else { right[at] };
+                Placed { time: row.time_ns, clock, row: Sample { value: source as i64, ..row } }
+            })
+            .collect();
+        // A left join without a tolerance, and an inner one with it, or the other way round.
+        let is_taken = |how: &How| (how.is_inner == how.tolerance.is_some()) == (seed % 2 == 1);
+        for how in ways(&[25], &[30]).into_iter().filter(is_taken) {
+            let expected = all_pairs(&rows, how, |row| row.value == LEFT, |row| row.value != LEFT);
+            for block in [1, 64, 4096] {
+                for workers in [1, 2, 3, 8] {
+                    let mut job = Job::new("join");
+                    let watermarks = Watermarks::bounded(Duration::from_nanos(25));
+                    let left = job.source("left", VecSource::new(left.clone(), block));
+                    let right = job.source("right", VecSource::new(right.clone(), block.div_ceil(3)));
+                    let left = left.map(|row| Sample { value: 0, ..*row }).key_by(|row| row.key);
+                    let right =
+                        right.watermarks(watermarks).map(|row| Sample { value: 1, ..*row }).key_by(|row| row.key);
+                    let join = left.as_of_join(right, how.as_of());
+                    let output = if how.is_inner {
+                        join.inner("join", |left: &Sample, right: &Sample| pair(left, Some(right)))
+                    } else {
+                        join.left("join", pair)
+                    };
+                    let sinks = Sinks::of(output);
+                    let report = finish(job, Options::workers(workers));
+                    let found = sinks.take();
+                    assert_joined(&found, &expected, &format!("{how:?} in blocks of {block} on {workers} workers"));
+                    let late = found.late_left.len() + found.late_right.len();
+                    assert_eq!(report.step("join").unwrap().late, late as u64);
+                    assert!(late > 0, "some rows are late");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn a_stream_joins_itself() {
+    let rows = uneven(250, 7, 9);
+    let (placed, _) = placed(&rows, |row| row.time_ns);
+    for how in ways(&[0, 25], &[]) {
+        let expected = all_pairs(&placed, how, |_| true, |_| true);
+        // Each row that is on time meets itself or a later one of its own time.
+        assert!(expected.rows.len() > 80 && expected.rows.iter().all(|(_, row)| row.b >= row.a));
+        for block in [1, 64, 4096] {
+            for workers in [1, 2, 3, 8] {
+                let (job, sinks) = join_of_one(&rows, block, how, true);
+                finish(job, Options::workers(workers).ring_bytes(if block == 64 { 1 } else { 1 << 16 }));
+                assert_joined(&sinks.take(), &expected, &format!("{how:?} in blocks of {block} on {workers} workers"));
+            }
+        }
+    }
+}
+
+fn data(test: &str, folder: &str) -> Option<PathBuf> {
+    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
+    let path = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from).join(folder);
+    if path.is_dir() {
+        return Some(path);
+    }
+    println!("skipped {test}: no data at {}", path.display());
+    None
+}
+
+/// A trade with the quote that it met.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Record)]
+#[repr(C)]
+struct QuotedTrade {
+    trade_ns: i64,
+    venue: u64,
+    price: i64,
+    bid: i64,
+    ask: i64,
+    /// 0 where there is none.
+    quote_ns: i64,
+}
+
+fn quoted(trade: &Trade, quote: Option<&Quote>) -> QuotedTrade {
+    let venue = u64::from(u16::from_be_bytes(trade.venue));
+    let (bid, ask, quote_ns) = quote.map_or((-1, -1, 0), |quote| (quote.bid_price, quote.ask_price, quote.time_ns));
+    QuotedTrade { trade_ns: trade.time_ns, venue, price: trade.price, bid, ask, quote_ns }
+}
+
+/// Nanoseconds of the day in `"1970-01-01 09:31:15.52Z"`, with or without the quotation marks.
+fn time_of_day(text: &str) -> i64 {
+    let time = text.trim_matches('"').strip_prefix("1970-01-01 ").unwrap().strip_suffix('Z').unwrap();
+    let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let seconds = whole.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap());
+    seconds * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
+}
+
+/// Venue, time, price, bid, ask, time of the quote.
+fn expected_of(text: &str) -> Vec<QuotedTrade> {
+    let row = |line: &str| {
+        let columns: Vec<&str> = line.split(',').collect();
+        let [venue, time, price, bid, ask, quoted] = columns[..] else { panic!("{line}") };
+        let number = |text: &str| if text.is_empty() { -1 } else { text.parse().unwrap() };
+        let mut letters = [0; 2];
+        letters[..venue.len()].copy_from_slice(venue.as_bytes());
+        QuotedTrade {
+            trade_ns: time_of_day(time),
+            venue: u64::from(u16::from_be_bytes(letters)),
+            price: number(price),
+            bid: number(bid),
+            ask: number(ask),
+            quote_ns: if quoted.is_empty() { 0 } else { time_of_day(quoted) },
+        }
+    };
+    text.lines().map(row).collect()
+}
+
+#[test]
+fn real_trades_meet_the_quotes_that_two_other_programs_found() {
+    let test = "real_trades_meet_the_quotes_that_two_other_programs_found";
+    let Some(dir) = data(test, "lean_us_equity_tick") else { return };
+    let open = |name: &str| Input::open(&dir.join(name), &InputLimits::default()).unwrap();
+    let options = LeanOptions::default();
+    let trades: Vec<Trade> =
+        events(lean::trades(open("ibm_20131008_trade.zip"), options)).collect::<Result<_, _>>().unwrap();
+    let quotes: Vec<Quote> =
+        events(lean::quotes(open("ibm_20131008_quote.zip"), options)).collect::<Result<_, _>>().unwrap();
+    let mut expected = expected_of(&std::fs::read_to_string(dir.join("expected/ibm_20131008_temporal.csv")).unwrap());
+    assert_eq!((trades.len(), expected.len()), (33_381, 33_381));
+    // The file has no order among trades of one time and venue; the job keeps that of the trades.
+    let order = |row: &QuotedTrade| (row.trade_ns, row.venue);
+    let whole = |row: &QuotedTrade| (order(row), row.price, row.bid, row.ask, row.quote_ns);
+    expected.sort_by_key(whole);
+    let mut lefts: Vec<_> = trades.iter().map(|trade| quoted(trade, None)).collect();
+    lefts.sort_by_key(order);
+    let left = |row: &QuotedTrade| (order(row), row.price);
+    let lefts: Vec<_> = lefts.iter().map(left).collect();
+    for (workers, block) in [(1, 1), (1, 64), (1, 4096), (2, 64), (2, 4096), (3, 4096), (3, 64), (8, 4096), (8, 64)] {
+        let mut job = Job::new("quoted trades");
+        let (sink, rows) = collect();
+        let quotes = job
+            .source("quotes", VecSource::new(quotes.clone(), block).with_symbols(["IBM"]))
+            .key_by(|quote| quote.venue);
+        let trades = job
+            .source("trades", VecSource::new(trades.clone(), block).with_symbols(["IBM"]))
+            .key_by(|trade| trade.venue);
+        trades.as_of_join(quotes, AsOf::backward()).left("quoted", quoted).main.sink("out", sink);
+        let report = finish(job, Options::workers(workers));
+        assert_eq!(report.step("quoted").unwrap().late, 0);
+        let mut found: Vec<_> = rows.take().into_iter().map(|(_, row)| row).collect();
+        let what = format!("blocks of {block} on {workers} workers");
+        assert_same(&found.iter().map(left).collect::<Vec<_>>(), &lefts, &format!("trades, {what}"));
+        found.sort_by_key(whole);
+        assert_same(&found, &expected, &what);
+    }
+}
+
+/// Passes on rows above the limit of their kind, with how many the key had; tells the limit a while behind each.
+#[derive(Clone)]
+struct AboveLimit;
+
+const KINDS: u64 = 4;
+
+impl BroadcastProcessFunction<u64> for AboveLimit {
+    type In = Sample;
+    type Broadcast = Row;
+    type TableKey = u64;
+    type TableValue = i64;
+    type State = u64;
+    type Out = Row;
+
+    fn on_row(
+        &self,
+        key: &u64,
+        time: Timestamp,
+        row: &Sample,
+        rows: &mut u64,
+        limits: &BroadcastTable<u64, i64>,
+        context: &mut ProcessContext<'_, Row>,
+    ) {
+        *rows += 1;
+        if limits.get(&(row.number % KINDS)).is_some_and(|limit| row.value >= *limit) {
+            context.emit(Row { key: *key, a: row.number as i64, b: *rows as i64 });
+            context.timer(time.plus_nanos(15));
+        }
+    }
+
+    fn on_broadcast(&self, _: Timestamp, rule: &Row, limits: &mut BroadcastTable<u64, i64>) {
+        if rule.b < 0 {
+            limits.remove(&rule.key);
+        } else {
+            limits.insert(rule.key, rule.b);
+        }
+    }
+
+    fn on_timer(
+        &self,
+        key: &u64,
+        _: Timestamp,
+        rows: &mut u64,
+        limits: &BroadcastTable<u64, i64>,
+        context: &mut ProcessContext<'_, Row>,
+    ) {
+        let sum: i64 = limits.iter().map(|(kind, limit)| *kind as i64 * 10 + *limit).sum();
+        context.emit(Row { key: *key + 100, a: sum, b: *rows as i64 });
+    }
+}
+
+#[derive(Clone, Copy)]
+enum RowOrRule {
+    Row(Sample),
+    Rule(Row),
+}
+
+/// Rules belong to no key; the model may give them any.
+#[derive(Default)]
+struct SlowLimits {
+    limits: BTreeMap<u64, i64>,
+    rows: BTreeMap<u64, i64>,
+}
+
+impl Function<RowOrRule> for SlowLimits {
+    type Out = Row;
+    fn key(&self, row: &RowOrRule) -> u64 {
+        match row {
+            RowOrRule::Row(row) => row.key,
+            RowOrRule::Rule(_) => 0,
+        }
+    }
+    fn row(&mut self, key: u64, time: i64, row: &RowOrRule, call: &mut Call<Row>) {
+        match row {
+            RowOrRule::Row(row) => {
+                let rows = self.rows.entry(key).or_default();
+                *rows += 1;
+                if self.limits.get(&(row.number % KINDS)).is_some_and(|limit| row.value >= *limit) {
+                    call.rows.push(Row { key, a: row.number as i64, b: *rows });
+                    call.timers.push(time + 15);
+                }
+            }
+            RowOrRule::Rule(rule) => {
+                self.limits.remove(&rule.key);
+                if rule.b >= 0 {
+                    self.limits.insert(rule.key, rule.b);
+                }
+            }
+        }
+    }
+    fn timer(&mut self, key: u64, _: i64, call: &mut Call<Row>) {
+        let sum = self.limits.iter().map(|(kind, limit)| *kind as i64 * 10 + limit).sum();
+        call.rows.push(Row { key: key + 100, a: sum, b: self.rows[&key] });
+    }
+}
+
+fn rule_of(sample: &Sample) -> Row {
+    // One rule in five is taken away.
+    let limit = if sample.number.is_multiple_of(5) { -1 } else { sample.key as i64 % 2 };
+    Row { key: sample.key % KINDS, a: sample.number as i64, b: limit }
+}
+
+#[test]
+fn rules_that_change_while_a_job_runs_hold_from_their_own_place_on() {
+    for (seed, rows, rules) in [(1, 200, 40), (2, 60, 100), (3, 60, 0)] {
+        let rows = uneven(rows, 9, seed);
+        let rules = uneven(rules, 9, seed + 70);
+        // Rules are declared first.
+        let times = [rules.iter().map(|row| row.time_ns).collect(), rows.iter().map(|row| row.time_ns).collect()];
+        let end = times.iter().flatten().copied().max().unwrap();
+        let placed: Vec<_> = merged(&times)
+            .into_iter()
+            .map(|(source, at, clock)| {
+                let row = if source == 0 { RowOrRule::Rule(rule_of(&rules[at])) } else { RowOrRule::Row(rows[at]) };
+                Placed { time: times[source][at], clock, row }
+            })
+            .collect();
+        let expected: Vec<_> =
+            run(&placed, end, 25, SlowLimits::default()).iter().map(|placed| (placed.time, placed.row)).collect();
+        assert!(rules.is_empty() || expected.len() > 25);
+        let mut steps = None;
+        for block in [1_usize, 3, 64, 4096] {
+            for workers in [1, 2, 3, 8] {
+                for ring_bytes in [1, 1 << 16] {
+                    let mut job = Job::new("rules");
+                    let (sink, out) = collect();
+                    let rules = job.source("rules", VecSource::new(rules.clone(), block.div_ceil(2)));
+                    let watermarks = Watermarks::bounded(Duration::from_nanos(25));
+                    let rows = job.source("rows", VecSource::new(rows.clone(), block)).watermarks(watermarks);
+                    let above =
+                        rows.key_by(|row| row.key).process_with_broadcast(rules.map(rule_of), "above", AboveLimit);
+                    above.sink("out", sink);
+                    let report = finish(job, Options::workers(workers).ring_bytes(ring_bytes));
+                    let found: Vec<_> = out.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect();
+                    let what = format!("blocks of {block} on {workers} workers with rings of {ring_bytes} B");
+                    assert_same(&found, &expected, &what);
+                    let counts: Vec<_> = ["rules", "rows", "above", "out"]
+                        .map(|name| report.step(name).unwrap().clone())
+                        .into_iter()
+                        .map(|step| (step.name, step.sent, step.rows_in, step.rows_out, step.late, step.behind))
+                        .collect();
+                    let expected = steps.get_or_insert_with(|| counts.clone());
+                    assert_eq!(counts, *expected, "counts of {what}");
+                }
+            }
+        }
+        let above = &steps.unwrap()[2];
+        assert_eq!(above.2, (rows.len() + rules.len()) as u64, "each rule counts once");
+    }
+}
