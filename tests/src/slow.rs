@@ -75,17 +75,19 @@ pub trait Function<T> {
 struct Run<T, F: Function<T>> {
     function: F,
     bound: i64,
+    /// What fires behind this fires at the end of the input: it shows the end of time, and asks in vain.
+    end: i64,
     timers: BTreeSet<(i64, u64)>,
     out: Vec<Placed<F::Out>>,
 }
 
-/// Runs a function over rows in the job's order, and then to the end of time.
+/// Runs a function over rows in the job's order, and then to the end of time; behind all events the clock stands at `end`.
 pub fn run<T, F: Function<T>>(rows: &[Placed<T>], end: i64, bound: i64, function: F) -> Vec<Placed<F::Out>> {
-    let mut run = Run { function, bound, timers: BTreeSet::new(), out: Vec::new() };
+    let mut run = Run { function, bound, end: watermark(end, bound), timers: BTreeSet::new(), out: Vec::new() };
     for placed in rows {
         run.row(placed);
     }
-    run.fire(watermark(end, bound));
+    run.fire(run.end);
     run.fire(i64::MAX);
     run.out
 }
@@ -103,11 +105,11 @@ impl<T, F: Function<T>> Run<T, F> {
     }
 
     fn fire(&mut self, reached: i64) {
-        let is_end = reached == i64::MAX;
         while let Some(&(time, key)) = self.timers.first().filter(|(time, _)| *time <= reached) {
             self.timers.pop_first();
             // Behind all rows whose watermark is below its time.
             let clock = time + self.bound;
+            let is_end = time > self.end;
             let shown = if is_end { i64::MAX } else { time };
             let asked = self.call(key, time, time, clock, shown);
             if !is_end {

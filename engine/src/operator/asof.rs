@@ -124,6 +124,12 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
         Ok(number)
     }
 
+    /// Whether answers are due before a row that is not the first, and have to leave before it where it is late.
+    fn has_due_before<T>(&self, batch: &Batch<'_, T>, index: usize) -> bool {
+        let is_due = |watermark| self.waiting.first().is_some_and(|(first, _)| *first <= watermark);
+        batch.is_in_order && index > 0 && is_due(batch.watermark(index))
+    }
+
     fn count_row(&mut self) -> Result<(), OperatorError> {
         self.rows += 1;
         if self.rows > self.limits.rows_max {
@@ -274,6 +280,9 @@ where
 
     fn on_batch(&mut self, batch: Batch<'_, L>, out: &mut Outbox<(Out, L, R)>) -> Result<usize, OperatorError> {
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
+            if self.has_due_before(&batch, index) {
+                return Ok(index);
+            }
             if batch.is_behind(index) {
                 out.emit::<1>(index, time, *row);
                 continue;
@@ -299,6 +308,9 @@ where
 
     fn on_batch(&mut self, batch: Batch<'_, R>, out: &mut Outbox<(Out, L, R)>) -> Result<usize, OperatorError> {
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
+            if self.has_due_before(&batch, index) {
+                return Ok(index);
+            }
             if batch.is_behind(index) {
                 out.emit::<2>(index, time, *row);
                 continue;

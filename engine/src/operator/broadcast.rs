@@ -186,10 +186,15 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> Operator for BroadcastO
         Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
     }
 
+    fn on_events_over(&mut self, watermark: Timestamp) {
+        self.keyed.end_behind(watermark);
+    }
+
     fn next_firing(&self) -> Timestamp {
         self.keyed.next_timer()
     }
 
+    // The table is not among the pieces: a piece is of one slot, and so of one worker, and the table is of all.
     fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
         self.keyed.save(piece);
     }
@@ -208,7 +213,8 @@ where
     fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
             let watermark = batch.watermark(index);
-            if out.is_full() || (self.keyed.next_timer() <= watermark && !self.fire(watermark, out)?) {
+            let has_fired = self.keyed.next_timer() > watermark || self.fire(watermark, out)?;
+            if !has_fired || out.is_full() {
                 return Ok(index);
             }
             let Self { key_of, function, keyed, table, .. } = self;

@@ -98,7 +98,8 @@ impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
     ) -> Result<usize, OperatorError> {
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
             let watermark = batch.watermark(index);
-            if out.is_full() || (self.keyed.next_timer() <= watermark && !self.fire(watermark, out)?) {
+            let has_fired = self.keyed.next_timer() > watermark || self.fire(watermark, out)?;
+            if !has_fired || out.is_full() {
                 return Ok(index);
             }
             let Self { keys_of, function, keyed, .. } = self;
@@ -121,6 +122,10 @@ impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> Operator for CoP
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
         Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
+    }
+
+    fn on_events_over(&mut self, watermark: Timestamp) {
+        self.keyed.end_behind(watermark);
     }
 
     fn next_firing(&self) -> Timestamp {

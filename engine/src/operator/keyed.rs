@@ -76,6 +76,8 @@ pub(crate) struct Keyed<K, S> {
     timers: BTreeSet<(Timestamp, u32)>,
     /// The time of the first timer, or [`Timestamp::MAX`].
     next: Timestamp,
+    /// Timers behind this fire at the end of the input.
+    end: Timestamp,
     /// Timers of one time that fire now, the last one first.
     firing: Vec<(CanonicalKey, u32)>,
     asked: Vec<Timestamp>,
@@ -88,6 +90,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
             table: Table::new(),
             timers: BTreeSet::new(),
             next: Timestamp::MAX,
+            end: Timestamp::MAX,
             firing: Vec::new(),
             asked: Vec::new(),
         }
@@ -97,6 +100,11 @@ impl<K: Key, S: Record> Keyed<K, S> {
     #[inline(always)]
     pub(crate) const fn next_timer(&self) -> Timestamp {
         self.next
+    }
+
+    /// Timers behind `watermark` fire at the end of the input.
+    pub(crate) const fn end_behind(&mut self, watermark: Timestamp) {
+        self.end = watermark;
     }
 
     /// Calls `on_row` for a row of `key`, and `on_timer` for the timers of the past that it asks for.
@@ -193,8 +201,8 @@ impl<K: Key, S: Record> Keyed<K, S> {
                 left -= 1;
                 self.firing.pop();
                 self.timers.remove(&(at, number));
-                let is_end = watermark == Timestamp::MAX;
-                let shown = if is_end { watermark } else { at };
+                let is_end = watermark == Timestamp::MAX || at > self.end;
+                let shown = if is_end { Timestamp::MAX } else { at };
                 let cause = Cause::Fired { time: at, key };
                 let call = Call { cause, time: at, watermark: shown, is_behind: false };
                 self.call_timer(number, at, call, out, &mut on_timer);

@@ -6,8 +6,8 @@
 //! - An operator has inputs, numbered from 0, each with rows of its own type: for each it implements
 //!   [`OperatorInput`]. It has outputs, numbered from 0, as the tuple [`Operator::Outputs`] says.
 //! - [`OperatorInput::on_batch`] gets at least one row of one input. Over all inputs rows come in the job's order.
-//!   It says how many it took, from the front, at least one unless [`Outbox::is_full`]; the rest comes again,
-//!   after a watermark if something was due. It may emit for the first row that it does not take, and go on with that row when it comes again.
+//!   It says how many it took, from the front. It takes fewer than all when [`Outbox::is_full`], or where it has
+//!   more to fire first; the rest comes again. It may emit for the first row that it does not take, and go on with that row when it comes again.
 //! - [`Batch::watermark`] is the watermark before a row, which depends on the input alone. A row at or
 //!   before it is behind. **What a row finds must not depend on when a watermark was told:** before a row
 //!   is looked at, everything up to its own watermark has fired. An operator whose firings can be seen by
@@ -230,6 +230,12 @@ pub trait Operator: 'static {
     /// # Errors
     /// When a limit is reached.
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<Self::Outputs>) -> Result<Firing, OperatorError>;
+
+    /// All rows that events caused have come, and the watermark comes to this without what steps before fire at the end
+    /// of the input: what is fired behind it is fired at the end.
+    fn on_events_over(&mut self, watermark: Timestamp) {
+        let _ = watermark;
+    }
 
     /// The least watermark that fires something, or [`Timestamp::MAX`].
     fn next_firing(&self) -> Timestamp;

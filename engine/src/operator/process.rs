@@ -103,6 +103,10 @@ where
         Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
     }
 
+    fn on_events_over(&mut self, watermark: Timestamp) {
+        self.keyed.end_behind(watermark);
+    }
+
     fn next_firing(&self) -> Timestamp {
         self.keyed.next_timer()
     }
@@ -126,11 +130,9 @@ where
         let Some(last) = batch.len().checked_sub(1) else { return Ok(0) };
         let last_watermark = batch.watermark(last);
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            if out.is_full() {
-                return Ok(index);
-            }
             let watermark = batch.watermark(index);
-            if self.keyed.next_timer() <= last_watermark && !self.fire(watermark, out)? {
+            let has_fired = self.keyed.next_timer() > last_watermark || self.fire(watermark, out)?;
+            if !has_fired || out.is_full() {
                 return Ok(index);
             }
             batch.ahead.fetch(row);

@@ -34,8 +34,8 @@ impl<A: At> EdgeState<A> {
     /// Takes what a sender told.
     pub(crate) fn advance(&mut self, place: Place) {
         self.bound = self.bound.max(A::of(place));
-        // That nothing more will come says nothing of what the clock came to.
-        if place < Place::MAX {
+        // What is fired after all events, and that nothing more will come, say nothing of what the clock came to.
+        if place < Place::MAX && !place.is_at_end() {
             self.clock = self.clock.max(place.clock());
         }
     }
@@ -94,7 +94,7 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
     }
 
     /// Looks at each edge that may have more than was seen.
-    fn look(&mut self) {
+    pub(crate) fn look(&mut self) {
         for (state, edge) in &mut self.edges {
             if state.head == Head::Row || (state.head == Head::Empty && edge.has_any()) {
                 state.head = edge.look(state);
@@ -102,23 +102,27 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
         }
     }
 
-    /// Nothing below this place will come, and the clock has come to its clock, by what the senders have told up to
-    /// now.
-    pub(crate) fn frontier(&mut self) -> Place {
-        self.look();
-        self.known_frontier()
-    }
-
-    /// The same, as of the last look.
+    /// Nothing below this place will come, and the clock has come to its clock, by what the senders had told at the last
+    /// look.
     pub(crate) fn known_frontier(&self) -> Place {
-        let states = self.edges.iter().map(|(state, _)| state);
-        let open = states.clone().filter(|state| state.head != Head::Ended);
+        let open = self.edges.iter().map(|(state, _)| state).filter(|state| state.head != Head::Ended);
         match open.min_by_key(|state| state.bound) {
             // The clock does not go back, so what comes from others behind this has at least the clock here.
             Some(least) => least.bound.place(least.clock),
-            // Behind all that came; the end of time is told when all edges have ended.
-            None => Place::behind_events(states.map(|state| state.clock).max().unwrap_or(Timestamp::MIN)),
+            // The end of time is told when all edges have ended.
+            None => self.behind_events(),
         }
+    }
+
+    /// Behind all events, once the senders have told what the clock came to.
+    pub(crate) fn behind_events(&self) -> Place {
+        let clocks = self.edges.iter().map(|(state, _)| state.clock);
+        Place::behind_events(clocks.max().unwrap_or(Timestamp::MIN))
+    }
+
+    /// Whether the next row of an edge was fired after all events.
+    pub(crate) fn is_at_end(&self, edge: usize) -> bool {
+        self.edges[edge].0.bound.is_at_end()
     }
 
     /// Whether anything came since nothing could be taken.

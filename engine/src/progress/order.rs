@@ -66,6 +66,8 @@ pub(crate) trait At: Ord + Copy + std::fmt::Debug + 'static {
     fn of(place: Place) -> Self;
     /// The unit, where it is written down.
     fn unit(self) -> u64;
+    /// Whether it was fired after all events.
+    fn is_at_end(self) -> bool;
     /// Behind this row.
     fn behind(self) -> Self;
     /// The place of which the clock is known to be at least `clock`.
@@ -94,6 +96,10 @@ impl At for RowAt {
         self.unit
     }
 
+    fn is_at_end(self) -> bool {
+        false
+    }
+
     fn behind(self) -> Self {
         Self { unit: self.unit, seq: Seq(self.seq.0 + 1) }
     }
@@ -115,6 +121,10 @@ impl At for Place {
 
     fn unit(self) -> u64 {
         0
+    }
+
+    fn is_at_end(self) -> bool {
+        Self::is_at_end(&self)
     }
 
     fn behind(self) -> Self {

@@ -21,6 +21,9 @@ use bytemuck::{Pod, Zeroable};
 /// The step of a row that an event caused; the unit it was read in stands in the other bits.
 const ROW: u64 = 1 << 63;
 
+/// The step of a row that was fired after all events: its rank stands in the other bits.
+const END: u64 = 1 << 62;
+
 /// Where a row stands among all rows of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
 #[repr(C)]
@@ -70,6 +73,22 @@ impl Place {
             hash,
             path: Path::ROOT,
         }
+    }
+
+    /// The same place, of a row that was fired after all events.
+    pub(crate) const fn at_end(mut self) -> Self {
+        self.step |= END;
+        self
+    }
+
+    /// Whether the row was fired after all events: the clock before it is not that of any.
+    pub(crate) const fn is_at_end(&self) -> bool {
+        !self.is_event() && self.step & END != 0
+    }
+
+    /// Whether nothing but what is fired after all events stands behind this.
+    pub(crate) const fn is_behind_events(&self) -> bool {
+        self.step == ROW | (ROW - 2)
     }
 
     /// The clock before the row. As a frontier: all firings up to it may leave.

@@ -82,7 +82,9 @@ impl<O: Order, T: bytemuck::Pod + Send> MergeEdge<O::At> for EdgeReceiver<O, T> 
                         return if state.bound == O::At::of(Place::MAX) { Head::Ended } else { Head::Empty };
                     };
                     state.bound = state.bound.max(first.at(unit));
-                    state.clock = state.clock.max(O::places(unit, &[first]).clock_before(&Clocks::InPlaces, 0));
+                    if !first.at(unit).is_at_end() {
+                        state.clock = state.clock.max(O::places(unit, &[first]).clock_before(&Clocks::InPlaces, 0));
+                    }
                     return Head::Row;
                 }
             }

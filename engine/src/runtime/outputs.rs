@@ -17,6 +17,8 @@ pub(crate) struct Origin<'a> {
     /// Of the step that fires: its bound, and its rank among steps.
     pub(crate) bound: i64,
     pub(crate) rank: usize,
+    /// What is fired behind this is fired after all events.
+    pub(crate) end: Timestamp,
 }
 
 /// Emitted rows, whose places follow from what caused them.
@@ -28,10 +30,13 @@ struct Caused<'a> {
 
 impl Placed for Caused<'_> {
     fn place(&self, index: usize) -> Place {
-        let Origin { places, clocks, bound, rank } = self.origin;
+        let Origin { places, clocks, bound, rank, end } = self.origin;
         match self.causes[index] {
             Cause::Row(row) => places.place(&clocks, row as usize),
-            Cause::Fired { time, key } => Place::fired(bound, rank, time, key.value(), key.hash()),
+            Cause::Fired { time, key } => {
+                let place = Place::fired(bound, rank, time, key.value(), key.hash());
+                if time > end { place.at_end() } else { place }
+            }
         }
     }
 }

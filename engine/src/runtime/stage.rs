@@ -65,6 +65,8 @@ where
     is_firing: bool,
     /// While it fires: nothing below this will be fired any more.
     fired: Place,
+    /// The watermark behind all events, once it is known.
+    end: Timestamp,
     /// The clock at which the operator wants to be called next.
     due: Timestamp,
     counters: Arc<StepCounters>,
@@ -97,6 +99,7 @@ where
             watermark: Timestamp::MIN,
             is_firing: false,
             fired: Place::MIN,
+            end: Timestamp::MAX,
             counters,
             shared,
         }
@@ -111,7 +114,7 @@ where
         let StepAt { bound, rank, worker, counting } = self.at;
         let counters = self.counters.of(worker);
         let fired = &mut self.fired;
-        let origin = Origin { places, clocks, bound, rank };
+        let origin = Origin { places, clocks, bound, rank, end: self.end };
         self.ways.give_on(&mut self.outbox.columns, origin, |output, given| {
             if output != counting.results {
                 add(&counters.late, given.rows as u64);
@@ -176,11 +179,17 @@ where
         if place > self.frontier && !self.is_firing {
             self.frontier = place;
             let watermark = watermark_of(&place, self.at.bound);
+            if place.is_behind_events() {
+                self.end = watermark;
+                self.operator.on_events_over(watermark);
+            }
             if watermark > self.watermark {
                 self.watermark = watermark;
                 self.counters.of(self.at.worker).watermark.set(watermark);
                 self.is_firing = place.clock() >= self.due || watermark == Timestamp::MAX;
-                self.fired = Place::fired(self.at.bound, self.at.rank, self.operator.next_firing(), 0, 0);
+                let first = self.operator.next_firing();
+                let fired = Place::fired(self.at.bound, self.at.rank, first, 0, 0);
+                self.fired = if first > self.end { fired.at_end() } else { fired };
             }
         }
         if self.is_firing && !self.fire() {

@@ -44,6 +44,8 @@ pub(crate) struct MergeTask<A, S> {
     merge: Merge<A, dyn InEdge<A, S>>,
     step: S,
     end: End,
+    /// The step knows what the clock came to, or that it need not.
+    knows_events_over: bool,
     /// Nothing could be taken, and all who wait know it.
     is_told: bool,
     /// Rows taken since others were told.
@@ -52,13 +54,25 @@ pub(crate) struct MergeTask<A, S> {
 
 impl<A: At, S: Step> MergeTask<A, S> {
     pub(crate) fn new(edges: Vec<Box<dyn InEdge<A, S>>>, step: S) -> Self {
-        Self { merge: Merge::new(edges), step, end: End::Open, is_told: false, untold: 0 }
+        Self { merge: Merge::new(edges), step, end: End::Open, knows_events_over: false, is_told: false, untold: 0 }
     }
 
-    /// Tells the step how far its input has come.
+    /// Tells the step how far its input has come, as of the last look.
     fn tell(&mut self, pauses: bool) -> bool {
         self.untold = 0;
-        self.step.frontier(self.merge.known_frontier(), pauses)
+        let frontier = self.merge.known_frontier();
+        if frontier.is_at_end() && !self.tell_events_over() {
+            return false;
+        }
+        self.step.frontier(frontier, pauses)
+    }
+
+    /// Tells the step what the clock came to, before anything that was fired after all events; whether it has taken
+    /// note.
+    fn tell_events_over(&mut self) -> bool {
+        self.knows_events_over =
+            self.knows_events_over || (self.step.frontier(self.merge.behind_events(), false) && self.step.is_ready());
+        self.knows_events_over
     }
 }
 
@@ -67,8 +81,8 @@ impl<A: At, S: Step> Task for MergeTask<A, S> {
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
             if !self.step.is_ready() {
-                let frontier = self.merge.frontier();
-                self.step.frontier(frontier, false);
+                self.merge.look();
+                self.tell(false);
                 self.is_told = false;
                 return progress;
             }
@@ -85,6 +99,9 @@ impl<A: At, S: Step> Task for MergeTask<A, S> {
                         self.tell(false);
                         progress = Progress::Made;
                         continue;
+                    }
+                    if self.merge.is_at_end(edge) && !self.tell_events_over() {
+                        return progress;
                     }
                     let step = &mut self.step;
                     let (found, taken) = self.merge.take(edge, |edge, state| edge.take(state, limit, step));
