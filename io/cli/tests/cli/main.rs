@@ -1,6 +1,7 @@
 //! The `pelton` command as its users meet it: arguments in; files, text and exit codes out.
 
 mod convert;
+mod explain;
 mod naive;
 mod outputs;
 mod replay;
