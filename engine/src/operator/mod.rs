@@ -7,7 +7,8 @@
 //!   [`OperatorInput`]. It has outputs, numbered from 0, as the tuple [`Operator::Outputs`] says.
 //! - [`OperatorInput::on_batch`] gets at least one row of one input. Over all inputs rows come in the job's order.
 //!   It says how many it took, from the front. It takes fewer than all when [`Outbox::is_full`], or where it has
-//!   more to fire first; the rest comes again. It may emit for the first row that it does not take, and go on with that row when it comes again.
+//!   more to fire first; the rest comes again. It may emit for the first row that it does not take, and go on
+//!   with that row when it comes again.
 //! - [`Batch::watermark`] is the watermark before a row, which depends on the input alone. A row at or
 //!   before it is behind. **What a row finds must not depend on when a watermark was told:** before a row
 //!   is looked at, everything up to its own watermark has fired. An operator whose firings can be seen by

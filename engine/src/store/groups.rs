@@ -1,8 +1,8 @@
 //! A value for each key of a window: keys that are small numbers lie dense, others hashed.
 //!
 //! What is small is found out while keys come: numbers below a power of two lie dense once one in
-//! eight of them is there, and they are not few among all. Keys that came before move then, so an entry's number holds only as long
-//! as nothing is added.
+//! eight of them is there, and they are not few among all. Keys that came before move then, so an entry's
+//! number holds only as long as nothing is added.
 
 use crate::store::dense::{Dense, number_of};
 use crate::store::sparse::{LOOKUP_BATCH, Sparse};
