@@ -3,7 +3,7 @@
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::explain::JobPlan;
 use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, Limits, SourceOptions, StagePlan, WayIn};
-use crate::graph::model::{EdgeId, Graph, Kind, NodeId, StoreDeclaration, StoreKind};
+use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId, StoreDeclaration, StoreKind};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::ways::made_on_first;
 use crate::progress::schedule::{Cut, Schedule};
@@ -232,7 +232,8 @@ impl Deployment {
         {
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
         }
-        let idler = Idler::new(options.idle, options.workers > cores);
+        let is_paced = |node: &Node| matches!(&node.kind, Kind::Source(source) if source.is_paced());
+        let idler = Idler::new(options.idle, options.workers > cores, self.plan.graph.nodes.iter().any(is_paced));
         match crate::runtime::worker::caught(&options.shared, || self.build(worker)) {
             Some(Ok(mut worker)) => worker.run(idler),
             Some(Err(error)) => options.shared.fail(error),

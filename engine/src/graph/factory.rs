@@ -102,6 +102,8 @@ pub(crate) trait SourceFactory: Send + Sync {
     fn watermarks(&self) -> Watermarks;
     /// Whether its end is known and its blocks have an index.
     fn is_bounded(&self) -> bool;
+    /// Whether its events are given on at a recorded speed.
+    fn is_paced(&self) -> bool;
     /// Reads the index and maps the symbols.
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error>;
     /// The blocks of a bounded source over the events in range.

@@ -90,6 +90,10 @@ impl<T: Event> SourceFactory for TypedSource<T> {
         self.blocks.is_some()
     }
 
+    fn is_paced(&self) -> bool {
+        self.speed.is_some()
+    }
+
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error> {
         let summaries = match &self.blocks {
             Some(blocks) => summaries_in_range(blocks.blocks(), options.times, || blocks.reader())

@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 pub enum IdleStrategy {
     /// Never gives up its core, nor pauses on it: the lowest latency, for workers that have a core each.
     BusySpin,
-    /// Spins for 50 us, then yields, then parks for growing times up to 1 ms.
+    /// Spins for 50 us, then yields, then parks for growing times up to 1 ms. In a replay at recorded speed it parks at
+    /// once, and no longer than until the next event is due.
     #[default]
     Backoff,
     /// Parks at once, for 100 us at a time: the least use of a core.
@@ -33,6 +34,8 @@ pub(crate) struct Idler {
     strategy: IdleStrategy,
     /// There are more workers than cores: spinning would take the core from one with work.
     crowded: bool,
+    /// Events come at a recorded speed, so there will be nothing to do most of the time.
+    is_paced: bool,
     since: Option<Instant>,
     /// Since the clock was last looked at.
     spins: u32,
@@ -40,8 +43,8 @@ pub(crate) struct Idler {
 }
 
 impl Idler {
-    pub(crate) const fn new(strategy: IdleStrategy, crowded: bool) -> Self {
-        Self { strategy, crowded, since: None, spins: 0, park: PARK_MIN }
+    pub(crate) const fn new(strategy: IdleStrategy, crowded: bool, is_paced: bool) -> Self {
+        Self { strategy, crowded, is_paced, since: None, spins: 0, park: PARK_MIN }
     }
 
     /// Something was done.
@@ -52,12 +55,16 @@ impl Idler {
         self.park = PARK_MIN;
     }
 
-    /// Nothing was done: waits a little.
-    pub(crate) fn wait(&mut self) {
+    /// Nothing was done: waits a little. `until_due` says how long nothing will come from this worker's sources.
+    pub(crate) fn wait(&mut self, until_due: impl FnOnce() -> Option<Duration>) {
         match self.strategy {
             IdleStrategy::BusySpin if self.crowded => thread::yield_now(),
             IdleStrategy::BusySpin => {}
             IdleStrategy::Park => thread::park_timeout(PARK),
+            IdleStrategy::Backoff if self.is_paced => {
+                let park = self.park.min(until_due().unwrap_or(PARK_MAX));
+                self.park_for(park);
+            }
             IdleStrategy::Backoff => {
                 if !self.crowded && self.spins < SPINS {
                     self.spins += 1;
@@ -69,10 +76,14 @@ impl Idler {
                 } else if idle < YIELD {
                     thread::yield_now();
                 } else {
-                    thread::park_timeout(self.park);
-                    self.park = (self.park * 2).min(PARK_MAX);
+                    self.park_for(self.park);
                 }
             }
         }
+    }
+
+    fn park_for(&mut self, time: Duration) {
+        thread::park_timeout(time);
+        self.park = (self.park * 2).min(PARK_MAX);
     }
 }

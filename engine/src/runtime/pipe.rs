@@ -28,8 +28,8 @@ const BATCH: usize = 1024;
 pub(crate) enum UnitStep {
     /// Events were given on, or rejected; there may be more.
     Made,
-    /// The next event's time has not come yet.
-    Waiting,
+    /// The next event is given on at this time of the job's clock, which has not come yet.
+    Waiting(Duration),
     /// This source has no more events in the unit.
     Done,
 }
@@ -367,13 +367,13 @@ impl<T: Event> SourcePipe for Pipe<T> {
         }
         let times = &self.times[self.position - self.batch_start..];
         let released = match &mut self.parts.pace {
-            Some(pace) => pace.released(times, range, now()),
+            Some(pace) => match pace.released(times, range, now()) {
+                0 => return Ok(UnitStep::Waiting(pace.due(times[0]))),
+                released => released,
+            },
             None => times.len(),
         };
         let times = &times[..released];
-        if times.is_empty() {
-            return Ok(UnitStep::Waiting);
-        }
         let count = if self.clean {
             times.len()
         } else if !range.contains(&times[0]) {

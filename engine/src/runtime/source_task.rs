@@ -60,6 +60,8 @@ pub(crate) struct SourceTask {
     cut: Arc<Cut>,
     shared: Arc<JobShared>,
     state: State,
+    /// When the next event may be given on, where the recorded speed holds it back.
+    due: Option<Duration>,
     /// The unit that is read or comes next on this worker.
     unit: u64,
     /// The clock before that unit.
@@ -114,6 +116,7 @@ impl SourceTask {
             cut,
             shared,
             state,
+            due: None,
             unit,
             clock,
             clock_behind: Timestamp::MIN,
@@ -397,7 +400,10 @@ impl SourceTask {
                 let Self { pipes, shared, unit, .. } = self;
                 match pipes[source].step(*unit, limits, &|| pacing_time(shared)) {
                     Ok(UnitStep::Made) => Some(State::Reading(unit_source)),
-                    Ok(UnitStep::Waiting) => None,
+                    Ok(UnitStep::Waiting(due)) => {
+                        self.due = Some(due);
+                        None
+                    }
                     Ok(UnitStep::Done) => Some(self.finish_unit(Some(source))),
                     Err(error) => {
                         self.fail(source, error);
@@ -417,7 +423,12 @@ impl SourceTask {
 }
 
 impl Task for SourceTask {
+    fn due(&self) -> Option<Duration> {
+        self.due
+    }
+
     fn run(&mut self) -> Progress {
+        self.due = None;
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
             if !self.is_ready() {

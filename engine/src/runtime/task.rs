@@ -5,6 +5,7 @@ use crate::progress::order::At;
 use crate::progress::place::Place;
 use crate::runtime::edge::InEdge;
 use crate::runtime::receiver::Step;
+use std::time::Duration;
 
 /// What a call of [`Task::run`] did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,6 +22,11 @@ pub(crate) enum Progress {
 pub(crate) trait Task {
     /// Does a bounded amount of work.
     fn run(&mut self) -> Progress;
+
+    /// When it has more to do, by the job's clock, if nothing comes from other tasks; `None` where that is not known.
+    fn due(&self) -> Option<Duration> {
+        None
+    }
 }
 
 /// Runs of rows that one call handles at most.

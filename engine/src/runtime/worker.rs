@@ -5,6 +5,7 @@ use crate::runtime::shared::JobShared;
 use crate::runtime::task::{Progress, Task};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The whole job over one worker's share of input and keys.
 pub(crate) struct Worker {
@@ -73,12 +74,18 @@ impl Worker {
         }
     }
 
+    /// How long none of the tasks has an event of its own, where that is known.
+    fn until_due(&self) -> Option<Duration> {
+        let due = self.tasks.iter().flatten().filter_map(|task| task.due()).min()?;
+        Some(due.saturating_sub(self.shared.clock.now()))
+    }
+
     /// Steps until the end.
     pub(crate) fn run(&mut self, mut idler: Idler) {
         loop {
             match self.step() {
                 WorkerStep::Made => idler.reset(),
-                WorkerStep::Idle => idler.wait(),
+                WorkerStep::Idle => idler.wait(|| self.until_due()),
                 WorkerStep::Ended => return,
             }
         }

@@ -113,6 +113,31 @@ fn sources_at_recorded_speed_share_one_time() {
     assert!(simulation.is_ended());
 }
 
+/// The results of windows and timers of a replay at recorded speed come when event time does, in the middle of blocks
+/// and whoever reads those.
+#[test]
+fn results_of_a_paced_replay_come_at_the_pace_of_event_time() {
+    for (workers, block) in [(1, 4096), (2, 4096), (2, 7), (8, 1)] {
+        let clock = ManualClock::default();
+        let mut job = Job::new("paced");
+        let (sink, rows) = collect();
+        let input: Vec<Sample> = (0..4096).map(|second| at(second * 1_000_000_000)).collect();
+        let seconds = job.source("s", Source::from(VecSource::new(input, block)).speed(1.0)).key_by(|row| row.key);
+        let windows = seconds.window(Tumbling::of(Duration::from_secs(10))).aggregate("w", count());
+        windows.sink("out", sink);
+        let mut simulation = job.simulate(Options::workers(workers).clock(clock.clone())).unwrap();
+        for ended in 0..6 {
+            for step in 0..1000 * workers {
+                simulation.step(step % workers);
+            }
+            let ends: Vec<_> = rows.take().iter().map(|(_, row)| (row.window().end.as_nanos(), row.value())).collect();
+            let expected = if ended == 0 { vec![] } else { vec![(ended * 10_000_000_000, 10)] };
+            assert_eq!(ends, expected, "{workers} workers, blocks of {block}");
+            clock.advance(Duration::from_secs(10));
+        }
+    }
+}
+
 /// Always has more.
 struct Endless(i64);
 
