@@ -1,6 +1,8 @@
 //! Symbol ids that stand for nothing end the job; they never become another source's text.
 
-use pelton::{BoxError, Error, Event, Feed, Job, Options, Polled, Source, Symbol, VecSource, collect, push};
+use pelton::{
+    BoxError, Error, Event, Feed, Job, Options, Polled, Source, Symbol, Tumbling, VecSource, collect, count, push,
+};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -72,6 +74,31 @@ fn known_ids_become_the_jobs_and_keep_their_texts() {
     }
     let found: Vec<_> = counts.iter().map(|(texts, count)| (&**texts, *count)).collect();
     assert_eq!(found, [("AB", 3), ("AC", 1), ("BB", 3), ("CB", 3), ("UC", 1), ("UV", 3), ("VV", 3), ("WV", 3)]);
+}
+
+#[test]
+fn keys_that_begin_alike_leave_in_one_order_whatever_ids_they_have() {
+    // The first 16 bytes of all are the same.
+    let mut names: Vec<_> = (0..40).map(|number| format!("a long common head, then {number}")).collect();
+    let mut found = Vec::new();
+    for turn in 0..3 {
+        for workers in [1, 2, 8] {
+            let mut job = Job::new("symbols");
+            let (sink, rows) = collect();
+            let input = (0..40).map(|id| deal(i64::from(id), id, 0)).collect();
+            let source = job.source("s", VecSource::new(input, 7).with_symbols(&names));
+            let symbols = job.symbols().clone();
+            let windows = source.key_by(|deal| deal.seller).window(Tumbling::of(Duration::from_secs(1)));
+            windows.aggregate("w", count()).sink("out", sink);
+            job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
+            let texts = rows.take().into_iter().map(|(_, row)| symbols.text(row.key()).unwrap().to_string());
+            found.push(texts.collect::<Vec<_>>());
+        }
+        names.reverse();
+        names.rotate_left(turn + 3);
+    }
+    assert_eq!(found[0].len(), 40);
+    assert!(found.iter().all(|texts| *texts == found[0]), "{found:?}");
 }
 
 #[test]
