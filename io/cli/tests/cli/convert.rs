@@ -164,7 +164,7 @@ fn columns_are_taken_by_the_names_of_the_header() {
     place.refused(1, convert, &parts);
     assert!(!place.path("out.pelton").exists());
     let said = place.done(&format!("{convert} --header skip")).stderr;
-    assert!(said.contains("1 events written, 0 rejected"), "{said}");
+    assert!(said.contains("1 event written, 0 rejected"), "{said}");
     std::fs::remove_file(place.path("out.pelton")).unwrap();
 
     place.write("in.csv", "ts;price;size;symbol\n1;1.25;7;BAC\n");
