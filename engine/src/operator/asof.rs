@@ -10,11 +10,11 @@
 
 use crate::base::blame;
 use crate::base::time::duration_nanos;
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
+use crate::operator::due::Due;
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox};
 use crate::store::table::Table;
 use crate::store::timed_rows::TimedRows;
-use crate::{CanonicalKey, Key, Record, Slot, Timestamp, hash_key, slot_of};
-use std::collections::BTreeSet;
+use crate::{Key, Record, Slot, Timestamp, hash_key, slot_of};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -88,10 +88,8 @@ pub(crate) struct AsOfOperator<K, FL, FR, L, R, J> {
     sides: Vec<Sides<L, R>>,
     /// Rows of both sides.
     rows: usize,
-    /// Times of left rows that wait, with the numbers of their keys.
-    waiting: BTreeSet<(Timestamp, u32)>,
-    /// Keys whose left rows of one time are answered now, the last one first.
-    firing: Vec<(CanonicalKey, u32)>,
+    /// Left rows that wait.
+    waiting: Due,
     watermark: Timestamp,
 }
 
@@ -106,8 +104,7 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
             index: Table::new(),
             sides: Vec::new(),
             rows: 0,
-            waiting: BTreeSet::new(),
-            firing: Vec::new(),
+            waiting: Due::new(),
             watermark: Timestamp::MIN,
         }
     }
@@ -124,10 +121,25 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
         Ok(number)
     }
 
-    /// Whether answers are due before a row that is not the first, and have to leave before it where it is late.
-    fn has_due_before<T>(&self, batch: &Batch<'_, T>, index: usize) -> bool {
-        let is_due = |watermark| self.waiting.first().is_some_and(|(first, _)| *first <= watermark);
-        batch.is_in_order && index > 0 && is_due(batch.watermark(index))
+    /// Takes rows of one side with `add`; late ones leave by output `LATE`. How many it took.
+    fn take<T: Record, O: OperatorOutput<LATE, Row = T>, const LATE: usize>(
+        &mut self,
+        batch: &Batch<'_, T>,
+        out: &mut Outbox<O>,
+        add: impl Fn(&mut Self, usize, Timestamp, &T) -> Result<(), OperatorError>,
+    ) -> Result<usize, OperatorError> {
+        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
+            // Answers that are due before a late row have to leave before it.
+            if batch.is_in_order && index > 0 && self.waiting.first() <= batch.watermark(index) {
+                return Ok(index);
+            }
+            if batch.is_behind(index) {
+                out.emit::<LATE>(index, time, *row);
+            } else {
+                add(self, index, time, row)?;
+            }
+        }
+        Ok(batch.len())
     }
 
     fn count_row(&mut self) -> Result<(), OperatorError> {
@@ -142,7 +154,7 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
         let number = self.sides_of(key)?;
         self.count_row()?;
         self.sides[number].left.insert(time, row);
-        self.waiting.insert((time, number as u32));
+        self.waiting.insert(time, number as u32);
         Ok(())
     }
 
@@ -152,21 +164,10 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
         let right = &mut self.sides[number].right;
         right.insert(time, row);
         // Left rows to come lie behind the watermark, and so do those that wait but for the ones that fire now.
-        if self.firing.is_empty() && self.waiting.first().is_none_or(|(first, _)| *first > self.watermark) {
+        if !self.waiting.is_firing() && self.waiting.first() > self.watermark {
             self.rows -= right.drop_before_latest(self.watermark);
         }
         Ok(())
-    }
-
-    /// Finds the keys with left rows of one time, in the order in which they are answered.
-    fn collect<Out: Record>(&mut self, at: Timestamp, out: &Outbox<(Out, L, R)>) {
-        let Self { waiting, firing, index, .. } = self;
-        let of_time = waiting.range((at, 0)..=(at, u32::MAX));
-        firing.extend(
-            of_time.map(|&(_, number)| (CanonicalKey::of(&index.entry(number as usize).key, out.symbols()), number)),
-        );
-        let bytes = |number: u32| bytemuck::bytes_of(&index.entry(number as usize).key);
-        firing.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| bytes(b.1).cmp(bytes(a.1))));
     }
 }
 
@@ -184,35 +185,29 @@ where
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(Out, L, R)>) -> Result<Firing, OperatorError> {
         let mut left = ANSWERS_AT_ONCE;
-        while let Some(&(at, _)) = self.waiting.first().filter(|(at, _)| *at <= watermark) {
-            if self.firing.is_empty() {
-                self.collect(at, out);
-            }
-            while let Some(&(key, number)) = self.firing.last() {
-                let sides = &mut self.sides[number as usize];
-                let found = sides.right.latest_at(at).filter(|(time, _)| self.as_of.reaches(at, *time)).copied();
-                while let Some((_, row)) = sides.left.first().filter(|(time, _)| *time == at).copied() {
-                    if left == 0 || out.is_full() {
-                        return Ok(Firing::More);
-                    }
-                    left -= 1;
-                    sides.left.pop_first();
-                    self.rows -= 1;
-                    if let Some(joined) = self.join.join(&row, found.as_ref().map(|(_, right)| right)) {
-                        out.emit_fired::<0>(at, key, joined);
-                    }
+        while let Some((at, key, number)) = self.waiting.next(watermark, &self.index, out.symbols()) {
+            let sides = &mut self.sides[number as usize];
+            let found = sides.right.latest_at(at).filter(|(time, _)| self.as_of.reaches(at, *time)).copied();
+            while let Some((_, row)) = sides.left.first().filter(|(time, _)| *time == at).copied() {
+                if left == 0 || out.is_full() {
+                    return Ok(Firing::More);
                 }
-                self.rows -= sides.right.drop_before_latest(at);
-                self.firing.pop();
-                self.waiting.remove(&(at, number));
+                left -= 1;
+                sides.left.pop_first();
+                self.rows -= 1;
+                if let Some(joined) = self.join.join(&row, found.as_ref().map(|(_, right)| right)) {
+                    out.emit_fired::<0>(at, key, joined);
+                }
             }
+            self.rows -= sides.right.drop_before_latest(at);
+            self.waiting.take_next();
         }
         self.watermark = self.watermark.max(watermark);
         Ok(Firing::Done)
     }
 
     fn next_firing(&self) -> Timestamp {
-        self.waiting.first().map_or(Timestamp::MAX, |(time, _)| *time)
+        self.waiting.first()
     }
 
     fn needs_watermarks(&self) -> bool {
@@ -279,18 +274,10 @@ where
     type Row = L;
 
     fn on_batch(&mut self, batch: Batch<'_, L>, out: &mut Outbox<(Out, L, R)>) -> Result<usize, OperatorError> {
-        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            if self.has_due_before(&batch, index) {
-                return Ok(index);
-            }
-            if batch.is_behind(index) {
-                out.emit::<1>(index, time, *row);
-                continue;
-            }
-            let key = blame::at_index(index, || (self.keys_of.0)(row));
-            self.add_left(key, time, *row)?;
-        }
-        Ok(batch.len())
+        self.take::<_, _, 1>(&batch, out, |join, index, time, row| {
+            let key = blame::at_index(index, || (join.keys_of.0)(row));
+            join.add_left(key, time, *row)
+        })
     }
 }
 
@@ -307,18 +294,10 @@ where
     type Row = R;
 
     fn on_batch(&mut self, batch: Batch<'_, R>, out: &mut Outbox<(Out, L, R)>) -> Result<usize, OperatorError> {
-        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            if self.has_due_before(&batch, index) {
-                return Ok(index);
-            }
-            if batch.is_behind(index) {
-                out.emit::<2>(index, time, *row);
-                continue;
-            }
-            let key = blame::at_index(index, || (self.keys_of.1)(row));
-            self.add_right(key, time, *row)?;
-        }
-        Ok(batch.len())
+        self.take::<_, _, 2>(&batch, out, |join, index, time, row| {
+            let key = blame::at_index(index, || (join.keys_of.1)(row));
+            join.add_right(key, time, *row)
+        })
     }
 }
 

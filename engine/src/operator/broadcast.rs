@@ -1,8 +1,8 @@
 //! The process function with a broadcast side: each key's rows see a table that another stream fills on all workers.
 
 use crate::base::blame;
-use crate::operator::keyed::{Call, Keyed, ProcessContext, ProcessLimits};
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OutColumns, Outbox};
+use crate::operator::keyed::{Keyed, ProcessContext, ProcessLimits};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::table::Table;
 use crate::{Key, Record, Slot, Timestamp, hash_key};
 use std::sync::Arc;
@@ -169,13 +169,9 @@ impl<K: Key, F, P: BroadcastProcessFunction<K>> BroadcastOperator<K, F, P> {
         Self { step, key_of, function, keyed, table: BroadcastTable::new(), keys_max }
     }
 
-    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<bool, OperatorError> {
+    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
         let Self { keyed, function, table, .. } = self;
-        let (capacity, symbols) = (out.capacity(), out.symbols().clone());
-        let is_full = |column: &OutColumns<P::Out>| column.len() >= capacity;
-        keyed.fire(watermark, &symbols, &mut out.columns.0, is_full, |key, time, state, context| {
-            function.on_timer(key, time, state, table, context);
-        })
+        keyed.fire(watermark, out, |key, time, state, context| function.on_timer(key, time, state, table, context))
     }
 }
 
@@ -183,7 +179,7 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> Operator for BroadcastO
     type Outputs = (P::Out,);
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
-        Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
+        self.fire(watermark, out)
     }
 
     fn on_events_over(&mut self, watermark: Timestamp) {
@@ -211,25 +207,14 @@ where
     type Row = P::In;
 
     fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
-        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            let watermark = batch.watermark(index);
-            let has_fired = self.keyed.next_timer() > watermark || self.fire(watermark, out)?;
-            if !has_fired || out.is_full() {
-                return Ok(index);
-            }
-            let Self { key_of, function, keyed, table, .. } = self;
-            let table = &*table;
-            blame::at_index(index, || {
-                keyed.row(
-                    key_of(row),
-                    Call::row(index, time, watermark),
-                    &mut out.columns.0,
-                    |key, state, context| function.on_row(key, time, row, state, table, context),
-                    |key, time, state, context| function.on_timer(key, time, state, table, context),
-                )
-            })?;
-        }
-        Ok(batch.len())
+        let Self { key_of, function, keyed, table, .. } = self;
+        keyed.take(
+            &batch,
+            out,
+            &*key_of,
+            |key, time, row, state, context| function.on_row(key, time, row, state, table, context),
+            |key, time, state, context| function.on_timer(key, time, state, table, context),
+        )
     }
 }
 
@@ -244,7 +229,7 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<1> for Br
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
             let watermark = batch.watermark(index);
             // Timers before it see the table without it.
-            if self.keyed.next_timer() <= watermark && !self.fire(watermark, out)? {
+            if self.keyed.next_timer() <= watermark && self.fire(watermark, out)? == Firing::More {
                 return Ok(index);
             }
             let Self { function, table, .. } = self;

@@ -1,8 +1,7 @@
 //! The co-process function: one state per key, seen by the rows of two streams.
 
-use crate::base::blame;
-use crate::operator::keyed::{Call, Keyed, ProcessContext, ProcessLimits};
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OutColumns, Outbox};
+use crate::operator::keyed::{Keyed, ProcessContext, ProcessLimits};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::{Key, Record, Slot, Timestamp};
 use std::sync::Arc;
 
@@ -77,51 +76,14 @@ impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
     pub(crate) fn new(step: Arc<str>, keys_of: (FL, FR), function: P, limits: ProcessLimits) -> Self {
         Self { step, keys_of, function, keyed: Keyed::new(limits) }
     }
-
-    /// Fires the timers that `watermark` has reached; whether all have fired.
-    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<bool, OperatorError> {
-        let Self { keyed, function, .. } = self;
-        let (capacity, symbols) = (out.capacity(), out.symbols().clone());
-        let is_full = |column: &OutColumns<P::Out>| column.len() >= capacity;
-        keyed.fire(watermark, &symbols, &mut out.columns.0, is_full, |key, time, state, context| {
-            function.on_timer(key, time, state, context);
-        })
-    }
-
-    /// Takes rows of one stream; `on_row` calls the function.
-    fn take<T>(
-        &mut self,
-        batch: Batch<'_, T>,
-        out: &mut Outbox<(P::Out,)>,
-        key_of: impl Fn(&(FL, FR), &T) -> K,
-        on_row: impl Fn(&P, &K, Timestamp, &T, &mut P::State, &mut ProcessContext<'_, P::Out>),
-    ) -> Result<usize, OperatorError> {
-        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            let watermark = batch.watermark(index);
-            let has_fired = self.keyed.next_timer() > watermark || self.fire(watermark, out)?;
-            if !has_fired || out.is_full() {
-                return Ok(index);
-            }
-            let Self { keys_of, function, keyed, .. } = self;
-            blame::at_index(index, || {
-                keyed.row(
-                    key_of(keys_of, row),
-                    Call::row(index, time, watermark),
-                    &mut out.columns.0,
-                    |key, state, context| on_row(function, key, time, row, state, context),
-                    |key, time, state, context| function.on_timer(key, time, state, context),
-                )
-            })?;
-        }
-        Ok(batch.len())
-    }
 }
 
 impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> Operator for CoProcessOperator<K, FL, FR, P> {
     type Outputs = (P::Out,);
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
-        Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
+        let Self { keyed, function, .. } = self;
+        keyed.fire(watermark, out, |key, time, state, context| function.on_timer(key, time, state, context))
     }
 
     fn on_events_over(&mut self, watermark: Timestamp) {
@@ -148,13 +110,13 @@ where
     type Row = P::Left;
 
     fn on_batch(&mut self, batch: Batch<'_, P::Left>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
-        self.take(
-            batch,
+        let Self { keys_of, function, keyed, .. } = self;
+        keyed.take(
+            &batch,
             out,
-            |keys_of, row| keys_of.0(row),
-            |function, key, time, row, state, context| {
-                function.on_left(key, time, row, state, context);
-            },
+            &keys_of.0,
+            |key, time, row, state, context| function.on_left(key, time, row, state, context),
+            |key, time, state, context| function.on_timer(key, time, state, context),
         )
     }
 }
@@ -166,13 +128,13 @@ where
     type Row = P::Right;
 
     fn on_batch(&mut self, batch: Batch<'_, P::Right>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
-        self.take(
-            batch,
+        let Self { keys_of, function, keyed, .. } = self;
+        keyed.take(
+            &batch,
             out,
-            |keys_of, row| keys_of.1(row),
-            |function, key, time, row, state, context| {
-                function.on_right(key, time, row, state, context);
-            },
+            &keys_of.1,
+            |key, time, row, state, context| function.on_right(key, time, row, state, context),
+            |key, time, state, context| function.on_timer(key, time, state, context),
         )
     }
 }

@@ -1,10 +1,10 @@
 //! What process functions keep for a key: a state, and timers.
 
-use crate::operator::outbox::Cause;
-use crate::operator::{OperatorError, OutColumns};
+use crate::base::blame;
+use crate::operator::due::Due;
+use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, OutColumns, Outbox};
 use crate::store::table::Table;
-use crate::{CanonicalKey, Dictionary, Key, Record, Slot, Timestamp, hash_key, slot_of};
-use std::collections::BTreeSet;
+use crate::{Key, Record, Slot, Timestamp, hash_key, slot_of};
 use std::marker::PhantomData;
 
 /// What a process function can do besides changing its state.
@@ -72,34 +72,21 @@ const TIMERS_AT_ONCE: usize = 1024;
 pub(crate) struct Keyed<K, S> {
     limits: ProcessLimits,
     table: Table<K, S>,
-    /// Timers by time and number of the entry.
-    timers: BTreeSet<(Timestamp, u32)>,
-    /// The time of the first timer, or [`Timestamp::MAX`].
-    next: Timestamp,
+    timers: Due,
     /// Timers behind this fire at the end of the input.
     end: Timestamp,
-    /// Timers of one time that fire now, the last one first.
-    firing: Vec<(CanonicalKey, u32)>,
     asked: Vec<Timestamp>,
 }
 
 impl<K: Key, S: Record> Keyed<K, S> {
     pub(crate) fn new(limits: ProcessLimits) -> Self {
-        Self {
-            limits,
-            table: Table::new(),
-            timers: BTreeSet::new(),
-            next: Timestamp::MAX,
-            end: Timestamp::MAX,
-            firing: Vec::new(),
-            asked: Vec::new(),
-        }
+        Self { limits, table: Table::new(), timers: Due::new(), end: Timestamp::MAX, asked: Vec::new() }
     }
 
     /// The time of the first timer, or [`Timestamp::MAX`].
     #[inline(always)]
     pub(crate) const fn next_timer(&self) -> Timestamp {
-        self.next
+        self.timers.first()
     }
 
     /// Timers behind `watermark` fire at the end of the input.
@@ -109,7 +96,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
 
     /// Calls `on_row` for a row of `key`, and `on_timer` for the timers of the past that it asks for.
     #[inline(always)]
-    pub(crate) fn row<Out: Record, In>(
+    fn row<Out: Record, In>(
         &mut self,
         key: K,
         call: Call,
@@ -146,17 +133,16 @@ impl<K: Key, S: Record> Keyed<K, S> {
         asked.dedup();
         for &at in &asked {
             if at > reached {
-                self.timers.insert((at, number));
+                self.timers.insert(at, number);
                 continue;
             }
             self.call_timer(number, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer);
             for later in self.asked.drain(..).filter(|later| *later > reached) {
-                self.timers.insert((later, number));
+                self.timers.insert(later, number);
             }
         }
         asked.clear();
         self.asked = asked;
-        self.next = self.timers.first().map_or(Timestamp::MAX, |(time, _)| *time);
         if self.timers.len() > self.limits.timers_max {
             return Err(OperatorError::TooManyTimers(self.limits.timers_max));
         }
@@ -178,58 +164,72 @@ impl<K: Key, S: Record> Keyed<K, S> {
         on_timer(&key, at, &mut entry.value, &mut context);
     }
 
-    /// Fires the timers that `watermark` has reached, as long as `out` has fewer rows than `room`; whether all have
-    /// fired.
-    pub(crate) fn fire<Out: Record, In>(
+    /// Fires the timers that `watermark` has reached, until `out` is full.
+    pub(crate) fn fire<O, Out, In>(
         &mut self,
         watermark: Timestamp,
-        symbols: &Dictionary,
-        out: &mut OutColumns<Out>,
-        is_full: impl Fn(&OutColumns<Out>) -> bool,
+        out: &mut Outbox<O>,
         mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
-    ) -> Result<bool, OperatorError> {
+    ) -> Result<Firing, OperatorError>
+    where
+        O: OperatorOutput<0, Row = Out>,
+        Out: Record,
+    {
         let mut left = TIMERS_AT_ONCE;
-        while self.next <= watermark && !self.timers.is_empty() {
-            let at = self.next;
-            if self.firing.is_empty() {
-                self.collect(at, symbols);
+        while let Some((at, key, number)) = self.timers.next(watermark, &self.table, out.symbols()) {
+            if left == 0 || out.is_full() {
+                return Ok(Firing::More);
             }
-            while let Some(&(key, number)) = self.firing.last() {
-                if left == 0 || is_full(out) {
-                    return Ok(false);
-                }
-                left -= 1;
-                self.firing.pop();
-                self.timers.remove(&(at, number));
-                let is_end = watermark == Timestamp::MAX || at > self.end;
-                let shown = if is_end { Timestamp::MAX } else { at };
-                let cause = Cause::Fired { time: at, key };
-                let call = Call { cause, time: at, watermark: shown, is_behind: false };
-                self.call_timer(number, at, call, out, &mut on_timer);
-                if is_end {
-                    // The input has ended: a timer that renews itself would never stop.
-                    self.asked.clear();
-                }
-                self.take_asked(number, at, call, out, &mut on_timer)?;
+            left -= 1;
+            self.timers.take_next();
+            let is_end = watermark == Timestamp::MAX || at > self.end;
+            let shown = if is_end { Timestamp::MAX } else { at };
+            let cause = Cause::Fired { time: at, key };
+            let call = Call { cause, time: at, watermark: shown, is_behind: false };
+            self.call_timer(number, at, call, out.column_mut(), &mut on_timer);
+            if is_end {
+                // The input has ended: a timer that renews itself would never stop.
+                self.asked.clear();
             }
+            self.take_asked(number, at, call, out.column_mut(), &mut on_timer)?;
         }
-        Ok(true)
+        Ok(Firing::Done)
     }
 
-    /// Finds the timers of one time, in the order in which they fire.
-    fn collect(&mut self, at: Timestamp, symbols: &Dictionary) {
-        let Self { timers, firing, table, .. } = self;
-        let of_time = timers.range((at, 0)..=(at, u32::MAX));
-        firing
-            .extend(of_time.map(|&(_, number)| (CanonicalKey::of(&table.entry(number as usize).key, symbols), number)));
-        let bytes = |number: u32| bytemuck::bytes_of(&table.entry(number as usize).key);
-        firing.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| bytes(b.1).cmp(bytes(a.1))));
+    /// Takes rows of one input: fires the timers before each, and calls `on_row` for it. How many it took.
+    #[inline(always)]
+    pub(crate) fn take<O, Out, In, T>(
+        &mut self,
+        batch: &Batch<'_, T>,
+        out: &mut Outbox<O>,
+        key_of: impl Fn(&T) -> K,
+        on_row: impl Fn(&K, Timestamp, &T, &mut S, &mut ProcessContext<'_, Out, In>),
+        on_timer: impl Fn(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+    ) -> Result<usize, OperatorError>
+    where
+        O: OperatorOutput<0, Row = Out>,
+        Out: Record,
+    {
+        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
+            let watermark = batch.watermark(index);
+            let has_fired = self.timers.first() > watermark || self.fire(watermark, out, &on_timer)? == Firing::Done;
+            if !has_fired || out.is_full() {
+                return Ok(index);
+            }
+            batch.ahead.fetch(row);
+            let call = Call::row(index, time, watermark);
+            let on_row = |key: &K, state: &mut S, context: &mut ProcessContext<'_, Out, In>| {
+                on_row(key, time, row, state, context);
+            };
+            blame::at_index(index, || self.row(key_of(row), call, out.column_mut(), on_row, &on_timer))?;
+        }
+        Ok(batch.len())
     }
 
     /// Writes all states and timers as pieces, each of one key.
     pub(crate) fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
         let mut timers = vec![Vec::new(); self.table.len()];
-        for &(time, number) in &self.timers {
+        for (time, number) in self.timers.iter() {
             timers[number as usize].push(time);
         }
         let mut bytes = Vec::new();
@@ -260,9 +260,9 @@ impl<K: Key, S: Record> Keyed<K, S> {
         }
         let number = self.table.find_or_insert(key, hash);
         self.table.entry_mut(number).value = bytemuck::pod_read_unaligned(state);
-        let times = timers.as_chunks::<8>().0.iter();
-        self.timers.extend(times.map(|bytes| (Timestamp::from_nanos(i64::from_le_bytes(*bytes)), number as u32)));
-        self.next = self.timers.first().map_or(Timestamp::MAX, |(time, _)| *time);
+        for bytes in timers.as_chunks::<8>().0 {
+            self.timers.insert(Timestamp::from_nanos(i64::from_le_bytes(*bytes)), number as u32);
+        }
         Ok(())
     }
 }

@@ -33,6 +33,7 @@ pub(crate) mod asof;
 pub(crate) mod broadcast;
 pub(crate) mod chain;
 pub(crate) mod co_process;
+mod due;
 pub(crate) mod keyed;
 mod outbox;
 pub(crate) mod process;

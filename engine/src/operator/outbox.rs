@@ -149,10 +149,6 @@ impl<O: Outputs> Outbox<O> {
         O::fullest(&self.columns) >= self.capacity
     }
 
-    pub(crate) const fn capacity(&self) -> usize {
-        self.capacity
-    }
-
     /// Rows that each output still takes before the outbox is full.
     #[inline]
     pub fn room(&self) -> usize {
@@ -165,7 +161,7 @@ impl<O: Outputs> Outbox<O> {
     where
         O: OperatorOutput<PORT>,
     {
-        O::column_mut(&mut self.columns).push(time, row, Cause::Row(index as u32));
+        self.column_mut().push(time, row, Cause::Row(index as u32));
     }
 
     /// Emits a row that was fired at `time` for a key, to output `PORT`; it has that time.
@@ -174,7 +170,16 @@ impl<O: Outputs> Outbox<O> {
     where
         O: OperatorOutput<PORT>,
     {
-        O::column_mut(&mut self.columns).push(time, row, Cause::Fired { time, key });
+        self.column_mut().push(time, row, Cause::Fired { time, key });
+    }
+
+    /// The columns of output `PORT`, to be filled.
+    #[inline(always)]
+    pub(crate) fn column_mut<const PORT: usize>(&mut self) -> &mut OutColumns<O::Row>
+    where
+        O: OperatorOutput<PORT>,
+    {
+        O::column_mut(&mut self.columns)
     }
 
     /// The job's symbols, for the canonical text of keys.

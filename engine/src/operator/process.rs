@@ -1,8 +1,7 @@
 //! The keyed process function: a state per key, event-time timers, any rows out.
 
-use crate::base::blame;
-use crate::operator::keyed::{Call, Keyed, ProcessContext, ProcessLimits};
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OutColumns, Outbox};
+use crate::operator::keyed::{Keyed, ProcessContext, ProcessLimits};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::{Key, Record, Slot, Timestamp};
 use std::sync::Arc;
 
@@ -77,16 +76,6 @@ where
     pub(crate) fn new(step: Arc<str>, key_of: F, function: P, limits: ProcessLimits) -> Self {
         Self { step, key_of, function, keyed: Keyed::new(limits) }
     }
-
-    /// Fires the timers that `watermark` has reached; whether all have fired.
-    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out, P::In)>) -> Result<bool, OperatorError> {
-        let Self { keyed, function, .. } = self;
-        let (capacity, symbols) = (out.capacity(), out.symbols().clone());
-        let is_full = |column: &OutColumns<P::Out>| column.len() >= capacity;
-        keyed.fire(watermark, &symbols, &mut out.columns.0, is_full, |key, time, state, context| {
-            function.on_timer(key, time, state, context);
-        })
-    }
 }
 
 impl<K: Key, F, P: ProcessFunction<K>> Operator for ProcessOperator<K, F, P>
@@ -100,7 +89,8 @@ where
         watermark: Timestamp,
         out: &mut Outbox<(P::Out, P::In)>,
     ) -> Result<Firing, OperatorError> {
-        Ok(if self.fire(watermark, out)? { Firing::Done } else { Firing::More })
+        let Self { keyed, function, .. } = self;
+        keyed.fire(watermark, out, |key, time, state, context| function.on_timer(key, time, state, context))
     }
 
     fn on_events_over(&mut self, watermark: Timestamp) {
@@ -127,26 +117,13 @@ where
     type Row = P::In;
 
     fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<(P::Out, P::In)>) -> Result<usize, OperatorError> {
-        let Some(last) = batch.len().checked_sub(1) else { return Ok(0) };
-        let last_watermark = batch.watermark(last);
-        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            let watermark = batch.watermark(index);
-            let has_fired = self.keyed.next_timer() > last_watermark || self.fire(watermark, out)?;
-            if !has_fired || out.is_full() {
-                return Ok(index);
-            }
-            batch.ahead.fetch(row);
-            let Self { key_of, function, keyed, .. } = self;
-            blame::at_index(index, || {
-                keyed.row(
-                    key_of(row),
-                    Call::row(index, time, watermark),
-                    &mut out.columns.0,
-                    |key, state, context| function.on_row(key, time, row, state, context),
-                    |key, time, state, context| function.on_timer(key, time, state, context),
-                )
-            })?;
-        }
-        Ok(batch.len())
+        let Self { key_of, function, keyed, .. } = self;
+        keyed.take(
+            &batch,
+            out,
+            &*key_of,
+            |key, time, row, state, context| function.on_row(key, time, row, state, context),
+            |key, time, state, context| function.on_timer(key, time, state, context),
+        )
     }
 }
