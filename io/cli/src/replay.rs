@@ -12,12 +12,14 @@ use crate::signals::{Signal, Signals};
 use crate::units::{Condition, grouped, iso_8601};
 use pelton::{
     Chain, Error, FieldKind, Job, Layout, Options, Record, Report, Stop, Stream, Timestamp, Tumbling, Watermarks,
+    callback,
 };
 use pelton_io::Trade;
 use pelton_io::bars::{Bar, BarTrade, FilteredTrade, Priced, bars};
 use pelton_io::capture::{self, Capture, Speed};
 use pelton_io::codec::binance::BinanceEvent;
 use std::collections::HashSet;
+use std::io::Write;
 
 /// The names of the job's own steps and sinks.
 const STEP: &str = "bars";
@@ -37,18 +39,18 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
         let found = args.captures.len();
         return Err(Failure::usage(format!("at most {CAPTURES_MAX} captures can be replayed together, not {found}")));
     }
+    let JobKind::Bars = args.job;
+    if args.explain {
+        let plan = Bars { inputs: &open(args)?, args, outputs: None }.declare()?.explain(options(args))?;
+        let mut stdout = std::io::stdout();
+        write!(stdout, "{}", plan.to(args.format.into()))?;
+        return Ok(stdout.flush()?);
+    }
     let (out, late) = output::check(args)?;
     let inputs = open(args)?;
-    let JobKind::Bars = args.job;
     let signals = Signals::watch()?;
-    let job = Bars { inputs: &inputs, args, out: &out, late: late.as_ref(), signals: &signals };
     // The captures' headers are checked before the outputs are created.
-    let declared = job.declare()?;
-    if args.explain {
-        let plan = declared.explain(options(args))?;
-        print!("{}", plan.to(args.format.into()));
-        return Ok(());
-    }
+    let declared = Bars { inputs: &inputs, args, outputs: Some((&out, late.as_ref(), &signals)) }.declare()?;
     let outputs: Vec<(&str, &Output)> =
         [Some((OUT, &out)), late.as_ref().map(|late| (LATE, late))].into_iter().flatten().collect();
     let view = view(&inputs, args);
@@ -63,7 +65,9 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
         }
         _ => {
             say(&format!("{report}\n{}", notes::LEGEND));
-            outputs.iter().try_for_each(|(_, output)| output.commit())?;
+            // All are kept, also behind one that could not be.
+            let kept: Vec<_> = outputs.iter().map(|(_, output)| output.commit()).collect();
+            kept.into_iter().collect::<Result<(), _>>()?;
             notes::warnings(&report, &inputs, args).iter().for_each(|warning| say(warning));
             report.balance().map_err(Failure::failed)
         }
@@ -197,9 +201,8 @@ fn view(inputs: &[Input], args: &Replay) -> ReplayView {
 struct Bars<'a> {
     inputs: &'a [Input],
     args: &'a Replay,
-    out: &'a Output,
-    late: Option<&'a Output>,
-    signals: &'a Signals,
+    /// Where bars and late rows go; without them the job is only explained.
+    outputs: Option<(&'a Output, Option<&'a Output>, &'a Signals)>,
 }
 
 impl Bars<'_> {
@@ -283,9 +286,19 @@ impl Bars<'_> {
 
     fn sinks<U: Priced, C: Chain<Out = U>>(&self, stream: Stream<U, C>) -> Result<(), Failure> {
         let step = stream.key_by(Priced::symbol).window(Tumbling::of(self.args.window)).aggregate(STEP, bars());
-        step.sink(OUT, self.out.csv_sink::<Bar>(self.signals)?);
-        if let Some(late) = self.late {
-            step.late.sink(LATE, late.csv_sink::<U>(self.signals)?);
+        match self.outputs {
+            Some((out, late, signals)) => {
+                step.sink(OUT, out.csv_sink::<Bar>(signals)?);
+                if let Some(late) = late {
+                    step.late.sink(LATE, late.csv_sink::<U>(signals)?);
+                }
+            }
+            None => {
+                step.sink(OUT, callback(|_, _: &Bar| {}));
+                if self.args.late.is_some() {
+                    step.late.sink(LATE, callback(|_, _: &U| {}));
+                }
+            }
         }
         Ok(())
     }

@@ -17,6 +17,16 @@ fn a_plan_is_printed_in_each_format_and_nothing_is_replayed() {
 }
 
 #[test]
+fn outputs_that_exist_or_cannot_be_made_do_not_matter_to_a_plan() {
+    let place = Place::new();
+    place.done("generate trades --events 1000 t.pelton");
+    place.write("bars.csv", "mine");
+    let ran = place.done("replay t.pelton --explain --out bars.csv --late nowhere/late.csv");
+    assert!(ran.stdout.contains("late: sink") && ran.stdout.contains("out: sink"), "{}", ran.stdout);
+    assert_eq!(place.read("bars.csv"), "mine");
+}
+
+#[test]
 fn a_plan_names_the_workers_and_how_rows_go_between_steps() {
     let place = Place::new();
     place.done("generate trades --events 1000 t.pelton");
