@@ -6,7 +6,8 @@
 //! watermark are late.
 //!
 //! For each key there are kept: left rows behind the watermark; right rows behind it; and the latest right row before
-//! it.
+//! it. Right rows that are older are dropped when a left row of their key is answered, and of all keys whenever the
+//! rows have doubled or half of the room for them is gone.
 
 use crate::base::blame;
 use crate::base::time::duration_nanos;
@@ -75,6 +76,8 @@ struct Sides<L, R> {
 
 /// Left rows that are answered at once, where the outbox does not fill up before.
 const ANSWERS_AT_ONCE: usize = 1024;
+/// Fewer rows are not looked through for those that can be dropped.
+const SWEEP_MIN: usize = 1024;
 
 /// `J` gives the row for a left row and the right row that it met, or none where there is to be no row.
 pub(crate) struct AsOfOperator<K, FL, FR, L, R, J> {
@@ -88,6 +91,9 @@ pub(crate) struct AsOfOperator<K, FL, FR, L, R, J> {
     sides: Vec<Sides<L, R>>,
     /// Rows of both sides.
     rows: usize,
+    /// With so many rows, those that no left row to come can meet are dropped once the watermark comes to `sweep_due`.
+    sweep_at: usize,
+    sweep_due: Timestamp,
     /// Left rows that wait.
     waiting: Due,
     watermark: Timestamp,
@@ -104,6 +110,8 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
             index: Table::new(),
             sides: Vec::new(),
             rows: 0,
+            sweep_at: SWEEP_MIN,
+            sweep_due: Timestamp::MAX,
             waiting: Due::new(),
             watermark: Timestamp::MIN,
         }
@@ -161,13 +169,22 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
     fn add_right(&mut self, key: K, time: Timestamp, row: R) -> Result<(), OperatorError> {
         let number = self.sides_of(key)?;
         self.count_row()?;
-        let right = &mut self.sides[number].right;
-        right.insert(time, row);
-        // Left rows to come lie behind the watermark, and so do those that wait but for the ones that fire now.
-        if !self.waiting.is_firing() && self.waiting.first() > self.watermark {
-            self.rows -= right.drop_before_latest(self.watermark);
+        self.sides[number].right.insert(time, row);
+        // The row's own time, which no watermark has come to yet.
+        if self.rows >= self.sweep_at && self.sweep_due == Timestamp::MAX {
+            self.sweep_due = time;
         }
         Ok(())
+    }
+
+    /// Drops right rows that no left row behind the watermark meets; none before it waits any more.
+    fn sweep(&mut self) {
+        let watermark = self.watermark;
+        let dropped = |sides: &mut Sides<L, R>| sides.right.drop_before_latest(watermark);
+        self.rows -= self.sides.iter_mut().map(dropped).sum::<usize>();
+        // Half of the room there is, so that the work stays in proportion to the rows that come.
+        self.sweep_at = SWEEP_MIN.max((2 * self.rows).min(self.rows.midpoint(self.limits.rows_max)));
+        self.sweep_due = Timestamp::MAX;
     }
 }
 
@@ -203,11 +220,14 @@ where
             self.waiting.take_next();
         }
         self.watermark = self.watermark.max(watermark);
+        if self.sweep_due <= self.watermark {
+            self.sweep();
+        }
         Ok(Firing::Done)
     }
 
     fn next_firing(&self) -> Timestamp {
-        self.waiting.first()
+        self.waiting.first().min(self.sweep_due)
     }
 
     fn needs_watermarks(&self) -> bool {
@@ -250,13 +270,15 @@ where
         if !right.len().is_multiple_of(right_size) {
             return Err(misfit("a wrong length"));
         }
-        let time_of = |bytes: &[u8]| Timestamp::from_nanos(bytemuck::pod_read_unaligned(bytes));
+        let time_of = |bytes: &[u8]| Timestamp::from_nanos(i64::from_le(bytemuck::pod_read_unaligned(bytes)));
         for row in left.chunks_exact(left_size) {
             self.add_left(key, time_of(&row[..8]), bytemuck::pod_read_unaligned(&row[8..]))?;
         }
         for row in right.chunks_exact(right_size) {
             self.add_right(key, time_of(&row[..8]), bytemuck::pod_read_unaligned(&row[8..]))?;
         }
+        // The watermark may have come to their times before; rows to come ask for the sweep.
+        self.sweep_due = Timestamp::MAX;
         Ok(())
     }
 }

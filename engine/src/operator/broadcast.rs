@@ -7,6 +7,9 @@ use crate::store::table::Table;
 use crate::{Key, Record, Slot, Timestamp, hash_key};
 use std::sync::Arc;
 
+/// Keys without a value that a table keeps whatever its size.
+const REMOVED_MAX: usize = 64;
+
 /// A table that all workers have alike.
 ///
 /// ```
@@ -51,7 +54,19 @@ impl<K: Key, V: Record> BroadcastTable<K, V> {
         let number = self.index.find(key, hash_key(key))?;
         let before = self.values.get_mut(number)?.take();
         self.len -= usize::from(before.is_some());
+        if self.values.len() > 2 * self.len + REMOVED_MAX {
+            self.forget_removed();
+        }
         before
+    }
+
+    /// Makes the table anew with the keys that have a value.
+    fn forget_removed(&mut self) {
+        let mut table = Self::new();
+        for (key, value) in self.iter() {
+            table.insert(*key, *value);
+        }
+        *self = table;
     }
 
     /// The number of keys with a value.
@@ -64,7 +79,7 @@ impl<K: Key, V: Record> BroadcastTable<K, V> {
         self.len == 0
     }
 
-    /// Keys and values, in the order in which the keys first came.
+    /// Keys and values, in an order that depends on the insertions and removals alone.
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.index.entries().zip(&self.values).filter_map(|(entry, value)| Some((&entry.key, value.as_ref()?)))
     }
@@ -239,5 +254,25 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<1> for Br
             }
         }
         Ok(batch.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_table_whose_keys_come_and_go_keeps_its_size() {
+        let mut table = BroadcastTable::<u64, u64>::new();
+        for key in 0..100_000 {
+            assert_eq!(table.insert(key, key + 1), None);
+            if key >= 10 {
+                assert_eq!(table.remove(&(key - 10)), Some(key - 9));
+            }
+            assert!(table.values.len() <= 2 * table.len() + REMOVED_MAX + 1);
+        }
+        let left: Vec<_> = table.iter().map(|(key, value)| (*key, *value)).collect();
+        assert_eq!(left, (99_990..100_000).map(|key| (key, key + 1)).collect::<Vec<_>>());
+        assert_eq!((table.len(), table.get(&5), table.get(&99_995)), (10, None, Some(&99_996)));
     }
 }

@@ -28,11 +28,6 @@ impl Due {
         self.waiting.len()
     }
 
-    /// Whether keys of the first time are still to be taken while others have been.
-    pub(crate) const fn is_firing(&self) -> bool {
-        !self.firing.is_empty()
-    }
-
     /// Adds a time for the key of an entry; it changes nothing where it is there already.
     pub(crate) fn insert(&mut self, time: Timestamp, entry: u32) {
         self.waiting.insert((time, entry));

@@ -550,3 +550,30 @@ fn rules_that_change_while_a_job_runs_hold_from_their_own_place_on() {
         assert_eq!(above.2, (rows.len() + rules.len()) as u64, "each rule counts once");
     }
 }
+
+/// Many quotes and hardly a trade: what no trade to come can meet is dropped, though no trade asks for it.
+#[test]
+fn quotes_that_no_trade_will_meet_are_not_kept() {
+    let at = |time_ns: i64, key| Sample { time_ns, key, value: time_ns, number: 0 };
+    let quotes: Vec<_> = (0..100_000).map(|time| at(time, time as u64 % 7)).collect();
+    for (trades, workers, block) in [(vec![], 1, 64), (vec![at(5, 5), at(99_999, 1)], 1, 4096), (vec![at(3, 2)], 3, 64)]
+    {
+        let job = |rows_max| {
+            let mut job = Job::new("quotes");
+            let (sink, rows) = collect();
+            let left = job.source("trades", VecSource::new(trades.clone(), block)).key_by(|trade| trade.key);
+            let right = job.source("quotes", VecSource::new(quotes.clone(), block)).key_by(|quote| quote.key);
+            let join = left.as_of_join(right, AsOf::backward());
+            join.inner("join", |trade, quote| Row { key: trade.key, a: trade.time_ns, b: quote.value })
+                .main
+                .sink("out", sink);
+            (job.start(Options::workers(workers).rows_max(rows_max)).unwrap().join_within(DEADLINE), rows)
+        };
+        let (report, rows) = job(20_000);
+        report.unwrap().balance().unwrap();
+        assert_eq!(rows.take().len(), trades.len());
+        // The limit is one: fewer than a key's latest row each.
+        let error = job(1).0.unwrap_err().to_string();
+        assert!(error.contains("more than 1 rows"), "{error}");
+    }
+}
