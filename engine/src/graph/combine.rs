@@ -4,7 +4,7 @@
 //! step itself merges the parts. Late rows leave `parts`.
 
 use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
-use crate::graph::ways::made_on_first;
+use crate::graph::ways::{made_on_first, ways_into};
 
 /// Rewrites all steps that gain by it.
 pub(crate) fn combine(graph: &mut Graph) {
@@ -24,9 +24,9 @@ pub(crate) fn combine(graph: &mut Graph) {
         graph.edges.iter_mut().filter(|edge| edge.from == (step, 1)).for_each(|edge| edge.from = (parts, 0));
         let (connect, layout) = (combining.connect, combining.part.clone());
         graph.add_edge(Edge { from: (parts, 1), to: (step, 0), chain: Vec::new(), layout, connect });
-        let fires_on_all = graph
-            .edges_from(step, 0)
-            .any(|edge| matches!(graph.nodes[graph.edges[edge].to.0].kind, Kind::Sink { is_ordered: false, .. }));
+        let fires_on_all = (0..graph.nodes.len())
+            .filter(|node| matches!(graph.nodes[*node].kind, Kind::Sink { is_ordered: false, .. }))
+            .any(|sink| ways_into(graph, sink).iter().any(|way| way.from == step));
         let node = &mut graph.nodes[step];
         node.kind = Kind::Step(combining.merged);
         node.inputs = vec![Port { name: "parts", layout: combining.part }];

@@ -68,7 +68,8 @@ impl BuildContext {
     pub(crate) fn local<L: Clone + 'static>(&self, id: usize, way: usize, make: impl Fn() -> L) -> L {
         let mut locals = self.locals.borrow_mut();
         let local = locals.entry((id, way)).or_insert_with(|| Box::new(make()));
-        local.downcast_ref::<L>().cloned().unwrap_or_else(make)
+        let Some(local) = local.downcast_ref::<L>() else { unreachable!("a number stands for one type") };
+        local.clone()
     }
 }
 

@@ -38,13 +38,16 @@ impl<T, S, M> Unordered<T, S, M> {
     }
 }
 
-/// One worker's sink, as each way of a union sees it: it ends when all ways have.
-struct SharedSink<T>(Rc<RefCell<SinkStage<T>>>);
+/// One worker's sink and how far each way into it has come.
+struct WaysIn<T> {
+    sink: SinkStage<T>,
+    frontiers: Vec<Place>,
+}
 
-impl<T> Clone for SharedSink<T> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
+/// One worker's sink, as a way of a union sees it: it has come as far as the last way, and ends when all ways have.
+struct SharedSink<T> {
+    shared: Rc<RefCell<WaysIn<T>>>,
+    way: usize,
 }
 
 impl<T: Record> Flow for SharedSink<T> {
@@ -53,11 +56,13 @@ impl<T: Record> Flow for SharedSink<T> {
     }
 
     fn frontier(&mut self, place: Place, pauses: bool) -> bool {
-        self.0.borrow_mut().frontier(place, pauses)
+        let WaysIn { sink, frontiers } = &mut *self.shared.borrow_mut();
+        frontiers[self.way] = place;
+        sink.frontier(frontiers.iter().copied().min().unwrap_or(place), pauses)
     }
 
     fn end(&mut self) {
-        self.0.borrow_mut().end();
+        self.shared.borrow_mut().sink.end();
     }
 
     fn needs(&self) -> Needs {
@@ -67,7 +72,7 @@ impl<T: Record> Flow for SharedSink<T> {
 
 impl<T: Record> Receiver<T> for SharedSink<T> {
     fn rows(&mut self, rows: Rows<'_, T>) -> usize {
-        self.0.borrow_mut().rows(rows)
+        self.shared.borrow_mut().sink.rows(rows)
     }
 }
 
@@ -81,8 +86,8 @@ where
         false
     }
 
-    fn exchange(&self, _: usize, spec: &ExchangeSpec) -> AnyExchange {
-        AnyExchange::new::<T>(spec)
+    fn exchange(&self, _: usize, _: &ExchangeSpec) -> AnyExchange {
+        unreachable!("sinks of each worker are called")
     }
 
     fn sender(&self, _: &BuildContext, _: usize, _: &AnyExchange, _: WayIn<'_>) -> AnyWay {
@@ -91,12 +96,13 @@ where
 
     fn call(&self, context: &BuildContext, plan: StagePlan<'_>, way: WayIn<'_>) -> AnyWay {
         let (worker, shared) = (context.worker, &context.shared);
-        let sink = context.local(plan.node, usize::MAX, || {
+        let ways = context.local(plan.node, usize::MAX, || {
             let sink = Box::new((self.make)(worker));
             let inputs = (plan.ways, plan.at.bound);
-            let stage = SinkStage::new(sink, inputs, plan.counters.clone(), worker, shared.clone());
-            SharedSink(Rc::new(RefCell::new(stage)))
+            let sink = SinkStage::new(sink, inputs, plan.counters.clone(), worker, shared.clone());
+            Rc::new(RefCell::new(WaysIn { sink, frontiers: vec![Place::MIN; plan.ways] }))
         });
+        let sink = SharedSink { shared: ways, way: way.number };
         let counters = way.counters.clone();
         let call: WayOut<T> = Box::new(Call::new(Box::new(sink), way.fans_out, counters, worker, shared.clone()));
         Box::new(call)

@@ -33,7 +33,7 @@ pub(crate) struct Counting {
     pub(crate) input: bool,
     /// The output whose rows are the step's results; those of the others are late.
     pub(crate) results: usize,
-    /// Whether its results are counted.
+    /// Whether its results are counted, and its watermark is the step's.
     pub(crate) output: bool,
     /// The input whose rows reach all workers.
     pub(crate) broadcast: Option<usize>,
@@ -185,7 +185,9 @@ where
             }
             if watermark > self.watermark {
                 self.watermark = watermark;
-                self.counters.of(self.at.worker).watermark.set(watermark);
+                if self.at.counting.output {
+                    self.counters.of(self.at.worker).watermark.set(watermark);
+                }
                 self.is_firing = place.clock() >= self.due || watermark == Timestamp::MAX;
                 let first = self.operator.next_firing();
                 let fired = Place::fired(self.at.bound, self.at.rank, first, 0, 0);

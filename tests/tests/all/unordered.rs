@@ -1,8 +1,9 @@
 //! Unordered sinks: the same rows as in order, each once, at any number of workers.
 
-use pelton::{Collected, Job, Options, Timestamp, Tumbling, VecSource, Watermarks, collect};
+use pelton::{BoxError, Collected, Job, Options, Sink, Timestamp, Tumbling, VecSource, Watermarks, collect};
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{BOUND_NS, Exact, OrderHash, WINDOW_NS};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -21,6 +22,19 @@ fn sinks() -> (Sinks, impl Fn(usize) -> pelton::Collect<Row> + Send + Sync + 'st
     })
 }
 
+/// Counts the sinks that were finished.
+struct Finishing(pelton::Collect<Row>, Arc<AtomicUsize>);
+
+impl Sink<Row> for Finishing {
+    fn write(&mut self, times: &[Timestamp], rows: &[Row]) -> Result<usize, BoxError> {
+        self.0.write(times, rows)
+    }
+    fn finish(&mut self) -> Result<(), BoxError> {
+        self.1.fetch_add(1, Ordering::Relaxed);
+        self.0.finish()
+    }
+}
+
 /// The rows of all sinks, sorted, and the number of sinks.
 fn rows(sinks: &Sinks) -> (Vec<(Timestamp, Row)>, usize) {
     let sinks = sinks.lock().unwrap();
@@ -30,15 +44,16 @@ fn rows(sinks: &Sinks) -> (Vec<(Timestamp, Row)>, usize) {
 }
 
 /// A job with windows that are combined, windows that are not and a union, each to sinks of its own.
-fn run(events: &[Sample], workers: usize) -> [(Vec<(Timestamp, Row)>, usize); 3] {
+fn run(events: &[Sample], workers: usize) -> [(Vec<(Timestamp, Row)>, usize); 4] {
     let mut job = Job::new("unordered");
     let input = job
         .source("samples", VecSource::new(events.to_vec(), 128))
         .watermarks(Watermarks::bounded(Duration::from_nanos(BOUND_NS)))
         .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 });
     let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
-    let outputs = [sinks(), sinks(), sinks()];
-    let [(exact, exact_sink), (ordered, ordered_sink), (union, union_sink)] = outputs;
+    let outputs = [sinks(), sinks(), sinks(), sinks()];
+    let [(exact, exact_sink), (ordered, ordered_sink), (union, union_sink), (both, both_sink)] = outputs;
+    let finished = Arc::new(AtomicUsize::new(0));
     input
         .clone()
         .key_by(|row| row.key)
@@ -46,12 +61,17 @@ fn run(events: &[Sample], workers: usize) -> [(Vec<(Timestamp, Row)>, usize); 3]
         .aggregate("exact", Exact)
         .sink_unordered("exact rows", exact_sink);
     let each = input.clone().key_by(|row| row.key).window(windows).aggregate("each", OrderHash);
-    each.sink_unordered("each row", ordered_sink);
+    each.clone().main.sink_unordered("each row", ordered_sink);
     let odd = input.clone().filter(|row| row.a % 2 != 0);
-    odd.union(input.filter(|row| row.a % 2 == 0)).sink_unordered("union", union_sink);
+    odd.union(input.clone().filter(|row| row.a % 2 == 0)).sink_unordered("union", union_sink);
+    // A window that is combined reaches its sinks by a union.
+    let combined = input.key_by(|row| row.key).window(windows).aggregate("exact again", Exact).main;
+    let counted = finished.clone();
+    combined.union(each.main).sink_unordered("windows", move |worker| Finishing(both_sink(worker), counted.clone()));
     let report = job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
     report.balance().unwrap();
-    [rows(&exact), rows(&ordered), rows(&union)]
+    assert_eq!(finished.load(Ordering::Relaxed), workers, "each sink is finished");
+    [rows(&exact), rows(&ordered), rows(&union), rows(&both)]
 }
 
 #[test]
