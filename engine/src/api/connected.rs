@@ -1,9 +1,9 @@
 //! Two keyed streams that meet in one step: joins and co-process functions.
 
 use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
-use crate::api::stream::Stream;
+use crate::api::stream::{Stream, lead_both};
 use crate::graph::factory::Limits;
-use crate::graph::model::{NodeId, StoreDeclaration, StoreKind};
+use crate::graph::model::{StoreDeclaration, StoreKind};
 use crate::graph::step::two_inputs;
 use crate::operator::asof::{AsOf, AsOfOperator, Inner, JoinLimits, JoinRows, LeftOuter};
 use crate::operator::broadcast::{BroadcastOperator, BroadcastProcessFunction};
@@ -11,8 +11,7 @@ use crate::operator::chain::{Chain, Identity};
 use crate::operator::co_process::{CoProcessFunction, CoProcessOperator};
 use crate::operator::keyed::ProcessLimits;
 use crate::runtime::route::{KeyRoute, ToAll};
-use crate::{Key, Record, ShapeError, Timestamp};
-use std::rc::Rc;
+use crate::{Key, Record, Timestamp};
 
 /// The outputs of a join.
 #[derive(Clone)]
@@ -155,21 +154,6 @@ where
         });
         lead_both(self.stream, broadcast, node);
         Stream::new(graph, (node, 0), Identity::new(), None)
-    }
-}
-
-/// Leads two streams to the inputs of a node; those of another job are a mistake.
-fn lead_both<L: Record, R: Record, C: Chain<Out = L>, D: Chain<Out = R>>(
-    left: Stream<L, C>,
-    right: Stream<R, D>,
-    node: NodeId,
-) {
-    if Rc::ptr_eq(&left.graph, &right.graph) {
-        left.lead_to(node, 0);
-        right.lead_to(node, 1);
-    } else {
-        let name = right.source_name();
-        left.graph.borrow_mut().mistakes.push(ShapeError::OtherJob(name));
     }
 }
 

@@ -114,29 +114,19 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     /// The watermark is the lesser of the two.
     pub fn union<D: Chain<Out = T>>(self, other: Stream<T, D>) -> Stream<T> {
         let name = format!("{} and {}", self.source_name(), other.source_name()).into();
-        let is_same_job = Rc::ptr_eq(&self.graph, &other.graph);
         let graph = self.graph.clone();
-        let node = {
-            let mut graph = graph.borrow_mut();
-            if !is_same_job {
-                graph.mistakes.push(ShapeError::OtherJob(other.source_name()));
-            }
-            graph.add_node(Node {
-                name,
-                title: String::from("union"),
-                inputs: ["first", "second"].map(|name| Port { name, layout: T::layout() }).into(),
-                outputs: vec![Port { name: "rows", layout: T::layout() }],
-                key: None,
-                stores: Vec::new(),
-                placement: Placement::All,
-                parts_of: None,
-                kind: Kind::Union(Box::new(TypedUnion::<T>::new())),
-            })
-        };
-        self.lead_to(node, 0);
-        if is_same_job {
-            other.lead_to(node, 1);
-        }
+        let node = graph.borrow_mut().add_node(Node {
+            name,
+            title: String::from("union"),
+            inputs: ["first", "second"].map(|name| Port { name, layout: T::layout() }).into(),
+            outputs: vec![Port { name: "rows", layout: T::layout() }],
+            key: None,
+            stores: Vec::new(),
+            placement: Placement::All,
+            parts_of: None,
+            kind: Kind::Union(Box::new(TypedUnion::<T>::new())),
+        });
+        lead_both(self, other, node);
         Stream::new(graph, (node, 0), Identity::new(), None)
     }
 
@@ -204,5 +194,20 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     pub fn sink_unordered<S: Sink<T>>(self, name: &str, make: impl Fn(usize) -> S + Send + Sync + 'static) {
         let factory = Box::new(Unordered::<T, S, _>::new(make));
         self.lead_to_sink(name, Placement::All, Kind::Sink { factory, is_ordered: false });
+    }
+}
+
+/// Leads two streams to the inputs of a node; those of another job are a mistake.
+pub(crate) fn lead_both<L: Record, R: Record, C: Chain<Out = L>, D: Chain<Out = R>>(
+    left: Stream<L, C>,
+    right: Stream<R, D>,
+    node: NodeId,
+) {
+    let graph = left.graph.clone();
+    left.lead_to(node, 0);
+    if Rc::ptr_eq(&graph, &right.graph) {
+        right.lead_to(node, 1);
+    } else {
+        graph.borrow_mut().mistakes.push(ShapeError::OtherJob(right.source_name()));
     }
 }

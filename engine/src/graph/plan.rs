@@ -64,7 +64,7 @@ impl Plan {
         let mut mistakes = Vec::new();
         for &id in &order {
             let ways = ways_into(&graph, id);
-            if ways.len() > WAYS_MAX {
+            if ways.len() > WAYS_MAX && graph.nodes[id].kind.step().is_some() {
                 mistakes.push(ShapeError::TooManyInputs(graph.nodes[id].name.to_string(), ways.len(), WAYS_MAX));
                 continue;
             }

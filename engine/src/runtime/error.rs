@@ -17,11 +17,11 @@ pub enum ShapeError {
     /// Nothing takes the rows of a source or step.
     #[error("nothing takes the rows of `{0}`: give them to a sink or to another step")]
     Unconnected(String),
-    /// A union has too many inputs.
-    #[error("the union of {0} has {1} inputs; it may have {2}")]
+    /// Too many ways lead into a step or sink.
+    #[error("{1} ways lead into `{0}`; it may have {2}")]
     TooManyInputs(String, usize, usize),
     /// A stream of another job is used.
-    #[error("a union takes the rows of `{0}`, which is in another job")]
+    #[error("a union or step takes the rows of `{0}`, which is in another job")]
     OtherJob(String),
     /// There is no source.
     #[error("the job has no source")]

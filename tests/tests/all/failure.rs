@@ -1,8 +1,8 @@
 //! What goes wrong ends the job with an error that says where; nothing hangs.
 
 use pelton::{
-    BoxError, Error, Handle, Job, Options, ShapeError, Sink, Source, Timestamp, Tumbling, VecSource, callback, channel,
-    collect, count,
+    AsOf, BoxError, Error, Handle, Job, Options, ShapeError, Sink, Source, Timestamp, Tumbling, VecSource, callback,
+    channel, collect, count,
 };
 use pelton_tests::events::{Sample, Shape, samples};
 use std::sync::Arc;
@@ -35,6 +35,16 @@ fn all_mistakes_of_shape_are_told_together() {
     assert!(has(|m| matches!(m, ShapeError::OtherJob(_))));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "workers", .. })));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "ring_bytes", .. })));
+}
+
+#[test]
+fn a_join_with_a_stream_of_another_job_is_one_mistake() {
+    let mut job = Job::new("wrong");
+    let stranger = Job::new("other").source("o", VecSource::new(events(), 1)).key_by(|event| event.key);
+    let left = job.source("s", VecSource::new(events(), 64)).key_by(|event| event.key);
+    left.as_of_join(stranger, AsOf::backward()).inner("join", |left, _| *left).main.sink("out", collect().0);
+    let Err(Error::Shape { mistakes, .. }) = job.run(Options::workers(1)) else { panic!("the job runs") };
+    assert!(matches!(&mistakes[..], [ShapeError::OtherJob(name)] if name == "o"), "{mistakes:?}");
 }
 
 #[test]
