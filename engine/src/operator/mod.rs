@@ -45,6 +45,7 @@ pub use outbox::{OperatorOutput, Outbox, Outputs};
 use crate::base::prefetch::Ahead;
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::watermark_at;
+use crate::progress::watermark::extremes;
 use crate::{Record, Slot, Timestamp};
 
 /// Rows for an operator, in columns.
@@ -184,11 +185,7 @@ impl<'a, T> Batch<'a, T> {
     /// The smallest and the largest time, or times not within them, of a batch that is not empty.
     #[inline]
     pub(crate) fn bounds(&self) -> (Timestamp, Timestamp) {
-        let extremes = || {
-            let first = self.times[0];
-            self.times.iter().fold((first, first), |(min, max), &time| (min.min(time), max.max(time)))
-        };
-        self.bounds.unwrap_or_else(extremes)
+        self.bounds.unwrap_or_else(|| extremes(self.times))
     }
 }
 

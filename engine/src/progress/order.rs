@@ -261,6 +261,8 @@ pub(crate) trait Order: Pod + Ord + Send + Sync + std::fmt::Debug {
     type At: At;
     /// Whether the clock before each row is written down.
     const HAS_CLOCK: bool;
+    /// Whether the unit is told apart from the rows, by a mark before them.
+    const TELLS_UNIT: bool;
 
     /// The order of row `index`, before its path is stamped.
     fn base(places: &Places<'_>, clocks: &Clocks<'_>, index: usize) -> Self;
@@ -301,6 +303,7 @@ impl PathStamp {
 impl Order for Seq {
     type At = RowAt;
     const HAS_CLOCK: bool = false;
+    const TELLS_UNIT: bool = true;
 
     #[inline(always)]
     fn base(places: &Places<'_>, _: &Clocks<'_>, index: usize) -> Self {
@@ -325,6 +328,7 @@ impl Order for Seq {
 impl Order for Clocked {
     type At = RowAt;
     const HAS_CLOCK: bool = true;
+    const TELLS_UNIT: bool = true;
 
     #[inline(always)]
     fn base(places: &Places<'_>, clocks: &Clocks<'_>, index: usize) -> Self {
@@ -348,6 +352,7 @@ impl Order for Clocked {
 impl Order for Place {
     type At = Place;
     const HAS_CLOCK: bool = true;
+    const TELLS_UNIT: bool = false;
 
     fn base(places: &Places<'_>, clocks: &Clocks<'_>, index: usize) -> Self {
         places.place(clocks, index)

@@ -8,7 +8,7 @@ use crate::progress::place::Place;
 use crate::ring::local::Local;
 use crate::ring::{Consumer, Producer};
 use crate::runtime::receiver::Receiver;
-use crate::runtime::rows::{Rows, extremes};
+use crate::runtime::rows::Rows;
 
 /// The sending end of an edge.
 pub(crate) enum EdgeSender<O, T> {
@@ -132,8 +132,7 @@ where
         self.0.with_rows(|times, orders, values| {
             let found = limit.prefix(orders, |order| order.at(unit));
             let (times, values) = (&times[..found], &values[..found]);
-            let rows = Rows::new(times, values, O::places(unit, &orders[..found]), clocks);
-            let taken = step.rows(Rows { bounds: extremes(times), ..rows });
+            let taken = step.rows(Rows::new(times, values, O::places(unit, &orders[..found]), clocks));
             (taken, (found, taken, taken.checked_sub(1).map(|last| orders[last].at(unit))))
         })
     }

@@ -65,7 +65,7 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
 
     /// Has the receiver take the next rows for a unit.
     fn begin_unit(&mut self, unit: u64) {
-        if self.unit != unit {
+        if O::TELLS_UNIT && self.unit != unit {
             self.unit = unit;
             self.push_mark(Mark::Frontier(Place::event(Timestamp::MIN, unit, 0)));
         }

@@ -67,6 +67,8 @@ pub(super) struct Call<'a> {
 pub(super) struct Rows<'a> {
     pub(super) steps: &'a [usize],
     pub(super) watermarks: &'a [Timestamp],
+    /// Whether the operator still has to fire before the first of them.
+    pub(super) is_due: bool,
 }
 
 impl<'a> Call<'a> {
@@ -101,8 +103,10 @@ impl<'a> Call<'a> {
         if taken > count {
             return Err(format!("on_batch took {taken} rows of {count}"));
         }
-        if taken == 0 && !self.is_full() {
-            return Err(format!("on_batch took none of {count} rows, though the outbox is not full"));
+        if taken == 0 && !self.is_full() && !rows.is_due {
+            return Err(format!(
+                "on_batch took none of {count} rows, though the outbox is not full and nothing is due"
+            ));
         }
         self.skip_filled()?;
         // An operator may stop at a row and give the rest of what it causes when it comes again.

@@ -272,8 +272,9 @@ where
         let Instance { operator, last } = &mut self.instances[worker];
         let taken =
             I::on_batch(operator, &piece, &mut self.outbox).map_err(|error| format!("on_batch failed: {error}"))?;
+        let is_due = operator.next_firing() <= watermarks[0];
         let call = Call::new::<Op>(operator, &self.outbox, self.filled, self.mode, last);
-        let stands = call.batch(Rows { steps: &rows.steps[start..end], watermarks }, taken)?;
+        let stands = call.batch(Rows { steps: &rows.steps[start..end], watermarks, is_due }, taken)?;
         self.append(&stands);
         Ok(taken)
     }

@@ -36,7 +36,7 @@ impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
 
     /// Merges a part with what there is of its window.
     fn merge(&mut self, part: PartRef) -> Result<(), OperatorError> {
-        let Some(mut groups) = self.tables.receive(part) else { return Ok(()) };
+        let Some(mut groups) = self.tables.receive(part) else { unreachable!("a part is told once, with its table") };
         let mut worker = part.worker;
         if let Some((other_worker, mut other)) = self.open.remove(&part.start) {
             if other.is_larger_than(&groups) {

@@ -8,6 +8,7 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::window::open::OpenWindows;
 use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, OperatorError};
+use crate::progress::watermark::extremes;
 use crate::store::groups::Groups;
 use crate::{Key, Timestamp};
 
@@ -42,6 +43,12 @@ struct Kept<T> {
     values: Vec<T>,
 }
 
+impl<T> Default for Kept<T> {
+    fn default() -> Self {
+        Self { indices: Vec::new(), times: Vec::new(), values: Vec::new() }
+    }
+}
+
 /// Rows, and what is known of them, with their numbers in the batch.
 struct Run<'a, T, I> {
     times: &'a [Timestamp],
@@ -64,7 +71,7 @@ where
             open: OpenWindows::new(windows, limits.open_windows_max),
             spare: Vec::new(),
             mixed: Mixed::default(),
-            kept: Kept { indices: Vec::new(), times: Vec::new(), values: Vec::new() },
+            kept: Kept::default(),
         }
     }
 
@@ -85,6 +92,7 @@ where
     pub(crate) fn accumulator(&mut self, time: Timestamp, key: K) -> Result<&mut A::Acc, OperatorError> {
         let (slot, _) = self.find_or_open(time)?;
         let groups = self.open.state_mut(slot);
+        groups.value_mut(key);
         if groups.len() > self.keys_max {
             return Err(OperatorError::TooManyKeys(self.keys_max));
         }
@@ -141,15 +149,12 @@ where
         // Watermarks do not fall, so the last one is the largest.
         let is_on_time = batch.is_on_time() || batch.bounds().0 > batch.watermark(batch.len() - 1);
         if !is_on_time && self.part_late(&batch, refuse) {
-            let mut kept =
-                std::mem::replace(&mut self.kept, Kept { indices: Vec::new(), times: Vec::new(), values: Vec::new() });
+            let mut kept = std::mem::take(&mut self.kept);
             let Kept { indices, times, values } = &kept;
             let result = match times.first() {
                 None => Ok(()),
-                Some(&first) => {
-                    let extremes =
-                        |(min, max): (Timestamp, Timestamp), &time: &Timestamp| (min.min(time), max.max(time));
-                    let bounds = times.iter().fold((first, first), extremes);
+                Some(_) => {
+                    let bounds = extremes(times);
                     let index_of = |row: usize| indices[row] as usize;
                     self.add(Run { times, values, bounds, index_of, ahead: Ahead::NONE })
                 }

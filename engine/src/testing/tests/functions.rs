@@ -258,3 +258,30 @@ fn a_row_knows_the_watermark_at_its_own_place() {
         .expect([(4, first), (4, first), (13, note(13, 1, 13)), (16, second), (16, second)], [])
         .check();
 }
+
+/// A timer at the next ten, and nothing to tell.
+#[derive(Clone)]
+struct Silent;
+
+impl ProcessFunction<u32> for Silent {
+    type In = u32;
+    type State = u32;
+    type Out = u32;
+
+    fn on_row(&self, _: &u32, _: Timestamp, row: &u32, sum: &mut u32, context: &mut ProcessContext<'_, u32, u32>) {
+        *sum += 1;
+        context.timer(at(10));
+        if *row == u32::MAX {
+            context.emit(*sum);
+        }
+    }
+}
+
+#[test]
+fn more_timers_than_fire_at_once_may_be_due_before_a_row() {
+    let mut verify = Verify::new(|| testing::process(|row: &u32| *row, Silent)).keyed_by(|row: &u32| *row);
+    for key in 0..1100 {
+        verify = verify.row(1, key);
+    }
+    verify.at(10, 11, u32::MAX).expect([(11, 1)], []).check();
+}

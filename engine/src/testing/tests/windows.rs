@@ -330,6 +330,17 @@ fn one_key_more_than_the_limit_is_an_error_and_each_window_counts_its_own() {
 }
 
 #[test]
+fn one_key_more_than_the_limit_is_an_error_when_it_is_restored() {
+    let (mut operator, mut out) = limited(8, 3);
+    assert_eq!(operator.on_batch(Batch::new(&[at(0); 3], &[1, 2, 3]), &mut out), Ok(3));
+    let mut pieces = Vec::new();
+    operator.save(&mut |slot, piece| pieces.push((slot, piece.to_vec())));
+    let (mut restored, _) = limited(8, 2);
+    let results: Vec<_> = pieces.iter().map(|(slot, piece)| restored.restore(*slot, piece)).collect();
+    assert_eq!(results, [Ok(()), Ok(()), Err(OperatorError::TooManyKeys(2))]);
+}
+
+#[test]
 fn one_open_window_more_than_the_limit_is_an_error_and_fired_ones_do_not_count() {
     let (mut operator, mut out) = limited(2, 8);
     assert_eq!(operator.on_batch(Batch::new(&[at(0), at(10)], &[1, 1]), &mut out), Ok(2));
