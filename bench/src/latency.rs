@@ -3,7 +3,7 @@
 use crate::load::{self, Latencies, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
 use crate::{Entry, Error, Results, machine, rounds, stall, work};
 use hdrhistogram::Histogram;
-use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, hash_key, push, slot_of, worker_of};
+use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, push, slot_of, worker_of};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -112,7 +112,7 @@ enum Path {
 
 /// So many keys that the last worker owns.
 fn keys_of_last(workers: usize, keys: u64) -> Arc<[u64]> {
-    let is_last = |key: &u64| worker_of(slot_of(hash_key(key)), workers) == workers - 1;
+    let is_last = |key: &u64| worker_of(slot_of(work::SEED.hash(key)), workers) == workers - 1;
     (0..).filter(is_last).take(keys.max(1) as usize).collect()
 }
 

@@ -1,8 +1,8 @@
 //! The work that is measured, as jobs: what each row becomes is shared with the hand-written loops.
 
 use pelton::{
-    Aggregate, BoxError, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Sink, Source, Symbol,
-    Timestamp, Tumbling, Watermarks, Window,
+    Aggregate, BoxError, HashSeed, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Sink, Source,
+    Symbol, Timestamp, Tumbling, Watermarks, Window,
 };
 use pelton_io::sink::Seen;
 use pelton_io::{Trade, blackhole};
@@ -88,10 +88,13 @@ pub fn notional(trade: &Trade) -> Notional {
     Notional { notional, size: trade.size, symbol: trade.symbol }
 }
 
+/// The seed of keys' hashes: which worker has which key is the same in each run.
+pub const SEED: HashSeed = HashSeed::new(0);
+
 /// The workers' options: they spin where each has a core of its own.
 pub fn options(workers: usize) -> Options {
     let idle = if workers <= crate::machine::cores() { IdleStrategy::BusySpin } else { IdleStrategy::Backoff };
-    Options::workers(workers).idle(idle)
+    Options::workers(workers).idle(idle).hash_seed(SEED)
 }
 
 /// Runs the keyed tumbling window over a source in which trades are not out of order. The rows go to

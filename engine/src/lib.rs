@@ -65,19 +65,21 @@ pub use api::connected::{AsOfJoin, JoinOutput};
 pub use api::handle::{Handle, Simulation, Stop, Stopper};
 pub use api::job::Job;
 pub use api::keyed::{KeyedStream, StepOutput, WindowedStream};
+pub use api::operate::OperatorStreams;
 pub use api::options::{Options, WORKERS_MAX};
 pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
-pub use base::key::{CanonicalKey, Key, SLOTS, Slot, hash_key, slot_of, worker_of};
+pub use base::key::{CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
 pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MAX, Symbol};
 pub use base::time::Timestamp;
 pub use graph::explain::{JobPlan, PlanFormat};
+pub use graph::factory::StepContext;
 pub use operator::aggregate::{
     Aggregate, Count, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };
 pub use operator::asof::AsOf;
-pub use operator::broadcast::{BroadcastProcessFunction, BroadcastTable};
+pub use operator::broadcast::BroadcastProcessFunction;
 pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
 pub use operator::keyed::ProcessContext;
@@ -93,6 +95,10 @@ pub use runtime::report::Report;
 pub use runtime::sink::Sink;
 pub use runtime::source::{BlockReader, BlockSource, BlockSummary, Feed, Polled, Source, VecSource};
 pub use runtime::worker::WorkerStep;
+pub use store::{
+    BroadcastTable, KeyedLists, KeyedMaps, KeyedRows, KeyedTable, Of, Scope, Share, Store, StoreError, StoreKind,
+    StoreSettings, Timers, Value,
+};
 
 /// An error from outside the engine: a source's, a sink's.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

@@ -2,16 +2,13 @@
 
 use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
 use crate::api::stream::{Stream, lead_both};
-use crate::graph::factory::Limits;
-use crate::graph::model::{StoreDeclaration, StoreKind};
 use crate::graph::step::two_inputs;
-use crate::operator::asof::{AsOf, AsOfOperator, Inner, JoinLimits, JoinRows, LeftOuter};
+use crate::operator::asof::{AsOf, AsOfOperator, Inner, JoinRows, LeftOuter};
 use crate::operator::broadcast::{BroadcastOperator, BroadcastProcessFunction};
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::co_process::{CoProcessFunction, CoProcessOperator};
-use crate::operator::keyed::ProcessLimits;
 use crate::runtime::route::{KeyRoute, ToAll};
-use crate::{Key, Record, Timestamp};
+use crate::{Key, Record};
 
 /// The outputs of a join.
 #[derive(Clone)]
@@ -91,26 +88,20 @@ where
             inputs: vec![port::<L>("left"), port::<P::Right>("right")],
             outputs: vec![port::<P::Out>("main")],
             key: K::layout(),
-            stores: vec![
-                StoreDeclaration { name: "state", kind: StoreKind::KeyedTable, value: P::State::layout() },
-                StoreDeclaration { name: "timers", kind: StoreKind::Timers, value: Timestamp::layout() },
-            ],
             name,
         };
         let graph = self.stream.graph.clone();
-        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+        let node = add_step(&mut graph.borrow_mut(), step, || {
             let (route_left, route_right) = (left_key.clone(), right_key.clone());
             two_inputs(
                 (
-                    move |workers| KeyRoute::new(route_left.clone(), workers),
-                    move |workers| KeyRoute::new(route_right.clone(), workers),
+                    move |workers, seed| KeyRoute::new(route_left.clone(), workers, seed),
+                    move |workers, seed| KeyRoute::new(route_right.clone(), workers, seed),
                 ),
                 true,
                 move |context| {
-                    let Limits { keys_max, timers_max, .. } = context.limits;
-                    let limits = ProcessLimits { keys_max, timers_max };
                     let keys_of = (left_key.clone(), right_key.clone());
-                    CoProcessOperator::new(name.clone(), keys_of, function.clone(), limits)
+                    CoProcessOperator::new(keys_of, function.clone(), &context.stores)
                 },
             )
         });
@@ -136,21 +127,16 @@ where
             inputs: vec![port::<L>("rows"), port::<P::Broadcast>("broadcast")],
             outputs: vec![port::<P::Out>("main")],
             key: K::layout(),
-            stores: vec![
-                StoreDeclaration { name: "state", kind: StoreKind::KeyedTable, value: P::State::layout() },
-                StoreDeclaration { name: "timers", kind: StoreKind::Timers, value: Timestamp::layout() },
-                StoreDeclaration { name: "table", kind: StoreKind::Broadcast, value: P::TableValue::layout() },
-            ],
             name,
         };
         let graph = self.stream.graph.clone();
-        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+        let node = add_step(&mut graph.borrow_mut(), step, || {
             let route_key = key_of.clone();
-            two_inputs((move |workers| KeyRoute::new(route_key.clone(), workers), |_| ToAll), true, move |context| {
-                let Limits { keys_max, timers_max, .. } = context.limits;
-                let limits = ProcessLimits { keys_max, timers_max };
-                BroadcastOperator::new(name.clone(), key_of.clone(), function.clone(), limits)
-            })
+            two_inputs(
+                (move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed), |_, _| ToAll),
+                true,
+                move |context| BroadcastOperator::new(key_of.clone(), function.clone(), &context.stores),
+            )
         });
         lead_both(self.stream, broadcast, node);
         Stream::new(graph, (node, 0), Identity::new(), None)
@@ -197,26 +183,20 @@ where
             inputs: vec![port::<L>("left"), port::<R>("right")],
             outputs: vec![port::<Out>("main"), port::<L>("late left"), port::<R>("late right")],
             key: K::layout(),
-            stores: vec![
-                StoreDeclaration { name: "left", kind: StoreKind::KeyedRows, value: L::layout() },
-                StoreDeclaration { name: "right", kind: StoreKind::KeyedRows, value: R::layout() },
-            ],
             name,
         };
         let graph = left.stream.graph.clone();
-        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+        let node = add_step(&mut graph.borrow_mut(), step, || {
             let (route_left, route_right) = (left_key.clone(), right_key.clone());
             two_inputs(
                 (
-                    move |workers| KeyRoute::new(route_left.clone(), workers),
-                    move |workers| KeyRoute::new(route_right.clone(), workers),
+                    move |workers, seed| KeyRoute::new(route_left.clone(), workers, seed),
+                    move |workers, seed| KeyRoute::new(route_right.clone(), workers, seed),
                 ),
                 false,
                 move |context| {
-                    let Limits { keys_max, rows_max, .. } = context.limits;
-                    let limits = JoinLimits { keys_max, rows_max };
                     let keys_of = (left_key.clone(), right_key.clone());
-                    AsOfOperator::new(name.clone(), keys_of, as_of, join.clone(), limits)
+                    AsOfOperator::new(keys_of, as_of, join.clone(), &context.stores)
                 },
             )
         });

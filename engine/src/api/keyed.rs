@@ -1,21 +1,19 @@
 //! Keyed and windowed streams, and the outputs of stateful steps.
 
 use crate::api::stream::Stream;
-use crate::graph::factory::{Limits, StepFactory};
-use crate::graph::model::{Graph, Kind, Node, NodeId, Placement, Port, StoreDeclaration, StoreKind};
+use crate::graph::factory::StepFactory;
+use crate::graph::model::{Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::step::single_input;
 use crate::graph::window::{WindowFactory, WindowStep};
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::{Chain, Identity};
-use crate::operator::keyed::ProcessLimits;
 use crate::operator::process::{ProcessFunction, ProcessOperator};
 use crate::operator::window::Tumbling;
 use crate::runtime::route::KeyRoute;
-use crate::{Key, Layout, Record, ShapeError, Sink, Timestamp};
+use crate::{Key, Layout, Record, ShapeError, Sink};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// A stream whose rows are grouped by a key.
 pub struct KeyedStream<K, T: Record, C: Chain<Out = T>, F> {
@@ -30,19 +28,15 @@ pub(crate) struct KeyedStep<'a> {
     pub(crate) inputs: Vec<Port>,
     pub(crate) outputs: Vec<Port>,
     pub(crate) key: Layout,
-    pub(crate) stores: Vec<StoreDeclaration>,
     pub(crate) name: &'a str,
 }
 
-/// Adds a keyed step to a graph; `make` makes what builds it, given its name.
-pub(crate) fn add_step(
-    graph: &mut Graph,
-    step: KeyedStep<'_>,
-    make: impl FnOnce(Arc<str>) -> Box<dyn StepFactory>,
-) -> NodeId {
+/// Adds a keyed step to a graph; `make` makes what builds it.
+pub(crate) fn add_step(graph: &mut Graph, step: KeyedStep<'_>, make: impl FnOnce() -> Box<dyn StepFactory>) -> NodeId {
     let name = graph.name("step", step.name);
-    let KeyedStep { title, inputs, outputs, key, stores, .. } = step;
-    let kind = Kind::Step(make(name.clone()));
+    let KeyedStep { title, inputs, outputs, key, .. } = step;
+    let factory = make();
+    let stores = factory.stores();
     graph.add_node(Node {
         name,
         title,
@@ -52,7 +46,7 @@ pub(crate) fn add_step(
         stores,
         placement: Placement::All,
         parts_of: None,
-        kind,
+        kind: Kind::Step(factory),
     })
 }
 
@@ -83,23 +77,15 @@ where
             inputs: vec![port::<T>("rows")],
             outputs: vec![port::<P::Out>("main"), port::<T>("late")],
             key: K::layout(),
-            stores: vec![
-                StoreDeclaration { name: "state", kind: StoreKind::KeyedTable, value: P::State::layout() },
-                StoreDeclaration { name: "timers", kind: StoreKind::Timers, value: Timestamp::layout() },
-            ],
             name,
         };
         let graph = stream.graph.clone();
-        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+        let node = add_step(&mut graph.borrow_mut(), step, || {
             let route_key = key_of.clone();
             single_input(
-                move |workers| KeyRoute::new(route_key.clone(), workers),
+                move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed),
                 true,
-                move |context| {
-                    let Limits { keys_max, timers_max, .. } = context.limits;
-                    let limits = ProcessLimits { keys_max, timers_max };
-                    ProcessOperator::new(name.clone(), key_of.clone(), function.clone(), limits)
-                },
+                move |context| ProcessOperator::new(key_of.clone(), function.clone(), &context.stores),
             )
         });
         stream.lead_to(node, 0);
@@ -144,11 +130,10 @@ where
             inputs: vec![port::<T>("rows")],
             outputs: vec![port::<A::Out>("main"), port::<T>("late")],
             key: K::layout(),
-            stores: vec![StoreDeclaration { name: "slices", kind: StoreKind::Slices, value: A::Acc::layout() }],
             name,
         };
-        let node = add_step(&mut graph.borrow_mut(), step, |name| {
-            Box::new(WindowFactory::new(WindowStep { name, windows, key_of, aggregate, key }))
+        let node = add_step(&mut graph.borrow_mut(), step, || {
+            Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key }))
         });
         stream.lead_to(node, 0);
         StepOutput::new(graph, node)

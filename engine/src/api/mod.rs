@@ -5,5 +5,6 @@ pub(crate) mod connected;
 pub(crate) mod handle;
 pub(crate) mod job;
 pub(crate) mod keyed;
+pub(crate) mod operate;
 pub(crate) mod options;
 pub(crate) mod stream;

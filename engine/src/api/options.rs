@@ -1,11 +1,11 @@
 //! How a job is run: workers, memory, limits, the clock.
 
 use crate::graph::deploy::DeployOptions;
-use crate::graph::factory::Limits;
 use crate::runtime::idle::IdleStrategy;
 use crate::runtime::shared::JobShared;
+use crate::store::StoreSettings;
 use crate::store::groups::KEYS_MAX;
-use crate::{Clock, Dictionary, ShapeError, SystemClock, Timestamp};
+use crate::{Clock, Dictionary, HashSeed, ShapeError, SystemClock, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub struct Options {
     ring_bytes: usize,
     feed_block_events: usize,
     times: RangeInclusive<Timestamp>,
-    limits: Limits,
+    stores: StoreSettings,
     clock: Arc<dyn Clock>,
 }
 
@@ -51,7 +51,7 @@ impl Options {
             ring_bytes: 512 << 10,
             feed_block_events: 4096,
             times: TIMES,
-            limits: Limits { keys_max: 1 << 28, open_windows_max: 1 << 16, timers_max: 1 << 28, rows_max: 1 << 28 },
+            stores: StoreSettings { seed: HashSeed::random(), ..StoreSettings::default() },
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -90,26 +90,41 @@ impl Options {
     /// The most keys of a keyed step on one worker, in a window operator for each window, by default
     /// 2^28. One more ends the job with an error.
     pub fn keys_max(mut self, keys: usize) -> Self {
-        self.limits.keys_max = keys;
+        self.stores.keys_max = keys;
         self
     }
 
     /// The most windows that are open at once in a step on one worker, by default 65,536. One more ends
     /// the job with an error.
     pub fn open_windows_max(mut self, windows: usize) -> Self {
-        self.limits.open_windows_max = windows;
+        self.stores.open_windows_max = windows;
         self
     }
 
     /// The most timers of a step on one worker, by default 2^28. One more ends the job with an error.
     pub fn timers_max(mut self, timers: usize) -> Self {
-        self.limits.timers_max = timers;
+        self.stores.timers_max = timers;
         self
     }
 
-    /// The most rows that a join keeps on one worker and side, by default 2^28. One more ends the job with an error.
+    /// The most rows that one store of a step keeps on one worker, such as those of a side of a join, by default 2^28.
+    /// One more ends the job with an error.
     pub fn rows_max(mut self, rows: usize) -> Self {
-        self.limits.rows_max = rows;
+        self.stores.rows_max = rows;
+        self
+    }
+
+    /// The most bytes that the stores of a step take on one worker, by default 2^40. More end the job with an error; what
+    /// they take is looked at each 1,024 rows.
+    pub fn state_bytes_max(mut self, bytes: usize) -> Self {
+        self.stores.bytes_max = bytes;
+        self
+    }
+
+    /// What the hashes of keys begin with, by default a random number, so that nobody can choose keys that collide. It
+    /// says which worker has a key, and changes nothing that the job gives.
+    pub fn hash_seed(mut self, seed: HashSeed) -> Self {
+        self.stores.seed = seed;
         self
     }
 
@@ -132,7 +147,7 @@ impl Options {
         check((1..=1 << 30).contains(&self.ring_bytes), "ring_bytes", self.ring_bytes.to_string(), "from 1 to 1 GiB");
         let found = format!("{}..={}", self.times.start(), self.times.end());
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
-        let limits = &self.limits;
+        let limits = &self.stores;
         check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
     }
 
@@ -145,7 +160,7 @@ impl Options {
                 ..=(*self.times.end()).min(Timestamp::MAX.minus_nanos(1)),
             idle: self.idle,
             pin: self.pin,
-            limits: self.limits,
+            stores: self.stores,
             shared: Arc::new(JobShared::new(symbols, self.clock)),
         }
     }

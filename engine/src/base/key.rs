@@ -3,10 +3,11 @@
 //! ```text
 //! key bytes ── hash (64 bits) ── slot (12 bits of it) ── worker (slots in equal ranges)
 //! ```
-//! The hash function and the number of slots are part of the format of saved state.
+//! The hash function, its seed and the number of slots are part of the format of saved state.
 
 use crate::base::record::Record;
 use crate::{Dictionary, Symbol, Timestamp};
+use std::hash::{BuildHasher, RandomState};
 
 /// The number of slots that the keys of an operator fall into.
 pub const SLOTS: usize = 4096;
@@ -204,15 +205,36 @@ impl Key for Symbol {
 
 const MULTIPLIERS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 
-/// The key's hash: folded multiplication of 8 bytes at a time, as in wyhash.
+/// What the hashes of a job's keys begin with, so that nobody can choose keys that collide. It is part of saved state,
+/// and no output depends on it.
 ///
 /// ```
-/// assert_eq!(pelton::hash_key(&7u32), pelton::hash_key(&7u32));
-/// assert_ne!(pelton::hash_key(&7u32), pelton::hash_key(&8u32));
+/// use pelton::HashSeed;
+///
+/// let seed = HashSeed::new(42);
+/// assert_eq!(seed.hash(&7u32), seed.hash(&7u32));
+/// assert_ne!(seed.hash(&7u32), seed.hash(&8u32));
+/// assert_ne!(seed.hash(&7u32), HashSeed::new(43).hash(&7u32));
 /// ```
-#[inline(always)]
-pub fn hash_key<K: Key>(key: &K) -> u64 {
-    hash_bytes(0, bytemuck::bytes_of(key))
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct HashSeed(u64);
+
+impl HashSeed {
+    /// A seed that was written down.
+    pub const fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// A seed that nobody knows.
+    pub fn random() -> Self {
+        Self(RandomState::new().hash_one(0))
+    }
+
+    /// The key's hash: folded multiplication of 8 bytes at a time, as in wyhash.
+    #[inline(always)]
+    pub fn hash<K: Key>(self, key: &K) -> u64 {
+        hash_bytes(self.0, bytemuck::bytes_of(key))
+    }
 }
 
 /// The hash of bytes behind others whose hash is `before`.
@@ -261,7 +283,7 @@ mod tests {
             for workers in [2, 3, 8] {
                 let mut counts = vec![0usize; workers];
                 for i in 0..64_000u64 {
-                    counts[worker_of(slot_of(hash_key(&(i.wrapping_mul(stride)))), workers)] += 1;
+                    counts[worker_of(slot_of(HashSeed::new(stride).hash(&(i.wrapping_mul(stride)))), workers)] += 1;
                 }
                 let fair = 64_000 / workers;
                 assert!(counts.iter().all(|&count| count.abs_diff(fair) < fair / 5), "{stride} {counts:?}");

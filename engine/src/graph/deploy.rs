@@ -2,8 +2,8 @@
 
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::explain::JobPlan;
-use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, Limits, SourceOptions, StagePlan, WayIn};
-use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId, StoreDeclaration, StoreKind};
+use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, SourceOptions, StagePlan, WayIn};
+use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::ways::made_on_first;
 use crate::progress::schedule::{Cut, Schedule};
@@ -15,6 +15,7 @@ use crate::runtime::source_task::{SourceTask, UnitOrder};
 use crate::runtime::stage::{Counting, StepAt};
 use crate::runtime::task::Task;
 use crate::runtime::worker::Worker;
+use crate::store::StoreSettings;
 use crate::{Error, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +32,7 @@ pub(crate) struct DeployOptions {
     pub(crate) times: RangeInclusive<Timestamp>,
     pub(crate) idle: IdleStrategy,
     pub(crate) pin: bool,
-    pub(crate) limits: Limits,
+    pub(crate) stores: StoreSettings,
     pub(crate) shared: Arc<JobShared>,
 }
 
@@ -114,7 +115,7 @@ impl Deployment {
                 workers: options.workers,
                 feed_block_events: options.feed_block_events,
                 times: options.times.clone(),
-                limits: options.limits,
+                stores: options.stores,
                 started: self.started,
                 first_time: self.first_time,
                 shared: options.shared.clone(),
@@ -213,8 +214,7 @@ impl Deployment {
         } else if is_merged(&self.plan.graph, node) {
             Counting { input: false, ..Counting::WHOLE }
         } else {
-            let is_table = |store: &StoreDeclaration| store.kind == StoreKind::Broadcast;
-            let broadcast = self.plan.graph.nodes[node].stores.iter().any(is_table).then_some(1);
+            let broadcast = self.plan.graph.nodes[node].kind.step().and_then(|step| step.broadcast_input());
             Counting { broadcast, ..Counting::WHOLE }
         };
         let at = StepAt { rank: planned.rank, bound: planned.bound, worker: context.worker, counting };

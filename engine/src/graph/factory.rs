@@ -1,6 +1,7 @@
 //! What builds nodes and edges: where the types of rows are known.
 
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
+use crate::graph::model::StoreDeclaration;
 use crate::progress::order::PathStamp;
 use crate::progress::watermark::Watermarks;
 use crate::runtime::metrics::StepCounters;
@@ -8,6 +9,7 @@ use crate::runtime::pipe::SourcePipe;
 use crate::runtime::shared::JobShared;
 use crate::runtime::stage::StepAt;
 use crate::runtime::task::Task;
+use crate::store::StoreSettings;
 use crate::{BlockSummary, Dictionary, Error, ShapeError, Timestamp};
 use std::any::Any;
 use std::cell::RefCell;
@@ -21,13 +23,31 @@ pub(crate) type AnyWay = Box<dyn Any>;
 /// For each output of a node, the ways out of it.
 pub(crate) type AnyOutputs = Vec<Vec<AnyWay>>;
 
-/// The limits of keyed steps, for each worker.
+/// What an operator is made with, on one worker.
+///
+/// ```
+/// use pelton::{KeyedTable, StepContext};
+///
+/// fn counts(context: &StepContext) -> KeyedTable<u32, u64> {
+///     KeyedTable::new(&context.stores)
+/// }
+/// ```
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Limits {
-    pub(crate) keys_max: usize,
-    pub(crate) open_windows_max: usize,
-    pub(crate) timers_max: usize,
-    pub(crate) rows_max: usize,
+#[non_exhaustive]
+pub struct StepContext {
+    /// The number of the worker.
+    pub worker: usize,
+    /// The number of workers that run the step.
+    pub workers: usize,
+    /// What stores are made with.
+    pub stores: StoreSettings,
+}
+
+impl StepContext {
+    /// What an operator is made with that is only to show what it keeps.
+    pub(crate) fn declaring() -> Self {
+        Self { worker: 0, workers: 1, stores: StoreSettings::default() }
+    }
 }
 
 /// What the parts of one worker are built with; it stays on the worker's thread.
@@ -36,7 +56,7 @@ pub(crate) struct BuildContext {
     pub(crate) workers: usize,
     pub(crate) feed_block_events: usize,
     pub(crate) times: RangeInclusive<Timestamp>,
-    pub(crate) limits: Limits,
+    pub(crate) stores: StoreSettings,
     /// The job's start, by its clock.
     pub(crate) started: Duration,
     /// The least time in the first blocks of bounded sources: what recorded speed counts from.
@@ -51,7 +71,7 @@ pub(crate) struct ContextParts {
     pub(crate) workers: usize,
     pub(crate) feed_block_events: usize,
     pub(crate) times: RangeInclusive<Timestamp>,
-    pub(crate) limits: Limits,
+    pub(crate) stores: StoreSettings,
     pub(crate) started: Duration,
     pub(crate) first_time: Option<Timestamp>,
     pub(crate) shared: Arc<JobShared>,
@@ -59,9 +79,14 @@ pub(crate) struct ContextParts {
 
 impl BuildContext {
     pub(crate) fn new(worker: usize, parts: ContextParts) -> Self {
-        let ContextParts { workers, feed_block_events, times, limits, started, first_time, shared } = parts;
+        let ContextParts { workers, feed_block_events, times, stores, started, first_time, shared } = parts;
         let locals = RefCell::default();
-        Self { worker, workers, feed_block_events, times, limits, started, first_time, shared, locals }
+        Self { worker, workers, feed_block_events, times, stores, started, first_time, shared, locals }
+    }
+
+    /// What operators are made with.
+    pub(crate) const fn step(&self) -> StepContext {
+        StepContext { worker: self.worker, workers: self.workers, stores: self.stores }
     }
 
     /// What is shared under these numbers, made where it is not there yet.
@@ -138,6 +163,16 @@ pub(crate) struct StagePlan<'a> {
 
 /// A step or sink of the graph, whatever its rows are.
 pub(crate) trait StepFactory: Send + Sync {
+    /// What it keeps.
+    fn stores(&self) -> Vec<StoreDeclaration> {
+        Vec::new()
+    }
+
+    /// The input whose rows reach all workers.
+    fn broadcast_input(&self) -> Option<usize> {
+        None
+    }
+
     /// Whether rows on its inputs have to carry the clock.
     fn needs_clocks(&self) -> bool;
     /// The edges into an input.

@@ -4,6 +4,7 @@
 //! traits of `factory.rs`.
 
 use crate::graph::factory::{Connect, SourceFactory, StepFactory, UnionFactory};
+use crate::store::StoreKind;
 use crate::{Layout, ShapeError};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -27,33 +28,6 @@ pub(crate) struct StoreDeclaration {
     pub(crate) kind: StoreKind,
     /// Of what is kept for a key.
     pub(crate) value: Layout,
-}
-
-/// How a store keeps things.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum StoreKind {
-    /// A value for each key.
-    KeyedTable,
-    /// A value for each slice of time and key.
-    Slices,
-    /// Times for each key.
-    Timers,
-    /// Rows for each key, in order of time.
-    KeyedRows,
-    /// A table that all workers have alike.
-    Broadcast,
-}
-
-impl StoreKind {
-    pub(crate) const fn name(self) -> &'static str {
-        match self {
-            Self::KeyedTable => "keyed table",
-            Self::Slices => "slices",
-            Self::Timers => "timers",
-            Self::KeyedRows => "rows by key and time",
-            Self::Broadcast => "broadcast table",
-        }
-    }
 }
 
 /// Which workers run a node.

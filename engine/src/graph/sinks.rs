@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 /// A sink of the whole job.
 pub(crate) fn ordered<T: Record>(sink: impl Sink<T>) -> Box<dyn StepFactory> {
     let slot: Mutex<Option<Box<dyn Sink<T>>>> = Mutex::new(Some(Box::new(sink)));
-    let port: Box<dyn InPort<SinkStage<T>>> = Box::new(TypedPort::<0, T, _>::new(|_| ToOne));
+    let port: Box<dyn InPort<SinkStage<T>>> = Box::new(TypedPort::<0, T, _>::new(|_, _| ToOne));
     Box::new(TypedStep::new::<T>(vec![port], false, move |context: &BuildContext, plan: StagePlan<'_>| {
         let sink = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(sink) = sink else { unreachable!("the first worker alone builds a sink, once") };

@@ -1,8 +1,8 @@
 //! Steps and sinks behind typed inputs.
 
-use crate::Record;
 use crate::graph::exchange::{AnyExchange, ExchangeSpec, with_exchange};
-use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepFactory, WayIn};
+use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepContext, StepFactory, WayIn};
+use crate::graph::model::StoreDeclaration;
 use crate::operator::{Operator, OperatorInput};
 use crate::progress::order::{At, RowAt};
 use crate::progress::place::Place;
@@ -14,10 +14,13 @@ use crate::runtime::route::Route;
 use crate::runtime::send::Sender;
 use crate::runtime::stage::OperatorStage;
 use crate::runtime::task::{MergeTask, Task};
+use crate::{HashSeed, Record};
 use std::marker::PhantomData;
 
 /// An input of a step `S`, which knows the type of its rows.
 pub(crate) trait InPort<S>: Send + Sync {
+    /// Whether each row reaches all workers.
+    fn is_to_all(&self) -> bool;
     fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange;
     fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay;
     /// The edges to one worker, where none of their rows was fired by a step.
@@ -42,9 +45,13 @@ impl<const PORT: usize, T, M, R, S> InPort<S> for TypedPort<PORT, T, M>
 where
     T: Record,
     R: Route<T>,
-    M: Fn(usize) -> R + Send + Sync,
+    M: Fn(usize, HashSeed) -> R + Send + Sync,
     S: Receiver<T, PORT> + 'static,
 {
+    fn is_to_all(&self) -> bool {
+        R::TO_ALL
+    }
+
     fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange {
         AnyExchange::new::<T>(spec)
     }
@@ -54,7 +61,7 @@ where
         let (counters, worker, shared) = (way.counters.clone(), context.worker, context.shared.clone());
         let sender: WayOut<T> = with_exchange!(exchange, T, |exchange| {
             let senders = exchange.senders(context, way.number);
-            let route = (self.make_route)(senders.len());
+            let route = (self.make_route)(senders.len(), context.stores.seed);
             Box::new(Sender::new(route, path, senders, counters, worker, shared))
         });
         Box::new(sender)
@@ -89,11 +96,15 @@ where
     }
 }
 
+/// What a step keeps.
+type Declare = Box<dyn Fn() -> Vec<StoreDeclaration> + Send + Sync>;
+
 /// A step `S`, which `M` makes for each worker.
 pub(crate) struct TypedStep<S, M> {
     ports: Vec<Box<dyn InPort<S>>>,
     needs_clocks: bool,
     make: M,
+    declare: Option<Declare>,
     /// The step as it is called where it has one input.
     as_way: fn(&BuildContext, S, &WayIn<'_>) -> AnyWay,
 }
@@ -113,7 +124,12 @@ where
     where
         S: Receiver<T>,
     {
-        Self { ports, needs_clocks, make, as_way: call_way::<T, S> }
+        Self { ports, needs_clocks, make, declare: None, as_way: call_way::<T, S> }
+    }
+
+    /// The same, which keeps what `declare` says.
+    fn keeping(self, declare: Declare) -> Self {
+        Self { declare: Some(declare), ..self }
     }
 }
 
@@ -127,6 +143,14 @@ where
 {
     fn needs_clocks(&self) -> bool {
         self.needs_clocks
+    }
+
+    fn stores(&self) -> Vec<StoreDeclaration> {
+        self.declare.as_ref().map_or_else(Vec::new, |declare| declare())
+    }
+
+    fn broadcast_input(&self) -> Option<usize> {
+        self.ports.iter().position(|port| port.is_to_all())
     }
 
     fn exchange(&self, input: usize, spec: &ExchangeSpec) -> AnyExchange {
@@ -164,12 +188,34 @@ where
     Op::Outputs: StepOutputs,
 {
     let ways = Op::Outputs::ways(plan.outputs);
-    OperatorStage::new(operator, ways, plan.at, plan.counters.clone(), context.shared.clone())
+    let bytes_max = context.stores.bytes_max;
+    OperatorStage::new(operator, ways, plan.at, bytes_max, plan.counters.clone(), context.shared.clone())
+}
+
+/// The stores of the operator that `make` makes.
+fn declared<Op: Operator>(make: impl Fn(&StepContext) -> Op + Send + Sync + 'static) -> Declare {
+    Box::new(move || {
+        let mut stores = Vec::new();
+        make(&StepContext::declaring()).stores(&mut |name, store| {
+            stores.push(StoreDeclaration { name, kind: store.kind(), value: store.layout() });
+        });
+        stores
+    })
+}
+
+/// What makes the stage of the operator that `make` makes.
+fn staged<Op: Operator>(
+    make: impl Fn(&StepContext) -> Op + Send + Sync,
+) -> impl Fn(&BuildContext, StagePlan<'_>) -> OperatorStage<Op> + Send + Sync
+where
+    Op::Outputs: StepOutputs,
+{
+    move |context, plan| operator_stage(context, plan, make(&context.step()))
 }
 
 /// A step with one input, whose rows go where the route that `make_route` makes says.
 pub(crate) fn single_input<Op, M, R>(
-    make_route: impl Fn(usize) -> R + Send + Sync + 'static,
+    make_route: impl Fn(usize, HashSeed) -> R + Send + Sync + 'static,
     needs_clocks: bool,
     make: M,
 ) -> Box<dyn StepFactory>
@@ -177,16 +223,19 @@ where
     Op: OperatorInput<0>,
     Op::Outputs: StepOutputs,
     R: Route<Op::Row>,
-    M: Fn(&BuildContext) -> Op + Send + Sync + 'static,
+    M: Fn(&StepContext) -> Op + Clone + Send + Sync + 'static,
 {
     let port: Box<dyn InPort<OperatorStage<Op>>> = Box::new(TypedPort::<0, Op::Row, _>::new(make_route));
-    let stage = move |context: &BuildContext, plan: StagePlan<'_>| operator_stage(context, plan, make(context));
-    Box::new(TypedStep::new::<Op::Row>(vec![port], needs_clocks, stage))
+    let (declare, stage) = (declared(make.clone()), staged(make));
+    Box::new(TypedStep::new::<Op::Row>(vec![port], needs_clocks, stage).keeping(declare))
 }
 
 /// A step with two inputs, each with its route.
 pub(crate) fn two_inputs<Op, M, R0, R1>(
-    routes: (impl Fn(usize) -> R0 + Send + Sync + 'static, impl Fn(usize) -> R1 + Send + Sync + 'static),
+    routes: (
+        impl Fn(usize, HashSeed) -> R0 + Send + Sync + 'static,
+        impl Fn(usize, HashSeed) -> R1 + Send + Sync + 'static,
+    ),
     needs_clocks: bool,
     make: M,
 ) -> Box<dyn StepFactory>
@@ -195,12 +244,12 @@ where
     Op::Outputs: StepOutputs,
     R0: Route<<Op as OperatorInput<0>>::Row>,
     R1: Route<<Op as OperatorInput<1>>::Row>,
-    M: Fn(&BuildContext) -> Op + Send + Sync + 'static,
+    M: Fn(&StepContext) -> Op + Clone + Send + Sync + 'static,
 {
     let left: Box<dyn InPort<OperatorStage<Op>>> =
         Box::new(TypedPort::<0, <Op as OperatorInput<0>>::Row, _>::new(routes.0));
     let right: Box<dyn InPort<OperatorStage<Op>>> =
         Box::new(TypedPort::<1, <Op as OperatorInput<1>>::Row, _>::new(routes.1));
-    let stage = move |context: &BuildContext, plan: StagePlan<'_>| operator_stage(context, plan, make(context));
-    Box::new(TypedStep::new::<<Op as OperatorInput<0>>::Row>(vec![left, right], needs_clocks, stage))
+    let (declare, stage) = (declared(make.clone()), staged(make));
+    Box::new(TypedStep::new::<<Op as OperatorInput<0>>::Row>(vec![left, right], needs_clocks, stage).keeping(declare))
 }

@@ -2,24 +2,24 @@
 
 use crate::graph::connect::TypedChain;
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
-use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepFactory, WayIn};
+use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepContext, StepFactory, WayIn};
+use crate::graph::model::StoreDeclaration;
 use crate::graph::step::single_input;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::Identity;
 use crate::operator::window::Tumbling;
 use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
-use crate::operator::window::slices::WindowLimits;
+use crate::operator::window::slice_store::window_slot;
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::runtime::route::{KeyRoute, Route, ToOne};
 use crate::runtime::task::Task;
-use crate::{Key, Record};
+use crate::{Key, Record, worker_of};
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
 /// What a window step does.
 pub(crate) struct WindowStep<K, F, A> {
-    pub(crate) name: Arc<str>,
     pub(crate) windows: Tumbling,
     pub(crate) key_of: F,
     pub(crate) aggregate: A,
@@ -28,8 +28,8 @@ pub(crate) struct WindowStep<K, F, A> {
 
 impl<K, F: Clone, A: Clone> Clone for WindowStep<K, F, A> {
     fn clone(&self) -> Self {
-        let Self { name, windows, key_of, aggregate, key } = self;
-        Self { name: name.clone(), windows: *windows, key_of: key_of.clone(), aggregate: aggregate.clone(), key: *key }
+        let Self { windows, key_of, aggregate, key } = self;
+        Self { windows: *windows, key_of: key_of.clone(), aggregate: aggregate.clone(), key: *key }
     }
 }
 
@@ -47,7 +47,7 @@ struct InTurn {
 
 impl Route<PartRef> for InTurn {
     fn worker(&self, part: &PartRef) -> usize {
-        self.windows.number(part.start).rem_euclid(self.workers as i64) as usize
+        worker_of(window_slot(self.windows, part.start), self.workers)
     }
 }
 
@@ -55,13 +55,9 @@ impl Route<PartRef> for InTurn {
 struct SharedTables<K, V>(OnceLock<Arc<PartTables<K, V>>>);
 
 impl<K: Key, V: Record> SharedTables<K, V> {
-    fn for_workers(&self, workers: usize) -> Arc<PartTables<K, V>> {
-        self.0.get_or_init(|| Arc::new(PartTables::new(workers))).clone()
+    fn of(&self, context: &StepContext) -> Arc<PartTables<K, V>> {
+        self.0.get_or_init(|| Arc::new(PartTables::new(context.workers, context.stores.seed))).clone()
     }
-}
-
-fn limits(context: &BuildContext) -> WindowLimits {
-    WindowLimits { open_windows_max: context.limits.open_windows_max, keys_max: context.limits.keys_max }
 }
 
 impl<K, F, A> WindowFactory<K, F, A>
@@ -72,10 +68,10 @@ where
 {
     pub(crate) fn new(step: WindowStep<K, F, A>) -> Self {
         let (key_of, making) = (step.key_of.clone(), step.clone());
-        let route = move |workers| KeyRoute::new(key_of.clone(), workers);
+        let route = move |workers, seed| KeyRoute::new(key_of.clone(), workers, seed);
         let whole = single_input(route, false, move |context| {
-            let WindowStep { name, windows, key_of, aggregate, .. } = making.clone();
-            TumblingOperator::new(name, windows, key_of, aggregate, limits(context))
+            let WindowStep { windows, key_of, aggregate, .. } = making.clone();
+            TumblingOperator::new(windows, key_of, aggregate, &context.stores)
         });
         Self { step, whole }
     }
@@ -89,6 +85,10 @@ where
 {
     fn needs_clocks(&self) -> bool {
         self.whole.needs_clocks()
+    }
+
+    fn stores(&self) -> Vec<StoreDeclaration> {
+        self.whole.stores()
     }
 
     fn exchange(&self, input: usize, spec: &ExchangeSpec) -> AnyExchange {
@@ -115,23 +115,21 @@ where
         let tables = Arc::new(SharedTables(OnceLock::new()));
         let (of_parts, making) = (tables.clone(), self.step.clone());
         let parts = single_input(
-            |_| ToOne,
+            |_, _| ToOne,
             false,
             move |context| {
-                let WindowStep { name, windows, key_of, aggregate, .. } = making.clone();
-                let tables = of_parts.for_workers(context.workers);
-                let functions = (key_of, aggregate);
-                PartOperator::new((name, context.worker), windows, functions, limits(context), tables)
+                let WindowStep { windows, key_of, aggregate, .. } = making.clone();
+                let tables = of_parts.of(context);
+                PartOperator::new(context.worker, windows, (key_of, aggregate), &context.stores, tables)
             },
         );
         let (making, windows) = (self.step.clone(), self.step.windows);
         let merged = single_input(
-            move |receivers| InTurn { windows, workers: receivers },
+            move |receivers, _| InTurn { windows, workers: receivers },
             false,
             move |context| {
-                let WindowStep { name, windows, aggregate, .. } = making.clone();
-                let tables = tables.for_workers(context.workers);
-                MergedOperator::new(name, windows, aggregate, context.limits.keys_max, tables)
+                let WindowStep { windows, aggregate, .. } = making.clone();
+                MergedOperator::new(windows, aggregate, &context.stores, tables.of(context))
             },
         );
         let connect = Box::new(TypedChain(Identity::<PartRef>::new()));

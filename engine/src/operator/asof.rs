@@ -11,12 +11,9 @@
 
 use crate::base::blame;
 use crate::base::time::duration_nanos;
-use crate::operator::due::Due;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox};
-use crate::store::table::Table;
-use crate::store::timed_rows::TimedRows;
-use crate::{Key, Record, Slot, Timestamp, hash_key, slot_of};
-use std::sync::Arc;
+use crate::store::{KeyedRows, KeyedTable, Of, Store, StoreSettings, Timers};
+use crate::{Key, Record, Timestamp};
 use std::time::Duration;
 
 /// How far an as-of join looks back.
@@ -61,72 +58,41 @@ impl std::fmt::Display for AsOf {
     }
 }
 
-/// The limits of a join on one worker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct JoinLimits {
-    pub(crate) keys_max: usize,
-    pub(crate) rows_max: usize,
-}
-
-/// What is kept for a key.
-struct Sides<L, R> {
-    left: TimedRows<L>,
-    right: TimedRows<R>,
-}
-
 /// Left rows that are answered at once, where the outbox does not fill up before.
-const ANSWERS_AT_ONCE: usize = 1024;
+const ANSWERS_AT_ONCE: usize = if cfg!(test) { 8 } else { 1024 };
 /// Fewer rows are not looked through for those that can be dropped.
-const SWEEP_MIN: usize = 1024;
+const SWEEP_MIN: usize = if cfg!(test) { 8 } else { 1024 };
 
 /// `J` gives the row for a left row and the right row that it met, or none where there is to be no row.
 pub(crate) struct AsOfOperator<K, FL, FR, L, R, J> {
-    step: Arc<str>,
     keys_of: (FL, FR),
     as_of: AsOf,
     join: J,
-    limits: JoinLimits,
-    index: Table<K, u8>,
-    /// By the entry's number.
-    sides: Vec<Sides<L, R>>,
-    /// Rows of both sides.
-    rows: usize,
-    /// With so many rows, those that no left row to come can meet are dropped once the watermark comes to `sweep_due`.
+    keys: KeyedTable<K, ()>,
+    left: KeyedRows<L>,
+    right: KeyedRows<R>,
+    /// With so many right rows, those that no left row to come can meet are dropped once the watermark comes to `sweep_due`.
     sweep_at: usize,
     sweep_due: Timestamp,
     /// Left rows that wait.
-    waiting: Due,
+    waiting: Timers,
     watermark: Timestamp,
 }
 
 impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
-    pub(crate) fn new(step: Arc<str>, keys_of: (FL, FR), as_of: AsOf, join: J, limits: JoinLimits) -> Self {
+    pub(crate) fn new(keys_of: (FL, FR), as_of: AsOf, join: J, settings: &StoreSettings) -> Self {
         Self {
-            step,
             keys_of,
             as_of,
             join,
-            limits,
-            index: Table::new(),
-            sides: Vec::new(),
-            rows: 0,
+            keys: KeyedTable::new(settings),
+            left: KeyedRows::new(settings),
+            right: KeyedRows::new(settings),
             sweep_at: SWEEP_MIN,
             sweep_due: Timestamp::MAX,
-            waiting: Due::new(),
+            waiting: Timers::new(&StoreSettings { timers_max: usize::MAX, ..*settings }),
             watermark: Timestamp::MIN,
         }
-    }
-
-    /// The number of a key's sides, which are made where they are new.
-    fn sides_of(&mut self, key: K) -> Result<usize, OperatorError> {
-        let number = self.index.find_or_insert(key, hash_key(&key));
-        if number == self.sides.len() {
-            if number == self.limits.keys_max {
-                return Err(OperatorError::TooManyKeys(self.limits.keys_max));
-            }
-            self.sides.push(Sides { left: TimedRows::default(), right: TimedRows::default() });
-        }
-        Ok(number)
     }
 
     /// Takes rows of one side with `add`; late ones leave by output `LATE`. How many it took.
@@ -150,28 +116,18 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
         Ok(batch.len())
     }
 
-    fn count_row(&mut self) -> Result<(), OperatorError> {
-        self.rows += 1;
-        if self.rows > self.limits.rows_max {
-            return Err(OperatorError::TooManyRows(self.limits.rows_max));
-        }
-        Ok(())
-    }
-
     fn add_left(&mut self, key: K, time: Timestamp, row: L) -> Result<(), OperatorError> {
-        let number = self.sides_of(key)?;
-        self.count_row()?;
-        self.sides[number].left.insert(time, row);
-        self.waiting.insert(time, number as u32);
+        let entry = self.keys.find_or_insert(key)?;
+        self.left.insert(&mut self.keys, entry, time, row)?;
+        self.waiting.insert(&mut self.keys, time, entry)?;
         Ok(())
     }
 
     fn add_right(&mut self, key: K, time: Timestamp, row: R) -> Result<(), OperatorError> {
-        let number = self.sides_of(key)?;
-        self.count_row()?;
-        self.sides[number].right.insert(time, row);
+        let entry = self.keys.find_or_insert(key)?;
+        self.right.insert(&mut self.keys, entry, time, row)?;
         // The row's own time, which no watermark has come to yet.
-        if self.rows >= self.sweep_at && self.sweep_due == Timestamp::MAX {
+        if self.right.len() >= self.sweep_at && self.sweep_due == Timestamp::MAX {
             self.sweep_due = time;
         }
         Ok(())
@@ -179,11 +135,11 @@ impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
 
     /// Drops right rows that no left row behind the watermark meets; none before it waits any more.
     fn sweep(&mut self) {
-        let watermark = self.watermark;
-        let dropped = |sides: &mut Sides<L, R>| sides.right.drop_before_latest(watermark);
-        self.rows -= self.sides.iter_mut().map(dropped).sum::<usize>();
+        let entries: Vec<usize> = self.keys.entries().map(|(entry, _, ())| entry).collect();
+        entries.into_iter().for_each(|entry| self.right.drop_before_latest(&mut self.keys, entry, self.watermark));
         // Half of the room there is, so that the work stays in proportion to the rows that come.
-        self.sweep_at = SWEEP_MIN.max((2 * self.rows).min(self.rows.midpoint(self.limits.rows_max)));
+        let rows = self.right.len();
+        self.sweep_at = SWEEP_MIN.max((2 * rows).min(rows.midpoint(self.right.limit())));
         self.sweep_due = Timestamp::MAX;
     }
 }
@@ -201,23 +157,22 @@ where
     type Outputs = (Out, L, R);
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(Out, L, R)>) -> Result<Firing, OperatorError> {
-        let mut left = ANSWERS_AT_ONCE;
-        while let Some((at, key, number)) = self.waiting.next(watermark, &self.index, out.symbols()) {
-            let sides = &mut self.sides[number as usize];
-            let found = sides.right.latest_at(at).filter(|(time, _)| self.as_of.reaches(at, *time)).copied();
-            while let Some((_, row)) = sides.left.first().filter(|(time, _)| *time == at).copied() {
-                if left == 0 || out.is_full() {
+        let mut room = ANSWERS_AT_ONCE;
+        while let Some((at, key, entry)) = self.waiting.next(watermark, &self.keys, out.symbols()) {
+            let found = self.right.latest_at(entry, at).filter(|(time, _)| self.as_of.reaches(at, *time)).copied();
+            while let Some((_, row)) = self.left.first(entry).filter(|(time, _)| *time == at).copied() {
+                if room == 0 || out.is_full() {
                     return Ok(Firing::More);
                 }
-                left -= 1;
-                sides.left.pop_first();
-                self.rows -= 1;
+                room -= 1;
+                self.left.pop_first(&mut self.keys, entry);
                 if let Some(joined) = self.join.join(&row, found.as_ref().map(|(_, right)| right)) {
                     out.emit_fired::<0>(at, key, joined);
                 }
             }
-            self.rows -= sides.right.drop_before_latest(at);
-            self.waiting.take_next();
+            self.right.drop_before_latest(&mut self.keys, entry, at);
+            self.waiting.take_next(&mut self.keys);
+            self.keys.remove_if_empty(entry);
         }
         self.watermark = self.watermark.max(watermark);
         if self.sweep_due <= self.watermark {
@@ -234,52 +189,11 @@ where
         false
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        let mut bytes = Vec::new();
-        for (entry, sides) in self.index.entries().zip(&self.sides) {
-            bytes.clear();
-            bytes.extend_from_slice(bytemuck::bytes_of(&entry.key));
-            bytes.extend_from_slice(&(sides.left.len() as u64).to_le_bytes());
-            for (time, row) in sides.left.iter() {
-                bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
-                bytes.extend_from_slice(bytemuck::bytes_of(row));
-            }
-            for (time, row) in sides.right.iter() {
-                bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
-                bytes.extend_from_slice(bytemuck::bytes_of(row));
-            }
-            piece(slot_of(hash_key(&entry.key)), &bytes);
-        }
-    }
-
-    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        let step = self.step.clone();
-        let misfit = |what: &str| OperatorError::Misfit(format!("{what} in a piece of slot {slot} of {step}"));
-        let Some((key, rest)) = piece.split_at_checked(size_of::<K>()) else { return Err(misfit("no key")) };
-        let key: K = bytemuck::pod_read_unaligned(key);
-        if slot_of(hash_key(&key)) != slot {
-            return Err(misfit("a key of another slot"));
-        }
-        let Some((count, rest)) = rest.split_first_chunk::<8>() else { return Err(misfit("no number of rows")) };
-        let (left_size, right_size) = (8 + size_of::<L>(), 8 + size_of::<R>());
-        let left_bytes =
-            usize::try_from(u64::from_le_bytes(*count)).ok().and_then(|count| count.checked_mul(left_size));
-        let Some((left, right)) = left_bytes.and_then(|bytes| rest.split_at_checked(bytes)) else {
-            return Err(misfit("a wrong number of rows"));
-        };
-        if !right.len().is_multiple_of(right_size) {
-            return Err(misfit("a wrong length"));
-        }
-        let time_of = |bytes: &[u8]| Timestamp::from_nanos(i64::from_le(bytemuck::pod_read_unaligned(bytes)));
-        for row in left.chunks_exact(left_size) {
-            self.add_left(key, time_of(&row[..8]), bytemuck::pod_read_unaligned(&row[8..]))?;
-        }
-        for row in right.chunks_exact(right_size) {
-            self.add_right(key, time_of(&row[..8]), bytemuck::pod_read_unaligned(&row[8..]))?;
-        }
-        // The watermark may have come to their times before; rows to come ask for the sweep.
-        self.sweep_due = Timestamp::MAX;
-        Ok(())
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        show("keys", &mut self.keys);
+        show("left", &mut Of::new(&mut self.keys, &mut self.left));
+        show("right", &mut Of::new(&mut self.keys, &mut self.right));
+        show("waiting", &mut Of::new(&mut self.keys, &mut self.waiting));
     }
 }
 

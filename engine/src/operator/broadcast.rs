@@ -1,95 +1,11 @@
 //! The process function with a broadcast side: each key's rows see a table that another stream fills on all workers.
 
 use crate::base::blame;
-use crate::operator::keyed::{Keyed, ProcessContext, ProcessLimits};
+use crate::operator::keyed::{Keyed, ProcessContext};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
-use crate::store::table::Table;
-use crate::{Key, Record, Slot, Timestamp, hash_key};
-use std::sync::Arc;
-
-/// Keys without a value that a table keeps whatever its size.
-const REMOVED_MAX: usize = 64;
-
-/// A table that all workers have alike.
-///
-/// ```
-/// let mut limits = pelton::BroadcastTable::<u32, i64>::new();
-/// limits.insert(7, 100);
-/// assert_eq!(limits.get(&7), Some(&100));
-/// assert_eq!(limits.remove(&7), Some(100));
-/// assert!(limits.is_empty());
-/// ```
-pub struct BroadcastTable<K, V> {
-    index: Table<K, u8>,
-    /// By the entry's number.
-    values: Vec<Option<V>>,
-    len: usize,
-}
-
-impl<K: Key, V: Record> BroadcastTable<K, V> {
-    /// An empty table.
-    pub fn new() -> Self {
-        Self { index: Table::new(), values: Vec::new(), len: 0 }
-    }
-
-    /// The value of a key, where it has one.
-    pub fn get(&self, key: &K) -> Option<&V> {
-        let number = self.index.find(key, hash_key(key))?;
-        self.values.get(number)?.as_ref()
-    }
-
-    /// Gives a key a value, and returns the one it had.
-    pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let number = self.index.find_or_insert(key, hash_key(&key));
-        if number >= self.values.len() {
-            self.values.resize_with(number + 1, || None);
-        }
-        let before = self.values[number].replace(value);
-        self.len += usize::from(before.is_none());
-        before
-    }
-
-    /// Takes the value of a key away.
-    pub fn remove(&mut self, key: &K) -> Option<V> {
-        let number = self.index.find(key, hash_key(key))?;
-        let before = self.values.get_mut(number)?.take();
-        self.len -= usize::from(before.is_some());
-        if self.values.len() > 2 * self.len + REMOVED_MAX {
-            self.forget_removed();
-        }
-        before
-    }
-
-    /// Makes the table anew with the keys that have a value.
-    fn forget_removed(&mut self) {
-        let mut table = Self::new();
-        for (key, value) in self.iter() {
-            table.insert(*key, *value);
-        }
-        *self = table;
-    }
-
-    /// The number of keys with a value.
-    pub const fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Whether no key has a value.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Keys and values, in an order that depends on the insertions and removals alone.
-    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
-        self.index.entries().zip(&self.values).filter_map(|(entry, value)| Some((&entry.key, value.as_ref()?)))
-    }
-}
-
-impl<K: Key, V: Record> Default for BroadcastTable<K, V> {
-    fn default() -> Self {
-        Self::new()
-    }
-}
+use crate::store::{BroadcastTable, Store, StoreSettings};
+use crate::{Key, Record, Timestamp};
+use std::time::Duration;
 
 /// A function with state for each key, and a table that a second stream fills: rules, limits, rates.
 ///
@@ -167,21 +83,26 @@ pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
     ) {
         let _ = (key, time, state, table, context);
     }
+
+    /// How long the state of a key is kept after the key's last row, in event time; for ever where there is none.
+    ///
+    /// State that has expired by the watermark before a row, or at a timer's time, is zeros.
+    fn time_to_live(&self) -> Option<Duration> {
+        None
+    }
 }
 
 pub(crate) struct BroadcastOperator<K, F, P: BroadcastProcessFunction<K>> {
-    step: Arc<str>,
     key_of: F,
     function: P,
     keyed: Keyed<K, P::State>,
     table: BroadcastTable<P::TableKey, P::TableValue>,
-    keys_max: usize,
 }
 
 impl<K: Key, F, P: BroadcastProcessFunction<K>> BroadcastOperator<K, F, P> {
-    pub(crate) fn new(step: Arc<str>, key_of: F, function: P, limits: ProcessLimits) -> Self {
-        let (keyed, keys_max) = (Keyed::new(limits), limits.keys_max);
-        Self { step, key_of, function, keyed, table: BroadcastTable::new(), keys_max }
+    pub(crate) fn new(key_of: F, function: P, settings: &StoreSettings) -> Self {
+        let keyed = Keyed::new(settings, function.time_to_live());
+        Self { key_of, function, keyed, table: BroadcastTable::new(settings) }
     }
 
     fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
@@ -205,13 +126,9 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> Operator for BroadcastO
         self.keyed.next_timer()
     }
 
-    // The table is not among the pieces: a piece is of one slot, and so of one worker, and the table is of all.
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        self.keyed.save(piece);
-    }
-
-    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        self.keyed.restore(&self.step, slot, piece)
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        self.keyed.stores(show);
+        show("table", &mut self.table);
     }
 }
 
@@ -249,30 +166,8 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<1> for Br
             }
             let Self { function, table, .. } = self;
             blame::at_index(index, || function.on_broadcast(time, row, table));
-            if table.len() > self.keys_max {
-                return Err(OperatorError::TooManyKeys(self.keys_max));
-            }
+            table.check()?;
         }
         Ok(batch.len())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_table_whose_keys_come_and_go_keeps_its_size() {
-        let mut table = BroadcastTable::<u64, u64>::new();
-        for key in 0..100_000 {
-            assert_eq!(table.insert(key, key + 1), None);
-            if key >= 10 {
-                assert_eq!(table.remove(&(key - 10)), Some(key - 9));
-            }
-            assert!(table.values.len() <= 2 * table.len() + REMOVED_MAX + 1);
-        }
-        let left: Vec<_> = table.iter().map(|(key, value)| (*key, *value)).collect();
-        assert_eq!(left, (99_990..100_000).map(|key| (key, key + 1)).collect::<Vec<_>>());
-        assert_eq!((table.len(), table.get(&5), table.get(&99_995)), (10, None, Some(&99_996)));
     }
 }

@@ -1,9 +1,10 @@
 //! The co-process function: one state per key, seen by the rows of two streams.
 
-use crate::operator::keyed::{Keyed, ProcessContext, ProcessLimits};
+use crate::operator::keyed::{Keyed, ProcessContext};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
-use crate::{Key, Record, Slot, Timestamp};
-use std::sync::Arc;
+use crate::store::{Store, StoreSettings};
+use crate::{Key, Record, Timestamp};
+use std::time::Duration;
 
 /// A function with one state for each key, over the rows of two streams. It sees a key's rows of both in the job's
 /// order, and timers where the watermark of both has come to them: nothing waits, and the result depends on the input
@@ -63,18 +64,25 @@ pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
     fn on_timer(&self, key: &K, time: Timestamp, state: &mut Self::State, context: &mut ProcessContext<'_, Self::Out>) {
         let _ = (key, time, state, context);
     }
+
+    /// How long the state of a key is kept after the key's last row, in event time; for ever where there is none.
+    ///
+    /// State that has expired by the watermark before a row, or at a timer's time, is zeros.
+    fn time_to_live(&self) -> Option<Duration> {
+        None
+    }
 }
 
 pub(crate) struct CoProcessOperator<K, FL, FR, P: CoProcessFunction<K>> {
-    step: Arc<str>,
     keys_of: (FL, FR),
     function: P,
     keyed: Keyed<K, P::State>,
 }
 
 impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
-    pub(crate) fn new(step: Arc<str>, keys_of: (FL, FR), function: P, limits: ProcessLimits) -> Self {
-        Self { step, keys_of, function, keyed: Keyed::new(limits) }
+    pub(crate) fn new(keys_of: (FL, FR), function: P, settings: &StoreSettings) -> Self {
+        let keyed = Keyed::new(settings, function.time_to_live());
+        Self { keys_of, function, keyed }
     }
 }
 
@@ -94,12 +102,8 @@ impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> Operator for CoP
         self.keyed.next_timer()
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        self.keyed.save(piece);
-    }
-
-    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        self.keyed.restore(&self.step, slot, piece)
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        self.keyed.stores(show);
     }
 }
 

@@ -1,16 +1,17 @@
 //! What process functions keep for a key: a state, and timers.
 
 use crate::base::blame;
-use crate::operator::due::Due;
 use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, OutColumns, Outbox};
-use crate::store::table::Table;
-use crate::{Key, Record, Slot, Timestamp, hash_key, slot_of};
+use crate::store::{KeyedTable, Of, Store, StoreSettings, Timers};
+use crate::{Key, Record, Timestamp};
 use std::marker::PhantomData;
+use std::time::Duration;
 
 /// What a process function can do besides changing its state.
 pub struct ProcessContext<'a, Out: Record, In = ()> {
     out: &'a mut OutColumns<Out>,
     asked: &'a mut Vec<Timestamp>,
+    clears: &'a mut bool,
     call: Call,
     rows: PhantomData<fn(In)>,
 }
@@ -47,6 +48,11 @@ impl<Out: Record, In> ProcessContext<'_, Out, In> {
         self.asked.push(time);
     }
 
+    /// Removes the key's state once the function returns: it is zeros again, whatever the function makes of it.
+    pub fn clear_state(&mut self) {
+        *self.clears = true;
+    }
+
     /// The watermark before the row, or the time that a timer was due; [`Timestamp::MAX`] at the end of the input.
     pub fn watermark(&self) -> Timestamp {
         self.call.watermark
@@ -58,29 +64,24 @@ impl<Out: Record, In> ProcessContext<'_, Out, In> {
     }
 }
 
-/// The limits of a process function on one worker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct ProcessLimits {
-    pub(crate) keys_max: usize,
-    pub(crate) timers_max: usize,
-}
-
 /// Timers that fire in one call, where the outbox does not fill up before.
-const TIMERS_AT_ONCE: usize = 1024;
+const TIMERS_AT_ONCE: usize = if cfg!(test) { 64 } else { 1024 };
 
 /// States and timers by key.
 pub(crate) struct Keyed<K, S> {
-    limits: ProcessLimits,
-    table: Table<K, S>,
-    timers: Due,
+    table: KeyedTable<K, S>,
+    timers: Timers,
     /// Timers behind this fire at the end of the input.
     end: Timestamp,
     asked: Vec<Timestamp>,
+    /// Whether the function asked for the key's state to be removed.
+    clears: bool,
 }
 
 impl<K: Key, S: Record> Keyed<K, S> {
-    pub(crate) fn new(limits: ProcessLimits) -> Self {
-        Self { limits, table: Table::new(), timers: Due::new(), end: Timestamp::MAX, asked: Vec::new() }
+    pub(crate) fn new(settings: &StoreSettings, time_to_live: Option<Duration>) -> Self {
+        let table = KeyedTable::new(settings).with_time_to_live(time_to_live);
+        Self { table, timers: Timers::new(settings), end: Timestamp::MAX, asked: Vec::new(), clears: false }
     }
 
     /// The time of the first timer, or [`Timestamp::MAX`].
@@ -99,30 +100,51 @@ impl<K: Key, S: Record> Keyed<K, S> {
     fn row<Out: Record, In>(
         &mut self,
         key: K,
+        row_time: Timestamp,
         call: Call,
         out: &mut OutColumns<Out>,
         on_row: impl FnOnce(&K, &mut S, &mut ProcessContext<'_, Out, In>),
         on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
     ) -> Result<(), OperatorError> {
-        let number = self.table.find_or_insert(key, hash_key(&key));
-        let mut context = ProcessContext { out: &mut *out, asked: &mut self.asked, call, rows: PhantomData };
-        on_row(&key, &mut self.table.entry_mut(number).value, &mut context);
-        if self.table.len() > self.limits.keys_max {
-            return Err(OperatorError::TooManyKeys(self.limits.keys_max));
-        }
-        if self.asked.is_empty() {
+        let entry = self.table.find_or_insert(key)?;
+        self.table.touch(entry, row_time, call.watermark);
+        let Self { table, asked, clears, .. } = self;
+        let mut context = ProcessContext { out: &mut *out, asked, clears, call, rows: PhantomData };
+        on_row(&key, table.value_mut(entry), &mut context);
+        if self.asked.is_empty() && !self.clears {
             return Ok(());
         }
+        self.row_end(entry, call, out, on_timer)
+    }
+
+    /// What a row asked for.
+    fn row_end<Out: Record, In>(
+        &mut self,
+        entry: usize,
+        call: Call,
+        out: &mut OutColumns<Out>,
+        on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+    ) -> Result<(), OperatorError> {
+        self.clear_where_asked(entry);
         // What a timer of the past emits is not late to anybody.
         let time = call.watermark.plus_nanos(1);
-        self.take_asked(number as u32, call.watermark, Call { time, is_behind: false, ..call }, out, on_timer)
+        self.take_asked(entry, call.watermark, Call { time, is_behind: false, ..call }, out, on_timer)?;
+        self.table.remove_if_empty(entry);
+        Ok(())
+    }
+
+    /// Makes zeros of the state of a key whose function asked for that.
+    fn clear_where_asked(&mut self, entry: usize) {
+        if std::mem::take(&mut self.clears) {
+            *self.table.value_mut(entry) = S::zeroed();
+        }
     }
 
     /// Keeps the timers behind `reached` that were asked for, and fires the others at once; the rows that those emit
     /// have the time of `call` at least.
     fn take_asked<Out: Record, In>(
         &mut self,
-        number: u32,
+        entry: usize,
         reached: Timestamp,
         call: Call,
         out: &mut OutColumns<Out>,
@@ -133,35 +155,34 @@ impl<K: Key, S: Record> Keyed<K, S> {
         asked.dedup();
         for &at in &asked {
             if at > reached {
-                self.timers.insert(at, number);
+                self.timers.insert(&mut self.table, at, entry)?;
                 continue;
             }
-            self.call_timer(number, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer);
+            self.call_timer(entry, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer);
             for later in self.asked.drain(..).filter(|later| *later > reached) {
-                self.timers.insert(later, number);
+                self.timers.insert(&mut self.table, later, entry)?;
             }
         }
         asked.clear();
         self.asked = asked;
-        if self.timers.len() > self.limits.timers_max {
-            return Err(OperatorError::TooManyTimers(self.limits.timers_max));
-        }
         Ok(())
     }
 
     /// Calls the function for a timer that was asked for at `at`.
     fn call_timer<Out: Record, In>(
         &mut self,
-        number: u32,
+        entry: usize,
         at: Timestamp,
         call: Call,
         out: &mut OutColumns<Out>,
         on_timer: &mut impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
     ) {
-        let entry = self.table.entry_mut(number as usize);
-        let key = entry.key;
-        let mut context = ProcessContext { out, asked: &mut self.asked, call, rows: PhantomData };
-        on_timer(&key, at, &mut entry.value, &mut context);
+        let key = *self.table.key(entry);
+        self.table.expire(entry, at);
+        let Self { table, asked, clears, .. } = self;
+        let mut context = ProcessContext { out, asked, clears, call, rows: PhantomData };
+        on_timer(&key, at, table.value_mut(entry), &mut context);
+        self.clear_where_asked(entry);
     }
 
     /// Fires the timers that `watermark` has reached, until `out` is full.
@@ -176,22 +197,23 @@ impl<K: Key, S: Record> Keyed<K, S> {
         Out: Record,
     {
         let mut left = TIMERS_AT_ONCE;
-        while let Some((at, key, number)) = self.timers.next(watermark, &self.table, out.symbols()) {
+        while let Some((at, key, entry)) = self.timers.next(watermark, &self.table, out.symbols()) {
             if left == 0 || out.is_full() {
                 return Ok(Firing::More);
             }
             left -= 1;
-            self.timers.take_next();
+            self.timers.take_next(&mut self.table);
             let is_end = watermark == Timestamp::MAX || at > self.end;
             let shown = if is_end { Timestamp::MAX } else { at };
             let cause = Cause::Fired { time: at, key };
             let call = Call { cause, time: at, watermark: shown, is_behind: false };
-            self.call_timer(number, at, call, out.column_mut(), &mut on_timer);
+            self.call_timer(entry, at, call, out.column_mut(), &mut on_timer);
             if is_end {
                 // The input has ended: a timer that renews itself would never stop.
                 self.asked.clear();
             }
-            self.take_asked(number, at, call, out.column_mut(), &mut on_timer)?;
+            self.take_asked(entry, at, call, out.column_mut(), &mut on_timer)?;
+            self.table.remove_if_empty(entry);
         }
         Ok(Firing::Done)
     }
@@ -221,48 +243,14 @@ impl<K: Key, S: Record> Keyed<K, S> {
             let on_row = |key: &K, state: &mut S, context: &mut ProcessContext<'_, Out, In>| {
                 on_row(key, time, row, state, context);
             };
-            blame::at_index(index, || self.row(key_of(row), call, out.column_mut(), on_row, &on_timer))?;
+            blame::at_index(index, || self.row(key_of(row), time, call, out.column_mut(), on_row, &on_timer))?;
         }
         Ok(batch.len())
     }
 
-    /// Writes all states and timers as pieces, each of one key.
-    pub(crate) fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        let mut timers = vec![Vec::new(); self.table.len()];
-        for (time, number) in self.timers.iter() {
-            timers[number as usize].push(time);
-        }
-        let mut bytes = Vec::new();
-        for (entry, timers) in self.table.entries().zip(timers) {
-            bytes.clear();
-            bytes.extend_from_slice(bytemuck::bytes_of(&entry.key));
-            bytes.extend_from_slice(bytemuck::bytes_of(&entry.value));
-            for time in timers {
-                bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
-            }
-            piece(slot_of(hash_key(&entry.key)), &bytes);
-        }
-    }
-
-    /// Adds what [`Keyed::save`] wrote of a key.
-    pub(crate) fn restore(&mut self, step: &str, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        let misfit = |what: &str| OperatorError::Misfit(format!("{what} in a piece of slot {slot} of {step}"));
-        let fixed = size_of::<K>() + size_of::<S>();
-        if piece.len() < fixed || !(piece.len() - fixed).is_multiple_of(8) {
-            return Err(misfit("a wrong length"));
-        }
-        let (key, rest) = piece.split_at(size_of::<K>());
-        let (state, timers) = rest.split_at(size_of::<S>());
-        let key: K = bytemuck::pod_read_unaligned(key);
-        let hash = hash_key(&key);
-        if slot_of(hash) != slot {
-            return Err(misfit("a key of another slot"));
-        }
-        let number = self.table.find_or_insert(key, hash);
-        self.table.entry_mut(number).value = bytemuck::pod_read_unaligned(state);
-        for bytes in timers.as_chunks::<8>().0 {
-            self.timers.insert(Timestamp::from_nanos(i64::from_le_bytes(*bytes)), number as u32);
-        }
-        Ok(())
+    /// Shows the states and the timers.
+    pub(crate) fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        show("state", &mut self.table);
+        show("timers", &mut Of::new(&mut self.table, &mut self.timers));
     }
 }

@@ -23,9 +23,9 @@
 //!   caused stand at that row, rows that were fired for a time `t` stand behind all rows whose
 //!   watermark is below `t` and before all others, among themselves in growing order of
 //!   (time, [`CanonicalKey`]).
-//! - [`Operator::save`] and [`Operator::restore`] write and read state by slot; they are called
-//!   between batches, never while a watermark still fires. What was restored must go on as
-//!   what was saved would have.
+//! - [`Operator::stores`] shows all that it keeps from call to call; the rest it can do without. Stores are saved and
+//!   restored between batches, never while a watermark still fires, and what was restored into the stores of a fresh
+//!   operator goes on as what was saved would have. Each slot of state has one owner, which is not always the same.
 //! - Streams are append-only: an emitted row is never taken back.
 
 pub(crate) mod aggregate;
@@ -33,10 +33,10 @@ pub(crate) mod asof;
 pub(crate) mod broadcast;
 pub(crate) mod chain;
 pub(crate) mod co_process;
-mod due;
 pub(crate) mod keyed;
 mod outbox;
 pub(crate) mod process;
+pub(crate) mod state;
 pub(crate) mod window;
 
 pub(crate) use outbox::{Cause, OutColumns};
@@ -46,7 +46,8 @@ use crate::base::prefetch::Ahead;
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::watermark_at;
 use crate::progress::watermark::extremes;
-use crate::{Record, Slot, Timestamp};
+use crate::store::{Store, StoreError};
+use crate::{Record, Timestamp};
 
 /// Rows for an operator, in columns.
 #[derive(Debug, Clone, Copy)]
@@ -202,21 +203,12 @@ pub enum Firing {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum OperatorError {
-    /// More windows are open than the limit allows.
-    #[error("more than {0} windows are open: the times of the input are too far apart, or the bound is too wide")]
-    TooManyWindows(usize),
-    /// There are more keys than the limit allows.
-    #[error("there are more than {0} keys")]
-    TooManyKeys(usize),
-    /// There are more timers than the limit allows.
-    #[error("there are more than {0} timers")]
-    TooManyTimers(usize),
-    /// More rows wait for a match than the limit allows.
-    #[error("more than {0} rows wait")]
-    TooManyRows(usize),
-    /// Saved state does not fit this operator.
-    #[error("saved state does not fit: {0}")]
-    Misfit(String),
+    /// A store cannot take more.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The operator says why.
+    #[error("{0}")]
+    Failed(String),
 }
 
 /// A stateful step on one worker. The contract stands at the head of this module's file.
@@ -244,14 +236,9 @@ pub trait Operator: 'static {
         true
     }
 
-    /// Writes the whole state as pieces, each of one slot.
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8]));
-
-    /// Adds a piece that [`Operator::save`] wrote to this, so far unused, operator.
-    ///
-    /// # Errors
-    /// When the piece is not of this operator.
-    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError>;
+    /// Shows each of its stores with its name, always in the same order. What hangs on a keyed table is shown with it
+    /// ([`Of`](crate::Of)), and so is the table itself.
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store));
 }
 
 /// Input `PORT` of an [`Operator`].

@@ -1,6 +1,6 @@
 //! Where an operator puts the rows of its outputs.
 
-use crate::{CanonicalKey, Dictionary, Record, Timestamp};
+use crate::{CanonicalKey, Dictionary, Layout, Record, Timestamp};
 use std::sync::Arc;
 
 /// What caused a row: a row of the batch, or a firing.
@@ -50,6 +50,9 @@ pub trait Outputs: 'static {
     /// A column of rows for each output.
     #[doc(hidden)]
     type Columns;
+    /// The layout of each output's rows.
+    #[doc(hidden)]
+    fn layouts() -> Vec<Layout>;
     /// Columns with room for so many rows each.
     #[doc(hidden)]
     fn columns(capacity: usize) -> Self::Columns;
@@ -77,6 +80,10 @@ macro_rules! outputs {
     ($(($($row:ident $port:tt),+);)+) => {$(
         impl<$($row: Record),+> Outputs for ($($row,)+) {
             type Columns = ($(OutColumns<$row>,)+);
+
+            fn layouts() -> Vec<Layout> {
+                vec![$($row::layout(),)+]
+            }
 
             fn columns(capacity: usize) -> Self::Columns {
                 ($(OutColumns::<$row>::with_capacity(capacity),)+)

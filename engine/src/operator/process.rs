@@ -1,9 +1,10 @@
 //! The keyed process function: a state per key, event-time timers, any rows out.
 
-use crate::operator::keyed::{Keyed, ProcessContext, ProcessLimits};
+use crate::operator::keyed::{Keyed, ProcessContext};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
-use crate::{Key, Record, Slot, Timestamp};
-use std::sync::Arc;
+use crate::store::{Store, StoreSettings};
+use crate::{Key, Record, Timestamp};
+use std::time::Duration;
 
 /// A function with state for each key. It sees a key's rows in the job's order.
 ///
@@ -60,10 +61,16 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     ) {
         let _ = (key, time, state, context);
     }
+
+    /// How long the state of a key is kept after the key's last row, in event time; for ever where there is none.
+    ///
+    /// State that has expired by the watermark before a row, or at a timer's time, is zeros.
+    fn time_to_live(&self) -> Option<Duration> {
+        None
+    }
 }
 
 pub(crate) struct ProcessOperator<K, F, P: ProcessFunction<K>> {
-    step: Arc<str>,
     key_of: F,
     function: P,
     keyed: Keyed<K, P::State>,
@@ -73,8 +80,9 @@ impl<K: Key, F, P: ProcessFunction<K>> ProcessOperator<K, F, P>
 where
     F: Fn(&P::In) -> K,
 {
-    pub(crate) fn new(step: Arc<str>, key_of: F, function: P, limits: ProcessLimits) -> Self {
-        Self { step, key_of, function, keyed: Keyed::new(limits) }
+    pub(crate) fn new(key_of: F, function: P, settings: &StoreSettings) -> Self {
+        let keyed = Keyed::new(settings, function.time_to_live());
+        Self { key_of, function, keyed }
     }
 }
 
@@ -101,12 +109,8 @@ where
         self.keyed.next_timer()
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        self.keyed.save(piece);
-    }
-
-    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        self.keyed.restore(&self.step, slot, piece)
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        self.keyed.stores(show);
     }
 }
 

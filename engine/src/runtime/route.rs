@@ -1,6 +1,6 @@
 //! Which worker takes a row.
 
-use crate::{Key, hash_key, slot_of, worker_of};
+use crate::{HashSeed, Key, slot_of, worker_of};
 
 /// Which worker takes a row.
 pub(crate) trait Route<T>: 'static {
@@ -17,25 +17,26 @@ const KNOWN_OWNERS: usize = 1 << 14;
 pub(crate) struct KeyRoute<F> {
     key_of: F,
     workers: usize,
+    seed: HashSeed,
     /// By the key's number.
     owners: Vec<u8>,
 }
 
 impl<F> KeyRoute<F> {
-    pub(crate) fn new<T, K: Key>(key_of: F, workers: usize) -> Self
+    pub(crate) fn new<T, K: Key>(key_of: F, workers: usize, seed: HashSeed) -> Self
     where
         F: Fn(&T) -> K,
     {
         let owner = |number: usize| {
             let key = K::from_number(number as u64);
-            if key.number() == Some(number as u64) { u8::try_from(owner_of(&key, workers)).ok() } else { None }
+            if key.number() == Some(number as u64) { u8::try_from(owner_of(&key, workers, seed)).ok() } else { None }
         };
-        Self { key_of, workers, owners: (0..KNOWN_OWNERS).map_while(owner).collect() }
+        Self { key_of, workers, seed, owners: (0..KNOWN_OWNERS).map_while(owner).collect() }
     }
 }
 
-fn owner_of<K: Key>(key: &K, workers: usize) -> usize {
-    worker_of(slot_of(hash_key(key)), workers)
+fn owner_of<K: Key>(key: &K, workers: usize, seed: HashSeed) -> usize {
+    worker_of(slot_of(seed.hash(key)), workers)
 }
 
 impl<T, K: Key, F: Fn(&T) -> K + 'static> Route<T> for KeyRoute<F> {
@@ -45,7 +46,7 @@ impl<T, K: Key, F: Fn(&T) -> K + 'static> Route<T> for KeyRoute<F> {
         let number = key.number().and_then(|number| usize::try_from(number).ok());
         match number.and_then(|number| self.owners.get(number)) {
             Some(&owner) => usize::from(owner),
-            None => owner_of(&key, self.workers),
+            None => owner_of(&key, self.workers, self.seed),
         }
     }
 }
@@ -79,9 +80,10 @@ mod tests {
 
     fn check<K: Key>(keys: &[K]) {
         for workers in [1, 2, 3, 300] {
-            let route = KeyRoute::new(|key: &K| *key, workers);
+            let seed = HashSeed::new(workers as u64);
+            let route = KeyRoute::new(|key: &K| *key, workers, seed);
             for key in keys {
-                assert_eq!(route.worker(key), worker_of(slot_of(hash_key(key)), workers));
+                assert_eq!(route.worker(key), worker_of(slot_of(seed.hash(key)), workers));
             }
         }
     }

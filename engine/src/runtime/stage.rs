@@ -1,7 +1,7 @@
 //! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
-use crate::operator::{Batch, Firing, Operator, OperatorInput, Outbox};
+use crate::operator::{Batch, Firing, Operator, OperatorInput, Outbox, state};
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, due_clock};
 use crate::runtime::metrics::{StepCounters, add};
@@ -9,11 +9,15 @@ use crate::runtime::outputs::{Origin, StepOutputs, Ways, watermark_of};
 use crate::runtime::receiver::{Flow, Needs, Receiver, Step};
 use crate::runtime::rows::Rows;
 use crate::runtime::shared::JobShared;
+use crate::store::StoreError;
 use crate::{Error, Timestamp};
 use std::sync::Arc;
 
 /// Rows that an outbox holds before it is full.
 const OUTBOX_ROWS: usize = 1024;
+
+/// Rows that are taken before bytes of state are counted again.
+const UNCOUNTED_ROWS_MAX: usize = 1024;
 
 /// Where a step stands in the graph.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +73,9 @@ where
     end: Timestamp,
     /// The clock at which the operator wants to be called next.
     due: Timestamp,
+    /// The most bytes of state, and rows taken since they were counted.
+    bytes_max: usize,
+    uncounted_rows: usize,
     counters: Arc<StepCounters>,
     shared: Arc<JobShared>,
 }
@@ -81,6 +88,7 @@ where
         operator: Op,
         ways: <Op::Outputs as StepOutputs>::Ways,
         at: StepAt,
+        bytes_max: usize,
         counters: Arc<StepCounters>,
         shared: Arc<JobShared>,
     ) -> Self {
@@ -100,6 +108,8 @@ where
             is_firing: false,
             fired: Place::MIN,
             end: Timestamp::MAX,
+            bytes_max,
+            uncounted_rows: 0,
             counters,
             shared,
         }
@@ -107,6 +117,16 @@ where
 
     fn fail(&self, error: crate::OperatorError) {
         self.shared.fail(Error::Step { step: self.counters.name.to_string(), error });
+    }
+
+    /// Ends the job where the state has grown beyond its limit.
+    #[cold]
+    fn check_bytes(&mut self) {
+        self.uncounted_rows = 0;
+        let bytes = state::bytes(&mut self.operator);
+        if bytes > self.bytes_max {
+            self.fail(StoreError::TooManyBytes(bytes, self.bytes_max).into());
+        }
     }
 
     /// Gives on what the operator emitted.
@@ -272,6 +292,10 @@ where
                 }
                 self.give_on(rows.places, rows.clocks);
                 self.due = due_clock(self.operator.next_firing(), self.at.bound);
+                self.uncounted_rows += taken;
+                if self.uncounted_rows >= UNCOUNTED_ROWS_MAX {
+                    self.check_bytes();
+                }
                 taken
             }
             Err(error) => {

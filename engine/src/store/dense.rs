@@ -3,8 +3,11 @@
 //!
 //! ```text
 //! present: a bit for each number 0 .. end
+//! touched: a bit for each number that is present and was written since it was last saved
 //! values:  [V] by number; a value is zeros where its bit is not set
 //! ```
+//! A value is found by its bit among those that were touched, which is not set where the number is new or was saved. So
+//! what changed is known at no cost.
 
 use crate::store::region::Region;
 use crate::{Key, Timestamp};
@@ -21,6 +24,9 @@ const FETCHED: usize = 512;
 #[derive(Debug)]
 pub(crate) struct Dense<K, V> {
     present: Vec<u64>,
+    touched: Vec<u64>,
+    /// Whether all was saved once.
+    is_saved: bool,
     values: Region<V>,
     len: usize,
     keys: PhantomData<K>,
@@ -34,7 +40,14 @@ pub(crate) fn number_of<K: Key>(key: &K) -> Option<usize> {
 
 impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) const fn new() -> Self {
-        Self { present: Vec::new(), values: Region::new(), len: 0, keys: PhantomData }
+        Self {
+            present: Vec::new(),
+            touched: Vec::new(),
+            is_saved: false,
+            values: Region::new(),
+            len: 0,
+            keys: PhantomData,
+        }
     }
 
     /// The number of keys.
@@ -54,16 +67,15 @@ impl<K: Key, V: Pod> Dense<K, V> {
             return false;
         }
         self.present.resize(end / WORD, 0);
+        self.touched.resize(end / WORD, 0);
         true
     }
 
     /// The value of the key with a number below the end; zeros where it is new.
     #[inline]
     pub(crate) fn value_mut(&mut self, number: usize) -> &mut V {
-        let (word, bit) = (number / WORD, 1 << (number % WORD));
-        if self.present[word] & bit == 0 {
-            self.present[word] |= bit;
-            self.len += 1;
+        if self.touched[number / WORD] >> (number % WORD) & 1 == 0 {
+            mark(&mut self.touched, &mut self.present, number, &mut self.len);
         }
         &mut self.values.values_mut()[number]
     }
@@ -123,18 +135,18 @@ impl<K: Key, V: Pod> Dense<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
-        let Self { present, values, len, .. } = self;
+        let Self { present, touched, values, len, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
-        let (present, values) = (&mut present[..], values.values_mut());
+        let (present, touched, values) = (&mut present[..], &mut touched[..], values.values_mut());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             // No end is beyond 2^31, so it parts the numbers that are too large as well.
             let number = key_of(index, row).number().and_then(|number| usize::try_from(number).ok());
             let Some(number) = number else { return index };
-            let (Some(value), Some(word)) = (values.get_mut(number), present.get_mut(number / WORD)) else {
+            let (Some(value), Some(word)) = (values.get_mut(number), touched.get(number / WORD)) else {
                 return index;
             };
             if *word >> (number % WORD) & 1 == 0 {
-                mark(word, number, len);
+                mark(touched, present, number, len);
             }
             add(index, time, row, value);
         }
@@ -143,11 +155,13 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Merges all of another's values into these, whose end is not lower.
     pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
-        let parts = self.present.iter_mut().zip(self.values.values_mut().chunks_mut(WORD));
+        let words = self.present.iter_mut().zip(&mut self.touched);
+        let parts = words.zip(self.values.values_mut().chunks_mut(WORD));
         let others = other.present.iter().zip(other.values.values().chunks(WORD));
-        for ((word, values), (&more, others)) in parts.zip(others) {
+        for (((word, touched), values), (&more, others)) in parts.zip(others) {
             self.len += (more & !*word).count_ones() as usize;
             *word |= more;
+            *touched |= more;
             if more == u64::MAX {
                 values.iter_mut().zip(others).for_each(|(value, other)| merge(value, other));
             } else {
@@ -190,16 +204,35 @@ impl<K: Key, V: Pod> Dense<K, V> {
                 *word = 0;
             }
         }
+        self.touched.fill(0);
+        self.is_saved = false;
         self.len = 0;
+    }
+
+    /// Keys and values that were written since this was last called, where it was and `all` is not asked for.
+    pub(crate) fn take_changed(&mut self, all: bool, mut entry: impl FnMut(&K, &V)) {
+        let is_all = all || !self.is_saved;
+        let values = self.values.values();
+        for (at, (word, touched)) in self.present.iter().zip(&mut self.touched).enumerate() {
+            for bit in Bits(if is_all { *word } else { *touched }) {
+                let number = at * WORD + bit;
+                entry(&K::from_number(number as u64), &values[number]);
+            }
+            *touched = 0;
+        }
+        self.is_saved = true;
     }
 }
 
-/// Notes a new number. Apart, so that nothing is made ready for it each time it is not called.
+/// Notes a number that is new, or was not written since it was saved. Apart, so that nothing is made ready for it each
+/// time it is not called.
 #[cold]
 #[inline(never)]
-fn mark(word: &mut u64, number: usize, len: &mut usize) {
-    *word |= 1 << (number % WORD);
-    *len += 1;
+fn mark(touched: &mut [u64], present: &mut [u64], number: usize, len: &mut usize) {
+    let (word, bit) = (number / WORD, 1 << (number % WORD));
+    touched[word] |= bit;
+    *len += usize::from(present[word] & bit == 0);
+    present[word] |= bit;
 }
 
 /// The positions of the bits that are set, in growing order.

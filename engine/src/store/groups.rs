@@ -4,9 +4,10 @@
 //! eight of them is there, and they are not few among all. Keys that came before move then, so an entry's
 //! number holds only as long as nothing is added.
 
+use crate::store::Scope;
 use crate::store::dense::{Dense, number_of};
 use crate::store::sparse::{LOOKUP_BATCH, Sparse};
-use crate::{Key, Timestamp, hash_key};
+use crate::{HashSeed, Key, Timestamp};
 use bytemuck::Pod;
 
 /// Numbers below this lie dense from the first key on.
@@ -23,6 +24,7 @@ pub(crate) const KEYS_MAX: usize = 1 << 30;
 /// Values by key.
 #[derive(Debug)]
 pub(crate) struct Groups<K, V> {
+    seed: HashSeed,
     dense: Dense<K, V>,
     sparse: Sparse<K, V>,
     /// Hashed keys by the bits of their numbers.
@@ -31,11 +33,24 @@ pub(crate) struct Groups<K, V> {
     grown: bool,
     /// There is no memory for numbers at this end.
     end_max: usize,
+    /// The worker whose memory they use, where they are handed around.
+    worker: Option<u32>,
 }
 
 impl<K: Key, V: Pod> Groups<K, V> {
-    pub(crate) fn new() -> Self {
-        Self { dense: Dense::new(), sparse: Sparse::new(), bits: [0; 32], grown: false, end_max: SPARSE as usize }
+    pub(crate) fn new(seed: HashSeed) -> Self {
+        let (dense, sparse) = (Dense::new(), Sparse::new(seed));
+        Self { seed, dense, sparse, bits: [0; 32], grown: false, end_max: SPARSE as usize, worker: None }
+    }
+
+    /// The same, to be given back to a worker.
+    pub(crate) fn of_worker(self, worker: usize) -> Self {
+        Self { worker: u32::try_from(worker).ok(), ..self }
+    }
+
+    /// The worker that they are to be given back to.
+    pub(crate) fn worker(&self) -> Option<usize> {
+        self.worker.map(|worker| worker as usize)
     }
 
     /// The number of keys.
@@ -63,8 +78,8 @@ impl<K: Key, V: Pod> Groups<K, V> {
     }
 
     fn sparse_value_mut(&mut self, key: K) -> &mut V {
-        let Self { sparse, bits, grown, .. } = self;
-        sparse.value_mut(key, hash_key(&key), |key| count_bits(bits, grown, key))
+        let Self { seed, sparse, bits, grown, .. } = self;
+        sparse.value_mut(key, seed.hash(&key), |key| count_bits(bits, grown, key))
     }
 
     /// Adds each row, with its time, to the value of its key. `key_of` and `add` get the row's index too.
@@ -102,17 +117,18 @@ impl<K: Key, V: Pod> Groups<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
+        let seed = self.seed;
         if !self.sparse.is_large() {
             let keyed = |index, row: &T| {
                 let key = key_of(index, row);
-                (key, hash_key(&key))
+                (key, seed.hash(&key))
             };
             return self.update_each(times, rows, keyed, add);
         }
         let (mut keys, mut hashes) = ([K::zeroed(); LOOKUP_BATCH], [0; LOOKUP_BATCH]);
         for (index, row) in rows.iter().enumerate() {
             keys[index] = key_of(index, row);
-            hashes[index] = hash_key(&keys[index]);
+            hashes[index] = seed.hash(&keys[index]);
         }
         self.sparse.touch(&hashes[..rows.len()]);
         self.update_each(times, rows, |index, _| (keys[index], hashes[index]), add);
@@ -186,7 +202,8 @@ impl<K: Key, V: Pod> Groups<K, V> {
             self.end_max = end;
             return;
         }
-        let before = std::mem::replace(&mut self.sparse, Sparse::with_room(staying));
+        let successor = self.sparse.successor(staying);
+        let before = std::mem::replace(&mut self.sparse, successor);
         self.bits = [0; 32];
         for (_, key, value) in before.entries(0) {
             let moved = match number_of(key).filter(|&number| number < end) {
@@ -217,12 +234,28 @@ impl<K: Key, V: Pod> Groups<K, V> {
         }
     }
 
+    /// Bytes that they take, as far as they were ever used.
+    pub(crate) fn bytes(&self) -> usize {
+        self.dense.end() * size_of::<V>() + self.sparse.bytes()
+    }
+
+    /// Keys and values in scope: all, or those that changed since they were last asked for.
+    pub(crate) fn take(&mut self, scope: Scope, mut entry: impl FnMut(&K, &V)) {
+        self.dense.take_changed(scope == Scope::All, &mut entry);
+        let Self { sparse, .. } = self;
+        match sparse.take_changed().filter(|_| scope == Scope::Changed) {
+            None => sparse.entries(0).for_each(|(_, key, value)| entry(key, value)),
+            Some(changed) => changed.iter().for_each(|number| {
+                let (key, value) = sparse.entry(*number as usize);
+                entry(key, value);
+            }),
+        }
+    }
+
     /// Forgets all keys and keeps the memory.
     pub(crate) fn clear(&mut self) {
         self.dense.clear();
-        if self.sparse.len() > 0 {
-            self.sparse.clear();
-        }
+        self.sparse.clear();
         self.bits = [0; 32];
         self.grown = false;
     }
@@ -241,6 +274,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
     use std::collections::HashMap;
+
+    const SEED: HashSeed = HashSeed::new(3);
 
     /// Adds 1 for each key and checks all there is against a hash map.
     fn check<K: Key + std::hash::Hash + std::fmt::Debug>(groups: &mut Groups<K, u64>, rows: &[K]) {
@@ -282,27 +317,27 @@ mod tests {
     #[test]
     fn dense_keys_in_any_order_end_up_where_their_numbers_say() {
         let scattered: Vec<u32> = (0..100_000u32).map(|i| (i * 7919) % 100_003).collect();
-        let mut groups = Groups::new();
+        let mut groups = Groups::new(SEED);
         for _ in 0..2 {
             check(&mut groups, &scattered);
             assert!(groups.is_dense());
         }
-        let mut backwards = Groups::new();
+        let mut backwards = Groups::new(SEED);
         check(&mut backwards, &(0..5000u64).rev().collect::<Vec<_>>());
         assert!(backwards.dense().len() > 4000);
     }
 
     #[test]
     fn scattered_numbers_take_no_memory_between_them() {
-        let mut groups = Groups::new();
+        let mut groups = Groups::new(SEED);
         check(&mut groups, &(0..50_000u32).map(|i| i.wrapping_mul(2_654_435_761)).collect::<Vec<_>>());
         assert!(!groups.is_dense() && groups.dense().end() <= 1 << 16);
-        check(&mut Groups::new(), &(0..1000u64).map(|i| u64::MAX - i).collect::<Vec<_>>());
+        check(&mut Groups::new(SEED), &(0..1000u64).map(|i| u64::MAX - i).collect::<Vec<_>>());
     }
 
     #[test]
     fn keys_that_are_no_numbers_are_hashed() {
-        let mut groups = Groups::new();
+        let mut groups = Groups::new(SEED);
         check(&mut groups, &(0..70_000u32).map(|i| i.to_le_bytes()).collect::<Vec<[u8; 4]>>());
         assert_eq!(groups.dense().end(), 0);
     }
@@ -315,7 +350,7 @@ mod tests {
             again in prop::collection::vec(0u64..100_000, 0..10),
         ) {
             let groups = |keys: &[u64]| {
-                let mut groups = Groups::<u64, u64>::new();
+                let mut groups = Groups::<u64, u64>::new(SEED);
                 check(&mut groups, keys);
                 groups
             };
@@ -332,11 +367,38 @@ mod tests {
         }
 
         #[test]
+        fn what_changed_is_enough_to_follow(
+            batches in prop::collection::vec(
+                prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..2000), 1..6),
+        ) {
+            let mut groups = Groups::<u64, u64>::new(SEED);
+            let mut model = HashMap::<u64, u64>::new();
+            let mut followed = HashMap::<u64, u64>::new();
+            for keys in batches {
+                let before = model.clone();
+                for key in keys {
+                    *groups.value_mut(key) += 1;
+                    *model.entry(key).or_default() += 1;
+                }
+                let mut changed = 0;
+                groups.take(Scope::Changed, |key, value| {
+                    followed.insert(*key, *value);
+                    changed += 1;
+                });
+                prop_assert_eq!(&followed, &model);
+                prop_assert!(changed >= model.iter().filter(|(key, value)| before.get(key) != Some(value)).count());
+            }
+            let mut idle = 0;
+            groups.take(Scope::Changed, |_, _| idle += 1);
+            prop_assert_eq!(idle, 0);
+        }
+
+        #[test]
         fn groups_count_as_a_hash_map_does(
             keys in prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..6000),
             again in prop::collection::vec(prop_oneof![0u64..3000, 0..u64::MAX], 0..2000),
         ) {
-            let mut groups = Groups::new();
+            let mut groups = Groups::new(SEED);
             check(&mut groups, &keys);
             check(&mut groups, &again);
         }

@@ -1,8 +1,177 @@
-//! Keyed state: values of a fixed layout, found by key.
+//! What operators keep: stores, which the runtime limits, saves, restores and deals out again.
+//!
+//! An operator holds its stores, made with the job's [`StoreSettings`], and shows them by name in
+//! [`Operator::stores`](crate::Operator::stores). It has no code to save or restore.
+//!
+//! ```text
+//! KeyedTable<K, V>   a value for each key; its entries are numbered
+//!   ├ Timers         times for each entry, taken by (time, canonical key)
+//!   ├ KeyedLists<T>  a list for each entry
+//!   ├ KeyedMaps<M,V> a sorted map for each entry
+//!   └ KeyedRows<T>   rows for each entry, by time
+//! BroadcastTable     a table that all workers have alike
+//! Value<T>           one value that all workers have alike
+//! OpenWindows        accumulators by slice of time and key (in `operator/window`)
+//! ```
+//! What hangs on a table finds its keys by the numbers of the table's entries: a key is hashed once for all of them. An
+//! entry stays while anything hangs on it.
+//!
+//! **Pieces.** State is written as pieces, each of one key or of the whole step. A store writes all it has, or what
+//! changed since it last wrote. Pieces written later replace those written before; those of one writing can be
+//! restored in any order. A piece is of a slot, and so of whichever worker owns the slot then, or of all workers.
 
+mod broadcast;
+mod changes;
+mod column;
 pub(crate) mod dense;
 pub(crate) mod groups;
+mod lists;
+mod maps;
 pub(crate) mod region;
+mod rows;
+mod settings;
 pub(crate) mod sparse;
-pub(crate) mod table;
-pub(crate) mod timed_rows;
+mod table;
+mod timers;
+mod value;
+
+pub use broadcast::BroadcastTable;
+pub use column::Of;
+pub use lists::KeyedLists;
+pub use maps::KeyedMaps;
+pub use rows::KeyedRows;
+pub use settings::StoreSettings;
+pub use table::KeyedTable;
+pub use timers::Timers;
+pub use value::Value;
+
+use crate::{Layout, Slot};
+
+/// How a store keeps things.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreKind {
+    /// A value for each key.
+    KeyedTable,
+    /// A list for each key.
+    KeyedLists,
+    /// A sorted map for each key.
+    KeyedMaps,
+    /// Rows for each key, in order of time.
+    KeyedRows,
+    /// Times for each key.
+    Timers,
+    /// A value for each slice of time and key.
+    Slices,
+    /// A table that all workers have alike.
+    Broadcast,
+    /// A value that all workers have alike.
+    Value,
+}
+
+impl StoreKind {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::KeyedTable => "keyed table",
+            Self::KeyedLists => "lists by key",
+            Self::KeyedMaps => "sorted maps by key",
+            Self::KeyedRows => "rows by key and time",
+            Self::Timers => "timers",
+            Self::Slices => "slices",
+            Self::Broadcast => "broadcast table",
+            Self::Value => "value",
+        }
+    }
+}
+
+/// Whose a piece of state is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Share {
+    /// The worker's that owns the slot.
+    Slot(Slot),
+    /// Every worker's; all of them write the same.
+    All,
+}
+
+/// What a store writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// All there is.
+    All,
+    /// What changed since it was written last; all, if it never was.
+    Changed,
+}
+
+/// A store cannot take more, or cannot take what was saved.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// More windows are open than the limit allows.
+    #[error("more than {0} windows are open: the times of the input are too far apart, or the bound is too wide")]
+    TooManyWindows(usize),
+    /// There are more keys than the limit allows.
+    #[error("there are more than {0} keys")]
+    TooManyKeys(usize),
+    /// There are more timers than the limit allows.
+    #[error("there are more than {0} timers")]
+    TooManyTimers(usize),
+    /// More rows are kept than the limit allows.
+    #[error("more than {0} rows are kept")]
+    TooManyRows(usize),
+    /// The stores of a step take more bytes than the limit allows.
+    #[error("its state takes {0} bytes, which is more than {1}")]
+    TooManyBytes(usize, usize),
+    /// Saved state does not fit.
+    #[error("saved state does not fit: {0}")]
+    Misfit(String),
+}
+
+impl StoreError {
+    pub(crate) fn misfit(what: impl Into<String>) -> Self {
+        Self::Misfit(what.into())
+    }
+}
+
+/// What the runtime asks of a store.
+///
+/// ```
+/// use pelton::{KeyedTable, Scope, Share, Store, StoreSettings};
+///
+/// let settings = StoreSettings::default();
+/// let mut counts = KeyedTable::<u32, u64>::new(&settings);
+/// let entry = counts.find_or_insert(7)?;
+/// *counts.value_mut(entry) += 1;
+/// let mut pieces = Vec::new();
+/// counts.save(Scope::All, &mut |share, piece| pieces.push((share, piece.to_vec())));
+///
+/// let mut restored = KeyedTable::<u32, u64>::new(&settings);
+/// for (share, piece) in &pieces {
+///     restored.restore(*share, piece)?;
+/// }
+/// assert_eq!(restored.get(&7), Some(&1));
+/// # Ok::<(), pelton::StoreError>(())
+/// ```
+pub trait Store {
+    /// How it keeps things.
+    fn kind(&self) -> StoreKind;
+
+    /// The layout of what it keeps: of a value, a row or an element.
+    fn layout(&self) -> Layout;
+
+    /// Bytes that it takes, about.
+    fn bytes(&self) -> usize;
+
+    /// Writes pieces.
+    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8]));
+
+    /// Takes a piece that [`Store::save`] wrote.
+    ///
+    /// # Errors
+    /// When the piece is not of such a store, or a limit is reached.
+    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError>;
+
+    /// Whether it can write what changed. One that cannot writes all each time, and only the last writing counts.
+    fn is_incremental(&self) -> bool {
+        true
+    }
+}

@@ -12,8 +12,9 @@
 //! Rows are looked up a batch at a time: in a large table first all tags are touched, then all slots,
 //! which the processor fetches side by side.
 
+use crate::store::changes::Changes;
 use crate::store::region::Region;
-use crate::{Key, hash_key};
+use crate::{HashSeed, Key};
 use bytemuck::Pod;
 use std::marker::PhantomData;
 
@@ -39,10 +40,12 @@ type Word = u128;
 
 #[derive(Debug)]
 pub(crate) struct Sparse<K, V> {
+    seed: HashSeed,
     /// As many as groups: none, or a power of two.
     tags: Region<u64>,
     slots: Region<Word>,
     len: usize,
+    changes: Changes,
     types: PhantomData<(K, V)>,
 }
 
@@ -76,13 +79,13 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         if words == 3 { 4 } else { words }
     };
 
-    pub(crate) const fn new() -> Self {
-        Self { tags: Region::new(), slots: Region::new(), len: 0, types: PhantomData }
+    pub(crate) const fn new(seed: HashSeed) -> Self {
+        Self { seed, tags: Region::new(), slots: Region::new(), len: 0, changes: Changes::EMPTY, types: PhantomData }
     }
 
     /// A table that has room for so many keys before it grows.
-    pub(crate) fn with_room(keys: usize) -> Self {
-        let mut table = Self::new();
+    pub(crate) fn with_room(keys: usize, seed: HashSeed) -> Self {
+        let mut table = Self::new(seed);
         if keys > 0 {
             let slots = keys * FULL.1 / FULL.0 + 1;
             table.grow_to(slots.div_ceil(GROUP).next_power_of_two().max(GROUPS_MIN));
@@ -148,22 +151,25 @@ impl<K: Key, V: Pod> Sparse<K, V> {
             }
             self.grow_to(groups);
         }
-        let Self { tags, slots, len, .. } = self;
+        let Self { tags, slots, len, changes, .. } = self;
         let len_max = len_max(groups);
-        Slots { tags: tags.values_mut(), words: slots.values_mut(), len, len_max, types: PhantomData }
+        Slots { tags: tags.values_mut(), words: slots.values_mut(), len, len_max, changes, types: PhantomData }
     }
 
     /// Makes a power of two of groups. Without memory for them the program ends, as with any collection.
     #[cold]
     #[inline(never)]
     fn grow_to(&mut self, groups: usize) {
-        let mut grown = Self::new();
+        let mut grown = Self::new(self.seed);
         let has_room = grown.tags.grow(groups) && grown.slots.grow(groups * GROUP * Self::WORDS);
         assert!(has_room, "no memory for a table of {groups} groups of {GROUP} slots");
         let mut slots = grown.with_room_for(0);
         for (_, key, value) in self.entries(0) {
-            *slots.value_mut(*key, hash_key(key), |_| ()) = *value;
+            *slots.value_mut(*key, self.seed.hash(key), |_| ()) = *value;
         }
+        let mut changes = std::mem::replace(&mut self.changes, Changes::EMPTY);
+        changes.note_moved(grown.entries(0).map(|(number, _, _)| number));
+        grown.changes = changes;
         *self = grown;
     }
 
@@ -181,6 +187,24 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         })
     }
 
+    /// Bytes that it takes.
+    pub(crate) fn bytes(&self) -> usize {
+        size_of_val(self.tags.values()) + size_of_val(self.slots.values())
+    }
+
+    /// The entries that changed since they were last asked for; all where they never were.
+    pub(crate) fn take_changed(&mut self) -> Option<Vec<u32>> {
+        self.changes.take()
+    }
+
+    /// The table with room for so many keys, into which those of this one are going to move.
+    pub(crate) fn successor(&mut self, keys: usize) -> Self {
+        let mut table = Self::with_room(keys, self.seed);
+        table.changes = std::mem::replace(&mut self.changes, Changes::EMPTY);
+        table.changes.note_moved(std::iter::empty());
+        table
+    }
+
     /// The entry with this number.
     #[inline]
     pub(crate) fn entry(&self, number: usize) -> (&K, &V) {
@@ -191,11 +215,12 @@ impl<K: Key, V: Pod> Sparse<K, V> {
     pub(crate) fn clear(&mut self) {
         let groups = self.tags.values().len();
         if groups > GROUPS_OF_BATCH && self.len * WIDE < groups * GROUP {
-            *self = Self::new();
+            *self = Self::new(self.seed);
             return;
         }
         self.tags.values_mut().fill(0);
         self.len = 0;
+        self.changes = Changes::EMPTY;
     }
 }
 
@@ -206,6 +231,7 @@ pub(crate) struct Slots<'a, K, V> {
     len: &'a mut usize,
     /// There are empty slots behind so many keys.
     len_max: usize,
+    changes: &'a mut Changes,
     types: PhantomData<(K, V)>,
 }
 
@@ -231,6 +257,7 @@ impl<K: Key, V: Pod> Slots<'_, K, V> {
             while candidates != 0 {
                 let number = group * GROUP + first(candidates);
                 if *Sparse::<K, V>::slot_mut(words, number).0 == key {
+                    self.changes.note(number);
                     return number;
                 }
                 candidates &= candidates - 1;
@@ -254,6 +281,7 @@ impl<K: Key, V: Pod> Slots<'_, K, V> {
         let number = group * GROUP + empty;
         let (new_key, value) = Sparse::<K, V>::slot_mut(self.words, number);
         (*new_key, *value) = (key, V::zeroed());
+        self.changes.note(number);
         number
     }
 }
@@ -262,16 +290,18 @@ impl<K: Key, V: Pod> Slots<'_, K, V> {
 mod tests {
     use super::*;
 
+    const SEED: HashSeed = HashSeed::new(5);
+
     fn check<K: Key + std::fmt::Debug, V: Pod + PartialEq + std::fmt::Debug>(
         key: impl Fn(u64) -> K,
         value: impl Fn(u64) -> V,
     ) {
-        let mut table = Sparse::<K, V>::new();
+        let mut table = Sparse::<K, V>::new(SEED);
         // The second time narrow in a wide table, the third time in one made anew, or as wide.
         for count in [20_000u64, 300, 5000] {
             let mut new = 0;
             for number in (0..count).chain(0..count) {
-                *table.value_mut(key(number), hash_key(&key(number)), |_| new += 1) = value(number);
+                *table.value_mut(key(number), SEED.hash(&key(number)), |_| new += 1) = value(number);
             }
             assert_eq!((table.len(), new), (count as usize, count as usize));
             let mut entries: Vec<_> = table.entries(0).collect();
@@ -300,8 +330,8 @@ mod tests {
 
     #[test]
     fn the_table_of_a_few_keys_is_kept() {
-        let mut table = Sparse::<u64, u64>::new();
-        *table.with_room_for(LOOKUP_BATCH).value_mut(7, hash_key(&7u64), |_| ()) = 1;
+        let mut table = Sparse::<u64, u64>::new(SEED);
+        *table.with_room_for(LOOKUP_BATCH).value_mut(7, SEED.hash(&7u64), |_| ()) = 1;
         assert_eq!(table.tags.values().len(), GROUPS_OF_BATCH);
         table.clear();
         assert_eq!((table.len(), table.tags.values().len()), (0, GROUPS_OF_BATCH));
@@ -314,7 +344,7 @@ mod tests {
     #[test]
     fn keys_of_one_hash_are_kept_apart() {
         // As if all keys began at one group. A growing table hashes for itself, so it must not grow.
-        let mut table = Sparse::<u64, u64>::with_room(100);
+        let mut table = Sparse::<u64, u64>::with_room(100, SEED);
         for number in 0..3000u64 {
             *table.value_mut(number % 90, 42, |_| ()) += number;
         }

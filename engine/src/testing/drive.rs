@@ -6,7 +6,8 @@ use super::mode::{Mode, Random, Restore, Split, Tell};
 use super::output::Tested;
 use super::script::{Script, Step};
 use crate::base::blame;
-use crate::{Firing, Operator, Outbox, Outputs, SLOTS, Slot, Timestamp, slot_of, worker_of};
+use crate::operator::state;
+use crate::{Firing, Operator, Outbox, Outputs, SLOTS, Scope, Share, Timestamp, slot_of, worker_of};
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -73,6 +74,8 @@ where
     step: usize,
     /// The last watermark that all operators were told.
     told: Timestamp,
+    /// What was saved of the operator, writing by writing.
+    saved: Vec<Vec<state::Piece>>,
     found: <Op::Outputs as Tested>::Found,
 }
 
@@ -101,6 +104,7 @@ where
             work_max,
             step: 0,
             told: Timestamp::MIN,
+            saved: Vec::new(),
             found: Op::Outputs::found(),
         }
     }
@@ -353,39 +357,79 @@ where
         Ok(())
     }
 
-    /// Where the mode says so, saves all state and goes on with fresh operators that restore it.
+    /// Where the mode says so, saves state and goes on with fresh operators that restore it.
     fn renew(&mut self) -> Result<(), String> {
-        let instances = match self.mode.restore {
-            Restore::Never => return Ok(()),
-            Restore::Fresh => 1,
-            Restore::Rescaled => self.random.up_to(INSTANCES_MAX),
-        };
+        match self.mode.restore {
+            Restore::Never => Ok(()),
+            Restore::Fresh => self.deal_out(1),
+            Restore::Rescaled => {
+                let instances = self.random.up_to(INSTANCES_MAX);
+                self.deal_out(instances)
+            }
+            Restore::Changes => self.save_changes(),
+        }
+    }
+
+    /// Saves all state and deals it out to so many fresh operators.
+    fn deal_out(&mut self, instances: usize) -> Result<(), String> {
         let workers = self.instances.len();
-        let mut pieces: Vec<(Slot, Vec<u8>)> = Vec::new();
-        for (worker, Instance { operator, .. }) in self.instances.iter().enumerate() {
-            let first = pieces.len();
-            operator.save(&mut |slot, bytes| pieces.push((slot, bytes.to_vec())));
-            if let Some((slot, _)) = pieces[first..].iter().find(|(slot, _)| usize::from(*slot) >= SLOTS) {
-                return Err(format!("save wrote a piece of slot {slot}, but there are {SLOTS}"));
+        let mut pieces: Vec<state::Piece> = Vec::new();
+        for (worker, Instance { operator, .. }) in self.instances.iter_mut().enumerate() {
+            let saved = state::save(operator, Scope::All);
+            for piece in &saved {
+                let Share::Slot(slot) = piece.share else { continue };
+                if usize::from(slot) >= SLOTS {
+                    return Err(format!("save wrote a piece of slot {slot}, but there are {SLOTS}"));
+                }
+                if worker_of(slot, workers) != worker {
+                    return Err(format!("save wrote a piece of slot {slot}, but no row of that slot came"));
+                }
             }
-            if let Some((slot, _)) = pieces[first..].iter().find(|(slot, _)| worker_of(*slot, workers) != worker) {
-                return Err(format!("save wrote a piece of slot {slot}, but no row of that slot came"));
-            }
+            pieces.extend(saved);
         }
         self.random.shuffle(&mut pieces);
-        let fresh = (0..instances).map(|_| Instance::new((self.make)())).collect();
-        let before = std::mem::replace(&mut self.instances, fresh);
-        if let (Restore::Fresh, Some(before)) = (self.mode.restore, before.into_iter().next()) {
-            self.instances[0].last = before.last;
-        }
-        for (slot, bytes) in pieces {
-            self.instances[worker_of(slot, instances)]
-                .operator
-                .restore(slot, &bytes)
-                .map_err(|error| format!("restore refused a piece that save wrote: {error}"))?;
+        self.replace(instances);
+        for piece in pieces {
+            let owners = match piece.share {
+                Share::Slot(slot) => worker_of(slot, instances)..=worker_of(slot, instances),
+                Share::All => 0..=instances - 1,
+            };
+            self.instances[owners].iter_mut().try_for_each(|instance| restore(instance, &piece))?;
         }
         Ok(())
     }
+
+    /// Saves what changed; now and then, restores all that was saved into a fresh operator.
+    fn save_changes(&mut self) -> Result<(), String> {
+        let mut pieces = state::save(&mut self.instances[0].operator, Scope::Changed);
+        self.random.shuffle(&mut pieces);
+        self.saved.push(pieces);
+        if self.random.up_to(4) > 1 {
+            return Ok(());
+        }
+        self.replace(1);
+        let saved = std::mem::take(&mut self.saved);
+        let last = saved.len() - 1;
+        for (writing, pieces) in saved.iter().enumerate() {
+            let pieces = pieces.iter().filter(|piece| piece.is_incremental || writing == last);
+            pieces.into_iter().try_for_each(|piece| restore(&mut self.instances[0], piece))?;
+        }
+        Ok(())
+    }
+
+    /// Goes on with so many fresh operators.
+    fn replace(&mut self, instances: usize) {
+        let fresh = (0..instances).map(|_| Instance::new((self.make)())).collect();
+        let before = std::mem::replace(&mut self.instances, fresh);
+        if let (false, Some(before)) = (self.mode.restore == Restore::Rescaled, before.into_iter().next()) {
+            self.instances[0].last = before.last;
+        }
+    }
+}
+
+fn restore<Op: Operator>(instance: &mut Instance<Op>, piece: &state::Piece) -> Result<(), String> {
+    let refused = |error| format!("restore refused a piece that save wrote: {error}");
+    state::restore(&mut instance.operator, piece).map_err(refused)
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

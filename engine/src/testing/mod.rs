@@ -4,7 +4,8 @@
 //! may run it in: rows one at a time, all at once and in random pieces; watermarks told before each batch, as the script
 //! says, where the operator asks to be called, and only in the end; an outbox that is full after
 //! one row, after two, and before every other call; state saved and restored into a fresh operator
-//! after every call; state spread over several operators, as at another number of workers. Each must
+//! after every call; state spread over several operators, as at another number of workers; what changed saved after
+//! every call, and a fresh operator restored from all of that now and then. Each must
 //! give the rows of a model, and none may break the contract at the head of the operators' file.
 //!
 //! Every row of a script has the watermark before it: what is reached so far, or its own, which is thereby reached. That
@@ -61,17 +62,14 @@ pub use output::Tested;
 pub use script::{Script, Side, Step};
 pub use verify::{Expected, ExpectedTwo, Verify};
 
-use crate::operator::keyed::ProcessLimits;
 use crate::operator::process::ProcessOperator;
-use crate::operator::window::slices::WindowLimits;
 use crate::operator::window::tumbling::TumblingOperator;
-use crate::{Aggregate, Key, OperatorInput, ProcessFunction, Record, Tumbling, Window, Windowed};
-use std::sync::Arc;
+use crate::{Aggregate, Key, OperatorInput, ProcessFunction, Record, StoreSettings, Tumbling, Window, Windowed};
 
-/// The limits of a job where nothing else is said.
-const KEYS_MAX: usize = 1 << 28;
-const OPEN_WINDOWS_MAX: usize = 1 << 16;
-const TIMERS_MAX: usize = 1 << 28;
+/// The hash of a key, with the seed of [`StoreSettings::default`].
+fn hash_of<K: Key>(key: &K) -> u64 {
+    StoreSettings::default().seed.hash(key)
+}
 
 /// The operator behind [`WindowedStream::aggregate`](crate::WindowedStream::aggregate), with the
 /// limits of a job by default.
@@ -103,23 +101,22 @@ where
     F: Fn(&A::In) -> K + 'static,
     A: Aggregate<K>,
 {
-    let limits = WindowLimits { open_windows_max: OPEN_WINDOWS_MAX, keys_max: KEYS_MAX };
-    limited_tumbling(windows, key_of, aggregate, limits)
+    limited_tumbling(windows, key_of, aggregate, &StoreSettings::default())
 }
 
 fn limited_tumbling<K, F, A>(
     windows: Tumbling,
     key_of: F,
     aggregate: A,
-    limits: WindowLimits,
-) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)>
+    settings: &StoreSettings,
+) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)> + use<K, F, A>
 where
     K: Key,
     F: Fn(&A::In) -> K + 'static,
     A: Aggregate<K>,
 {
     assert!(windows.is_valid(), "windows of size 0");
-    TumblingOperator::new(Arc::from("tumbling"), windows, key_of, aggregate, limits)
+    TumblingOperator::new(windows, key_of, aggregate, settings)
 }
 
 /// The operator behind [`KeyedStream::process`](crate::KeyedStream::process), with the limits of a
@@ -157,8 +154,7 @@ where
     F: Fn(&P::In) -> K + 'static,
     P: ProcessFunction<K>,
 {
-    let limits = ProcessLimits { keys_max: KEYS_MAX, timers_max: TIMERS_MAX };
-    ProcessOperator::new(Arc::from("process"), key_of, function, limits)
+    ProcessOperator::new(key_of, function, &StoreSettings::default())
 }
 
 /// The row that a built-in aggregate gives for a window and key, to expect it.

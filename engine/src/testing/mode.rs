@@ -37,6 +37,8 @@ pub(super) enum Restore {
     Fresh,
     /// So do several fresh ones, each with a range of slots.
     Rescaled,
+    /// What changed is saved, and now and then a fresh one takes over all that was saved.
+    Changes,
 }
 
 /// One way to run an operator.
@@ -58,7 +60,7 @@ const LARGE: usize = 4096;
 
 /// All modes, the plainest first; those that rescale only for an operator whose key is known.
 pub(super) fn modes(keyed: bool, seed: u64) -> Vec<Mode> {
-    use Restore::{Fresh, Never, Rescaled};
+    use Restore::{Changes, Fresh, Never, Rescaled};
     use Split::{All, One, Random};
     use Tell::{Asked, Batches, Due, Last, Script};
     let modes = [
@@ -85,6 +87,9 @@ pub(super) fn modes(keyed: bool, seed: u64) -> Vec<Mode> {
         (Random, 1, true, Rescaled, false, Last),
         (Random, 2, true, Rescaled, false, Due),
         (One, 1, true, Rescaled, true, Batches),
+        (One, LARGE, false, Changes, false, Script),
+        (Random, 2, true, Changes, true, Tell::Random),
+        (Random, LARGE, false, Changes, false, Due),
     ];
     let modes = modes.into_iter().filter(|mode| keyed || mode.3 != Rescaled);
     modes
@@ -123,6 +128,7 @@ impl fmt::Display for Mode {
         f.write_str(match self.restore {
             Restore::Never => "",
             Restore::Fresh => ", restored into a fresh operator after every call",
+            Restore::Changes => ", what changed saved after every call and all of it restored now and then",
             Restore::Rescaled => ", restored into fresh operators of random number after every call",
         })?;
         if self.repeat {

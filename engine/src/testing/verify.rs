@@ -2,11 +2,12 @@
 
 use super::drive::{Drive, HashOf};
 use super::failure::{Failure, Verdict};
+use super::hash_of;
 use super::input::{Inputs, One, SideOf, Two};
 use super::mode::{Mode, modes};
 use super::output::Tested;
 use super::script::{Lies, Script, Side, Step};
-use crate::{Dictionary, Key, Operator, OperatorInput, Record, Timestamp, hash_key};
+use crate::{Dictionary, Key, Operator, OperatorInput, Record, Timestamp};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
@@ -185,7 +186,7 @@ where
     ///
     /// It must be the key by which the operator writes its pieces.
     pub fn keyed_by<K: Key>(mut self, key_of: impl Fn(&Op::Row) -> K + 'static) -> Self {
-        self.hash_of = Some(Box::new(move |row| Some(hash_key(&key_of(row)))));
+        self.hash_of = Some(Box::new(move |row| Some(hash_of(&key_of(row)))));
         self
     }
 
@@ -240,8 +241,8 @@ where
         right: impl Fn(&<Op as OperatorInput<1>>::Row) -> K + 'static,
     ) -> Self {
         self.hash_of = Some(Box::new(move |row| match row {
-            Side::Left(row) => Some(hash_key(&left(row))),
-            Side::Right(row) => Some(hash_key(&right(row))),
+            Side::Left(row) => Some(hash_of(&left(row))),
+            Side::Right(row) => Some(hash_of(&right(row))),
         }));
         self
     }
@@ -249,7 +250,7 @@ where
     /// Also spreads state and the rows of input 0 over several operators, by this key, while those of input 1 go to all.
     pub fn left_keyed_by<K: Key>(mut self, left: impl Fn(&<Op as OperatorInput<0>>::Row) -> K + 'static) -> Self {
         self.hash_of = Some(Box::new(move |row: &SideOf<Op>| match row {
-            Side::Left(row) => Some(hash_key(&left(row))),
+            Side::Left(row) => Some(hash_of(&left(row))),
             Side::Right(_) => None,
         }));
         self

@@ -197,7 +197,7 @@ mod tests {
     }
 
     fn groups<K: Key>(keys: &[K]) -> Groups<K, u64> {
-        let mut groups = Groups::new();
+        let mut groups = Groups::new(crate::HashSeed::new(0));
         keys.iter().for_each(|key| *groups.value_mut(*key) += 1);
         groups
     }

@@ -4,6 +4,7 @@ pub(crate) mod firing;
 pub(crate) mod merged;
 pub(crate) mod open;
 pub(crate) mod part;
+pub(crate) mod slice_store;
 pub(crate) mod slices;
 pub(crate) mod tumbling;
 

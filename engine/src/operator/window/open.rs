@@ -7,8 +7,8 @@
 //! Opening and closing one of n windows takes log n, finding one mostly a division.
 
 use crate::Timestamp;
-use crate::operator::OperatorError;
 use crate::operator::window::{Tumbling, Window};
+use crate::store::StoreError;
 use std::collections::BTreeMap;
 
 /// The most windows that the ring holds.
@@ -55,7 +55,7 @@ impl<S> OpenWindows<S> {
         &mut self,
         time: Timestamp,
         make: impl FnOnce() -> S,
-    ) -> Result<(u32, Window), OperatorError> {
+    ) -> Result<(u32, Window), StoreError> {
         if let Some((window, slot)) = self.last
             && window.contains(time)
         {
@@ -83,9 +83,9 @@ impl<S> OpenWindows<S> {
     }
 
     #[cold]
-    fn open(&mut self, window: Window, state: S) -> Result<u32, OperatorError> {
+    fn open(&mut self, window: Window, state: S) -> Result<u32, StoreError> {
         if self.order.len() == self.most {
-            return Err(OperatorError::TooManyWindows(self.most));
+            return Err(StoreError::TooManyWindows(self.most));
         }
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
@@ -132,21 +132,36 @@ impl<S> OpenWindows<S> {
         self.slot_at(*slot).map(|(window, state)| (*window, state))
     }
 
-    /// Closes the first window and hands it out.
-    pub(crate) fn close_first(&mut self) -> Option<(Window, S)> {
-        let (_, slot) = self.order.pop_first()?;
-        let closed = self.slots[slot as usize].take();
+    /// Closes the first window and hands out its start and what it has.
+    pub(crate) fn close_first(&mut self) -> Option<(Timestamp, S)> {
+        let (start, slot) = self.order.pop_first()?;
+        self.closed(slot).map(|state| (start, state))
+    }
+
+    /// Closes the window that starts then, where it is open.
+    pub(crate) fn close(&mut self, start: Timestamp) -> Option<S> {
+        let slot = self.order.remove(&start)?;
+        self.closed(slot)
+    }
+
+    /// What a window has whose slot was taken out of the order.
+    fn closed(&mut self, slot: u32) -> Option<S> {
+        let (_, state) = self.slots[slot as usize].take()?;
         self.free.push(slot);
         self.last = None;
         let next = self.order.first_key_value().and_then(|(_, slot)| self.slot_at(*slot));
         self.next_due = next.map_or(Timestamp::MAX, |(window, _)| window.max_timestamp());
-        closed
+        Some(state)
     }
 
-    /// The open windows, in growing order of time.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (Window, &S)> {
-        let slots = self.order.values().filter_map(|slot| self.slot_at(*slot));
-        slots.map(|(window, state)| (*window, state))
+    /// The open windows, in no order.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Window, &mut S)> {
+        self.slots.iter_mut().flatten().map(|(window, state)| (*window, state))
+    }
+
+    /// The open windows, in no order.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &S> {
+        self.slots.iter().flatten().map(|(_, state)| state)
     }
 }
 
@@ -170,17 +185,17 @@ mod tests {
                 let window = windows.assign(time);
                 if closes {
                     let first = model.pop_first();
-                    prop_assert_eq!(open.close_first().map(|(window, state)| (window.start, state)), first);
+                    prop_assert_eq!(open.close_first(), first);
                 } else if model.len() < 150 || model.contains_key(&window.start) {
                     let (slot, found) = open.find_or_open(time, || 0u64).unwrap();
                     prop_assert_eq!(found, window);
                     *open.state_mut(slot) += 1;
                     *model.entry(window.start).or_insert(0u64) += 1;
                 } else {
-                    prop_assert_eq!(open.find_or_open(time, || 0u64), Err(OperatorError::TooManyWindows(150)));
+                    prop_assert_eq!(open.find_or_open(time, || 0u64), Err(StoreError::TooManyWindows(150)));
                 }
-                let found: Vec<_> = open.iter().map(|(window, state)| (window.start, *state)).collect();
-                prop_assert_eq!(found, model.iter().map(|(start, state)| (*start, *state)).collect::<Vec<_>>());
+                let found: BTreeMap<_, _> = open.iter_mut().map(|(window, state)| (window.start, *state)).collect();
+                prop_assert_eq!(&found, &model);
                 let due = model.keys().next().map_or(Timestamp::MAX, |start| windows.assign(*start).max_timestamp());
                 prop_assert_eq!(open.next_due(), due);
             }

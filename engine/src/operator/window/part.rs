@@ -7,11 +7,12 @@
 
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
-use crate::operator::window::slices::{Slices, WindowLimits};
-use crate::operator::window::tumbling::{Piece, save_slice};
+use crate::operator::window::slice_store::SliceStore;
+use crate::operator::window::slices::Slices;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::groups::Groups;
-use crate::{CanonicalKey, Key, Slot, Timestamp};
+use crate::store::{Store, StoreSettings};
+use crate::{CanonicalKey, HashSeed, Key, Timestamp};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// A part on its way: the start of its window, and where its table lies.
@@ -25,7 +26,10 @@ pub(crate) struct PartRef {
 }
 
 /// The tables of parts that are on their way, and of those that go back.
-pub(crate) struct PartTables<K, V>(Mutex<Tables<K, V>>);
+pub(crate) struct PartTables<K, V> {
+    seed: HashSeed,
+    tables: Mutex<Tables<K, V>>,
+}
 
 struct Tables<K, V> {
     sent: Vec<Option<Groups<K, V>>>,
@@ -35,13 +39,13 @@ struct Tables<K, V> {
 }
 
 impl<K: Key, V: bytemuck::Pod> PartTables<K, V> {
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, seed: HashSeed) -> Self {
         let spare = (0..workers).map(|_| Vec::new()).collect();
-        Self(Mutex::new(Tables { sent: Vec::new(), free: Vec::new(), spare }))
+        Self { seed, tables: Mutex::new(Tables { sent: Vec::new(), free: Vec::new(), spare }) }
     }
 
     fn lock(&self) -> MutexGuard<'_, Tables<K, V>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes a table to be sent, and gives an empty one for it.
@@ -52,8 +56,9 @@ impl<K: Key, V: bytemuck::Pod> PartTables<K, V> {
             tables.sent.len() as u32 - 1
         });
         tables.sent[number as usize] = Some(groups);
-        let mut spare = tables.spare[worker].pop().unwrap_or_else(Groups::new);
+        let spare = tables.spare[worker].pop();
         drop(tables);
+        let mut spare = spare.unwrap_or_else(|| Groups::new(self.seed).of_worker(worker));
         spare.clear();
         (number, spare)
     }
@@ -66,15 +71,16 @@ impl<K: Key, V: bytemuck::Pod> PartTables<K, V> {
         Some(groups)
     }
 
-    /// Gives a table back to its worker.
-    pub(crate) fn give_back(&self, worker: u32, groups: Groups<K, V>) {
-        self.lock().spare[worker as usize].push(groups);
+    /// Gives a table back to its worker, where it is one's.
+    pub(crate) fn give_back(&self, groups: Groups<K, V>) {
+        if let Some(worker) = groups.worker() {
+            self.lock().spare[worker].push(groups);
+        }
     }
 }
 
 /// Aggregates this worker's rows. Its outputs: late rows, and parts.
 pub(crate) struct PartOperator<K: Key, F, A: Aggregate<K>> {
-    step: Arc<str>,
     worker: usize,
     slices: Slices<K, F, A>,
     tables: Arc<PartTables<K, A::Acc>>,
@@ -85,13 +91,16 @@ where
     F: Fn(&A::In) -> K,
 {
     pub(crate) fn new(
-        (step, worker): (Arc<str>, usize),
+        worker: usize,
         windows: Tumbling,
         (key_of, aggregate): (F, A),
-        limits: WindowLimits,
+        settings: &StoreSettings,
         tables: Arc<PartTables<K, A::Acc>>,
     ) -> Self {
-        Self { step, worker, slices: Slices::new(windows, key_of, aggregate, limits), tables }
+        let merging = aggregate.clone();
+        let merge = Box::new(move |value: &mut A::Acc, more: &A::Acc| merging.merge(value, more));
+        let store = SliceStore::new(windows, settings).merging(merge);
+        Self { worker, slices: Slices::new(windows, key_of, aggregate, store), tables }
     }
 }
 
@@ -106,38 +115,31 @@ where
         watermark: Timestamp,
         out: &mut Outbox<(A::In, PartRef)>,
     ) -> Result<Firing, OperatorError> {
-        while self.slices.open.first_due(watermark).is_some() {
+        while self.slices.store.open.first_due(watermark).is_some() {
             if out.is_full() {
                 return Ok(Firing::More);
             }
-            let Some((window, groups)) = self.slices.open.close_first() else { break };
+            let Some((start, groups)) = self.slices.store.take_first() else { break };
             let (number, spare) = self.tables.send(self.worker, groups);
-            self.slices.keep_spare(spare);
-            let part = PartRef { start: window.start, number, worker: self.worker as u32 };
+            self.slices.store.keep_spare(spare);
+            let part = PartRef { start, number, worker: self.worker as u32 };
             let mut key = CanonicalKey::default();
             key.push(&part.worker.to_be_bytes());
-            out.emit_fired::<1>(window.max_timestamp(), key, part);
+            out.emit_fired::<1>(self.slices.windows.assign(start).max_timestamp(), key, part);
         }
         Ok(Firing::Done)
     }
 
     fn next_firing(&self) -> Timestamp {
-        self.slices.open.next_due()
+        self.slices.store.open.next_due()
     }
 
     fn needs_watermarks(&self) -> bool {
         false
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        self.slices.open.iter().for_each(|(window, groups)| save_slice(window.start, groups, piece));
-    }
-
-    fn restore(&mut self, slot: Slot, piece: &[u8]) -> Result<(), OperatorError> {
-        let Piece { start, key, value } = Piece::parse(&self.step, self.slices.windows, slot, piece)?;
-        let aggregate = self.slices.aggregate.clone();
-        aggregate.merge(self.slices.accumulator(start, key)?, &value);
-        Ok(())
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        show("parts", &mut self.slices.store);
     }
 }
 

@@ -1,36 +1,26 @@
-//! Slices of event time, each with accumulators by key: the state of tumbling windows.
+//! Adding rows to slices of event time.
 //!
 //! Most batches fall into one slice, which one comparison of the batch's smallest and largest time finds out.
 
 use crate::base::blame;
 use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
-use crate::operator::window::open::OpenWindows;
+use crate::operator::window::slice_store::SliceStore;
 use crate::operator::window::{Tumbling, Window};
 use crate::operator::{Batch, OperatorError};
 use crate::progress::watermark::extremes;
-use crate::store::groups::Groups;
+use crate::store::StoreError;
 use crate::{Key, Timestamp};
 
 /// Slices that the rows of one batch are parted into before they are taken one by one.
 const PARTED_MAX: usize = 4;
-
-/// The limits of a window operator on one worker.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct WindowLimits {
-    pub(crate) open_windows_max: usize,
-    pub(crate) keys_max: usize,
-}
 
 /// The open slices of one step on one worker.
 pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
     pub(crate) windows: Tumbling,
     key_of: F,
     pub(crate) aggregate: A,
-    keys_max: usize,
-    pub(crate) open: OpenWindows<Groups<K, A::Acc>>,
-    /// Empty groups for slices to come.
-    spare: Vec<Groups<K, A::Acc>>,
+    pub(crate) store: SliceStore<K, A::Acc>,
     mixed: Mixed<A::In>,
     kept: Kept<A::In>,
 }
@@ -62,47 +52,8 @@ impl<K: Key, F, A: Aggregate<K>> Slices<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
-    pub(crate) fn new(windows: Tumbling, key_of: F, aggregate: A, limits: WindowLimits) -> Self {
-        Self {
-            windows,
-            key_of,
-            aggregate,
-            keys_max: limits.keys_max,
-            open: OpenWindows::new(windows, limits.open_windows_max),
-            spare: Vec::new(),
-            mixed: Mixed::default(),
-            kept: Kept::default(),
-        }
-    }
-
-    /// Closes the first open slice and keeps its memory.
-    pub(crate) fn close_first(&mut self) {
-        if let Some((_, mut groups)) = self.open.close_first() {
-            groups.clear();
-            self.keep_spare(groups);
-        }
-    }
-
-    /// Keeps empty groups for a slice to come.
-    pub(crate) fn keep_spare(&mut self, groups: Groups<K, A::Acc>) {
-        self.spare.push(groups);
-    }
-
-    /// The accumulator of a key in the slice that `time` is in, zeros where it is new.
-    pub(crate) fn accumulator(&mut self, time: Timestamp, key: K) -> Result<&mut A::Acc, OperatorError> {
-        let (slot, _) = self.find_or_open(time)?;
-        let groups = self.open.state_mut(slot);
-        groups.value_mut(key);
-        if groups.len() > self.keys_max {
-            return Err(OperatorError::TooManyKeys(self.keys_max));
-        }
-        Ok(groups.value_mut(key))
-    }
-
-    #[inline]
-    fn find_or_open(&mut self, time: Timestamp) -> Result<(u32, Window), OperatorError> {
-        let Self { open, spare, .. } = self;
-        open.find_or_open(time, || spare.pop().unwrap_or_else(Groups::new))
+    pub(crate) fn new(windows: Tumbling, key_of: F, aggregate: A, store: SliceStore<K, A::Acc>) -> Self {
+        Self { windows, key_of, aggregate, store, mixed: Mixed::default(), kept: Kept::default() }
     }
 
     /// Adds the rows of a batch to their slices, but for those that are late, which `refuse` gets with their numbers.
@@ -124,7 +75,7 @@ where
     /// The first rows of a batch, up to one before which a slice is due that the batch is added to.
     fn before_due<'a>(&self, batch: Batch<'a, A::In>) -> Batch<'a, A::In> {
         let last = batch.watermark(batch.len() - 1);
-        let mut due = self.open.next_due();
+        let mut due = self.store.open.next_due();
         if batch.is_on_time() || (due > last && self.windows.assign(batch.bounds().0).max_timestamp() > last) {
             return batch;
         }
@@ -208,8 +159,9 @@ where
         values: &[A::In],
         ahead: Ahead,
     ) -> Result<(), OperatorError> {
-        let Self { open, aggregate, key_of, keys_max, .. } = self;
-        let groups = open.state_mut(slot);
+        let Self { store, aggregate, key_of, .. } = self;
+        let keys_max = store.keys_max();
+        let groups = store.groups_mut(slot);
         groups.update(
             times,
             values,
@@ -219,14 +171,14 @@ where
             },
             |row, time, value, acc| blame::at_index(index_of(row), || aggregate.add(acc, time, value)),
         );
-        if groups.len() > *keys_max { Err(OperatorError::TooManyKeys(*keys_max)) } else { Ok(()) }
+        if groups.len() > keys_max { Err(StoreError::TooManyKeys(keys_max).into()) } else { Ok(()) }
     }
 
     /// Adds rows, all of them on time.
     #[inline]
     fn add<I: Fn(usize) -> usize + Copy>(&mut self, run: Run<'_, A::In, I>) -> Result<(), OperatorError> {
         let Some(&first) = run.times.first() else { return Ok(()) };
-        let (slot, window) = self.find_or_open(first)?;
+        let (slot, window) = self.store.find_or_open(first)?;
         if window.contains(run.bounds.0) && window.contains(run.bounds.1) {
             return self.add_run(slot, run.index_of, run.times, run.values, run.ahead);
         }
@@ -250,13 +202,13 @@ where
             if parts == PARTED_MAX {
                 for &row in &mixed.rest {
                     let row = row as usize;
-                    let (slot, _) = self.find_or_open(times[row])?;
+                    let (slot, _) = self.store.find_or_open(times[row])?;
                     let one = row..row + 1;
                     self.add_run(slot, |_| index_of(row), &times[one.clone()], &values[one], Ahead::NONE)?;
                 }
                 return Ok(());
             }
-            let (slot, window) = self.find_or_open(times[first as usize])?;
+            let (slot, window) = self.store.find_or_open(times[first as usize])?;
             mixed.part(times, window);
             parts += 1;
             mixed.gather(times, values);

@@ -1,12 +1,12 @@
 //! Process functions against a model, with timers that ask for timers.
 
 use super::{Row, at, cases, steps};
-use crate::operator::keyed::ProcessLimits;
 use crate::operator::process::ProcessOperator;
 use crate::testing::model::{self, Actions, Call};
 use crate::testing::{self, Verify};
 use crate::{
-    Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, ProcessContext, ProcessFunction, Record, Timestamp,
+    Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, ProcessContext, ProcessFunction, Record, StoreError,
+    StoreSettings, Timestamp,
 };
 use proptest::prelude::*;
 
@@ -176,11 +176,11 @@ fn asking(shifts: &'static [i64]) -> Verify<AskingOperator, impl Fn() -> AskingO
 type AskingOperator = ProcessOperator<u32, fn(&u32) -> u32, Asking>;
 
 fn asking_operator(shifts: &'static [i64]) -> AskingOperator {
-    limited(shifts, ProcessLimits { keys_max: 100, timers_max: 100 })
+    limited(shifts, StoreSettings::default())
 }
 
-fn limited(shifts: &'static [i64], limits: ProcessLimits) -> AskingOperator {
-    ProcessOperator::new("asking".into(), |_: &u32| 0, Asking(shifts), limits)
+fn limited(shifts: &'static [i64], settings: StoreSettings) -> AskingOperator {
+    ProcessOperator::new(|_: &u32| 0, Asking(shifts), &settings)
 }
 
 #[test]
@@ -231,18 +231,18 @@ fn take(
 
 #[test]
 fn one_key_more_than_the_limit_is_an_error() {
-    let limits = ProcessLimits { keys_max: 2, timers_max: 100 };
-    let mut operator = ProcessOperator::new("keys".into(), |key: &u32| *key, Asking(&[]), limits);
+    let settings = StoreSettings { keys_max: 2, ..StoreSettings::default() };
+    let mut operator = ProcessOperator::new(|key: &u32| *key, Asking(&[]), &settings);
     assert_eq!(take(&mut operator, &[(1, 1), (1, 2), (1, 1)]), Ok(3));
-    assert_eq!(take(&mut operator, &[(1, 3)]), Err(OperatorError::TooManyKeys(2)));
+    assert_eq!(take(&mut operator, &[(1, 3)]), Err(StoreError::TooManyKeys(2).into()));
 }
 
 #[test]
 fn one_timer_more_than_the_limit_is_an_error_and_doubled_or_fired_ones_do_not_count() {
-    let mut operator = limited(&[5, 7], ProcessLimits { keys_max: 9, timers_max: 3 });
+    let mut operator = limited(&[5, 7], StoreSettings { timers_max: 3, ..StoreSettings::default() });
     assert_eq!(take(&mut operator, &[(1, 0), (1, 0), (3, 0)]), Ok(3));
     assert_eq!(operator.on_watermark(at(6), &mut Outbox::new(9, Default::default())), Ok(Firing::Done));
-    assert_eq!(take(&mut operator, &[(8, 0)]), Err(OperatorError::TooManyTimers(3)));
+    assert_eq!(take(&mut operator, &[(8, 0)]), Err(StoreError::TooManyTimers(3).into()));
 }
 
 #[test]
@@ -280,7 +280,7 @@ impl ProcessFunction<u32> for Silent {
 #[test]
 fn more_timers_than_fire_at_once_may_be_due_before_a_row() {
     let mut verify = Verify::new(|| testing::process(|row: &u32| *row, Silent)).keyed_by(|row: &u32| *row);
-    for key in 0..1100 {
+    for key in 0..150 {
         verify = verify.row(1, key);
     }
     verify.at(10, 11, u32::MAX).expect([(11, 1)], []).check();

@@ -1,28 +1,27 @@
 //! The built-in operators with two inputs against models.
 
 use super::{at, cases};
-use crate::operator::asof::{AsOf, AsOfOperator, JoinLimits, LeftOuter};
+use crate::operator::asof::{AsOf, AsOfOperator, LeftOuter};
 use crate::operator::co_process::CoProcessOperator;
-use crate::operator::keyed::ProcessLimits;
 use crate::testing::model::{self, Actions, Call};
 use crate::testing::{self, ExpectedTwo, Script, Side, Step, Verify};
-use crate::{CoProcessFunction, ProcessContext, ProcessFunction, Record, Timestamp};
+use crate::{CoProcessFunction, ProcessContext, ProcessFunction, Record, StoreSettings, Timestamp};
 use proptest::prelude::*;
 use std::time::Duration;
 
 /// A row of either input.
 #[derive(Debug, Clone, Copy, PartialEq, Record)]
 #[repr(C)]
-struct Item {
-    key: u64,
-    number: u64,
-    is_right: u64,
+pub(super) struct Item {
+    pub(super) key: u64,
+    pub(super) number: u64,
+    pub(super) is_right: u64,
 }
 
-type Pair = Side<Item, Item>;
+pub(super) type Pair = Side<Item, Item>;
 
 /// Scripts with rows of both inputs, ahead of the watermark and behind it.
-fn pairs(most: usize) -> impl Strategy<Value = Vec<Step<Pair>>> {
+pub(super) fn pairs(most: usize) -> impl Strategy<Value = Vec<Step<Pair>>> {
     (prop::collection::vec((0u8..10, 0i64..9, 0u64..4, any::<bool>()), 0..most), any::<bool>()).prop_map(
         |(raw, ends)| {
             let mut reached = 0;
@@ -168,9 +167,9 @@ proptest! {
             Met { key: left.key, left: left.number, right: right.map_or(NONE, |right| right.number) }
         };
         let key_of = |item: &Item| item.key;
-        let limits = JoinLimits { keys_max: 100, rows_max: 1000 };
         let verdict = Verify::two(|| {
-            AsOfOperator::<u64, _, _, Item, Item, _>::new("as-of".into(), (key_of, key_of), as_of, LeftOuter(join), limits)
+            let settings = StoreSettings::default();
+            AsOfOperator::<u64, _, _, Item, Item, _>::new((key_of, key_of), as_of, LeftOuter(join), &settings)
         })
         .keyed_by(key_of, key_of)
         .seed(seed)
@@ -197,8 +196,8 @@ proptest! {
         });
         prop_assert!(verdict.result().is_ok());
         let key_of = |item: &Item| item.key;
-        let limits = ProcessLimits { keys_max: 100, timers_max: 1000 };
-        let verdict = Verify::two(|| CoProcessOperator::new("both".into(), (key_of, key_of), Both, limits))
+        let settings = StoreSettings::default();
+        let verdict = Verify::two(|| CoProcessOperator::new((key_of, key_of), Both, &settings))
             .keyed_by(key_of, key_of)
             .seed(seed)
             .steps(steps)

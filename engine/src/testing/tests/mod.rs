@@ -1,6 +1,7 @@
 //! The harness on planted faults, and the built-in operators under the harness.
 
 mod aggregates;
+mod broadcast;
 mod functions;
 mod joins;
 mod pairs;
@@ -9,6 +10,7 @@ mod pieces;
 mod planted;
 mod scripts;
 mod small;
+mod stores;
 mod windows;
 
 use super::Step;

@@ -1,10 +1,10 @@
 //! Operators with two inputs, of which a small one has planted faults.
 
 use super::{at, cases};
-use crate::testing::{ExpectedTwo, Failure, Script, Side, Step, Verify};
+use crate::testing::{ExpectedTwo, Failure, Script, Side, Step, Verify, hash_of};
 use crate::{
-    Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Record, Slot, Timestamp, hash_key,
-    slot_of,
+    Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
+    StoreError, StoreKind, Timestamp, slot_of,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -94,13 +94,35 @@ impl Operator for Latest {
         self.first_end().map_or(Timestamp::MAX, |(end, _)| end)
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        show("all", self);
+    }
+}
+
+impl Store for Latest {
+    fn kind(&self) -> StoreKind {
+        StoreKind::KeyedTable
+    }
+
+    fn layout(&self) -> Layout {
+        i64::layout()
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn is_incremental(&self) -> bool {
+        false
+    }
+
+    fn save(&mut self, _: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
         for (key, (value, end)) in &self.values {
-            piece(slot_of(hash_key(key)), bytemuck::bytes_of(&[*key as i64, *value, end.as_nanos()]));
+            piece(Share::Slot(slot_of(hash_of(key))), bytemuck::bytes_of(&[*key as i64, *value, end.as_nanos()]));
         }
     }
 
-    fn restore(&mut self, _: Slot, piece: &[u8]) -> Result<(), OperatorError> {
+    fn restore(&mut self, _: Share, piece: &[u8]) -> Result<(), StoreError> {
         let [key, value, end]: [i64; 3] = bytemuck::pod_read_unaligned(piece);
         if self.fault != Fault::ForgetsRight {
             self.values.insert(key as u64, (value, at(end)));

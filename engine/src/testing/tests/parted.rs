@@ -2,7 +2,10 @@
 
 use super::at;
 use crate::testing::{Failure, Step, Verify};
-use crate::{Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Slot, Timestamp};
+use crate::{
+    Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
+    StoreError, StoreKind, Timestamp,
+};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Fault {
@@ -62,12 +65,36 @@ impl Operator for Copies {
         false
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
-        assert_eq!(self.given, [0; 2], "saved within a row or a firing");
-        self.waiting.iter().for_each(|(time, copies)| piece(7, bytemuck::bytes_of(&[time.as_nanos() as u64, *copies])));
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        show("all", self);
+    }
+}
+
+impl Store for Copies {
+    fn kind(&self) -> StoreKind {
+        StoreKind::KeyedTable
     }
 
-    fn restore(&mut self, _: Slot, piece: &[u8]) -> Result<(), OperatorError> {
+    fn layout(&self) -> Layout {
+        u64::layout()
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn is_incremental(&self) -> bool {
+        false
+    }
+
+    fn save(&mut self, _: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+        assert_eq!(self.given, [0; 2], "saved within a row or a firing");
+        self.waiting
+            .iter()
+            .for_each(|(time, copies)| piece(Share::Slot(7), bytemuck::bytes_of(&[time.as_nanos() as u64, *copies])));
+    }
+
+    fn restore(&mut self, _: Share, piece: &[u8]) -> Result<(), StoreError> {
         let [time, copies]: [u64; 2] = bytemuck::pod_read_unaligned(piece);
         self.waiting.push((at(time as i64), copies));
         self.waiting.sort();

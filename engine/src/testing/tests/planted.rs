@@ -1,8 +1,9 @@
 //! Operators with one planted fault each, which the harness must find, and the one without.
 
-use crate::testing::{Expected, Failure, Script, Step, Verify};
+use crate::testing::{Expected, Failure, Script, Step, Verify, hash_of};
 use crate::{
-    Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Slot, Timestamp, hash_key, slot_of,
+    Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
+    StoreError, StoreKind, Timestamp, slot_of,
 };
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -177,7 +178,29 @@ impl Operator for Ledger {
         self.fault != Fault::ReadsWatermarksItDoesNotNeed
     }
 
-    fn save(&self, piece: &mut dyn FnMut(Slot, &[u8])) {
+    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
+        show("all", self);
+    }
+}
+
+impl Store for Ledger {
+    fn kind(&self) -> StoreKind {
+        StoreKind::KeyedTable
+    }
+
+    fn layout(&self) -> Layout {
+        u64::layout()
+    }
+
+    fn bytes(&self) -> usize {
+        0
+    }
+
+    fn is_incremental(&self) -> bool {
+        false
+    }
+
+    fn save(&mut self, _: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
         for (number, (&key, &count)) in self.counts.iter().enumerate() {
             let mut bytes = bytemuck::bytes_of(&[u64::from(key), count, number as u64]).to_vec();
             for (time, _) in self.waiting.iter().filter(|(_, other)| *other == key) {
@@ -186,18 +209,18 @@ impl Operator for Ledger {
             let slot = match self.fault {
                 Fault::SavesToOneSlot => 0,
                 Fault::SlotsOutOfRange => 4096,
-                _ => slot_of(hash_key(&key)),
+                _ => slot_of(hash_of(&key)),
             };
-            piece(slot, &bytes);
+            piece(Share::Slot(slot), &bytes);
         }
     }
 
-    fn restore(&mut self, _: Slot, piece: &[u8]) -> Result<(), OperatorError> {
+    fn restore(&mut self, _: Share, piece: &[u8]) -> Result<(), StoreError> {
         let words: Vec<i64> = piece.chunks(8).map(bytemuck::pod_read_unaligned).collect();
         let key = words[0] as u32;
         match self.fault {
             Fault::ForgetsState => return Ok(()),
-            Fault::RefusesPieces => return Err(OperatorError::Misfit(String::from("planted"))),
+            Fault::RefusesPieces => return Err(StoreError::Misfit(String::from("planted"))),
             Fault::NeedsOrderOfPieces if words[2] as usize != self.counts.len() => return Ok(()),
             _ => {}
         }
@@ -217,7 +240,7 @@ impl OperatorInput<0> for Ledger {
         match self.fault {
             Fault::Stalls => return Ok(0),
             Fault::ClearsTheOutbox => out.clear(),
-            Fault::Fails => return Err(OperatorError::TooManyKeys(0)),
+            Fault::Fails => return Err(StoreError::TooManyKeys(0).into()),
             Fault::Panics => panic!("planted"),
             Fault::SaysNothingOfNewRows => self.said = Timestamp::MAX,
             _ => {}

@@ -1,12 +1,14 @@
 //! Tumbling windows with every built-in aggregate, against rows gathered and folded anew.
 
 use super::{Row, at, cases, steps};
+use crate::operator::state;
 use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
-use crate::testing::{self, Expected, Step, Verdict, Verify, WindowLimits, limited_tumbling, model, windowed};
+use crate::testing::{self, Expected, Step, Verdict, Verify, limited_tumbling, model, windowed};
 use crate::{
-    Aggregate, Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, Record, Timestamp, Tumbling,
-    Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
+    Aggregate, Batch, Firing, Operator, OperatorInput, Outbox, Outputs, Record, Scope, StoreError, StoreSettings,
+    Timestamp, Tumbling, Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap,
+    weighted_mean,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -168,10 +170,9 @@ fn fire<Op: Operator>(
 }
 
 /// What `fresh` goes on with when it restores what `operator` saved.
-fn restored<Op: Operator<Outputs: Outputs>>(operator: &Op, mut fresh: Op) -> Op {
-    let mut pieces = Vec::new();
-    operator.save(&mut |slot, piece| pieces.push((slot, piece.to_vec())));
-    pieces.iter().rev().for_each(|(slot, piece)| fresh.restore(*slot, piece).unwrap());
+fn restored<Op: Operator<Outputs: Outputs>>(operator: &mut Op, mut fresh: Op) -> Op {
+    let pieces = state::save(operator, Scope::All);
+    pieces.iter().rev().for_each(|piece| state::restore(&mut fresh, piece).unwrap());
     assert_eq!(fresh.next_firing(), operator.next_firing());
     fresh
 }
@@ -194,12 +195,11 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
         })
         .check();
 
-    let limits = WindowLimits { open_windows_max: 1 << 16, keys_max: 1 << 16 };
-    let tables = Arc::new(PartTables::new(WORKERS));
-    let part = |worker: usize| {
-        PartOperator::new(("parts".into(), worker), windows, (key_of, aggregate.clone()), limits, tables.clone())
-    };
-    let merged = || MergedOperator::new("merged".into(), windows, aggregate.clone(), limits.keys_max, tables.clone());
+    let settings = StoreSettings::default();
+    let tables = Arc::new(PartTables::new(WORKERS, settings.seed));
+    let part =
+        |worker: usize| PartOperator::new(worker, windows, (key_of, aggregate.clone()), &settings, tables.clone());
+    let merged = || MergedOperator::new(windows, aggregate.clone(), &settings, tables.clone());
     let (mut parts, mut merging) = (Vec::from_iter((0..WORKERS).map(part)), merged());
     let (mut main, mut late) = (Vec::new(), Vec::new());
     let (mut part_out, mut out) = (Outbox::new(2, Default::default()), Outbox::new(3, Default::default()));
@@ -224,7 +224,7 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
             assert_eq!(merging.on_batch(Batch::new(&times, &values), &mut out), Ok(values.len()));
             if at == choice % 3 {
                 // What came and has not fired outlives the operator.
-                merging = restored(&merging, merged());
+                merging = restored(&mut merging, merged());
             }
         }
         fire(&mut merging, watermark, &mut out, |out| {
@@ -243,7 +243,7 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
                 late.extend(out.rows::<0>().0.iter().copied().zip(out.rows::<0>().1.iter().copied()));
                 reached = watermark;
                 if choice.is_multiple_of(5) {
-                    parts[worker] = restored(&parts[worker], part(worker));
+                    parts[worker] = restored(&mut parts[worker], part(worker));
                 }
             }
             Step::Watermark(watermark) => {
@@ -316,8 +316,8 @@ type Counted = (Windowed<u64, u64>, u64);
 
 fn limited(open_windows_max: usize, keys_max: usize) -> (impl OperatorInput<0, Row = u64, Outputs = Counted>, Out) {
     let windows = Tumbling::of(Duration::from_nanos(10));
-    let limits = WindowLimits { open_windows_max, keys_max };
-    let operator = limited_tumbling(windows, |key: &u64| *key, count(), limits);
+    let settings = StoreSettings { open_windows_max, keys_max, ..StoreSettings::default() };
+    let operator = limited_tumbling(windows, |key: &u64| *key, count(), &settings);
     (operator, Outbox::new(16, Default::default()))
 }
 
@@ -326,18 +326,38 @@ fn one_key_more_than_the_limit_is_an_error_and_each_window_counts_its_own() {
     let (mut operator, mut out) = limited(8, 2);
     let times = [0, 0, 0, 10, 10, 20, 20, 20].map(at);
     assert_eq!(operator.on_batch(Batch::new(&times[..5], &[1, 2, 1, 3, 4]), &mut out), Ok(5));
-    assert_eq!(operator.on_batch(Batch::new(&times[5..], &[1, 2, 3]), &mut out), Err(OperatorError::TooManyKeys(2)));
+    assert_eq!(
+        operator.on_batch(Batch::new(&times[5..], &[1, 2, 3]), &mut out),
+        Err(StoreError::TooManyKeys(2).into())
+    );
 }
 
 #[test]
 fn one_key_more_than_the_limit_is_an_error_when_it_is_restored() {
     let (mut operator, mut out) = limited(8, 3);
     assert_eq!(operator.on_batch(Batch::new(&[at(0); 3], &[1, 2, 3]), &mut out), Ok(3));
-    let mut pieces = Vec::new();
-    operator.save(&mut |slot, piece| pieces.push((slot, piece.to_vec())));
+    let pieces = state::save(&mut operator, Scope::All);
     let (mut restored, _) = limited(8, 2);
-    let results: Vec<_> = pieces.iter().map(|(slot, piece)| restored.restore(*slot, piece)).collect();
-    assert_eq!(results, [Ok(()), Ok(()), Err(OperatorError::TooManyKeys(2))]);
+    let results: Vec<_> = pieces.iter().map(|piece| state::restore(&mut restored, piece)).collect();
+    assert_eq!(results, [Ok(()), Ok(()), Err(StoreError::TooManyKeys(2).into())]);
+}
+
+/// The watermark at a row's own place says what is late: nothing that an operator would have to remember.
+#[test]
+fn a_restored_operator_does_not_open_a_window_again_that_has_fired() {
+    let windows = Tumbling::of(Duration::from_nanos(10));
+    let new = || testing::tumbling(windows, |key: &u64| *key, count());
+    let (mut operator, mut out) = (new(), Outbox::new(16, Default::default()));
+    assert_eq!(operator.on_batch(Batch::new(&[at(1), at(11)], &[1, 1]), &mut out), Ok(2));
+    fire(&mut operator, at(9), &mut out, |_| ());
+    let mut operator = restored(&mut operator, new());
+    let (times, watermarks) = ([at(2), at(12)], [at(9), at(9)]);
+    assert_eq!(operator.on_batch(Batch::with_watermarks(&times, &[1, 1], &watermarks), &mut out), Ok(2));
+    assert_eq!(out.rows::<1>(), (&[at(2)][..], &[1][..]));
+    out.clear();
+    let mut fired = Vec::new();
+    fire(&mut operator, Timestamp::MAX, &mut out, |out| fired.extend(out.rows::<0>().1.iter().map(|row| row.value())));
+    assert_eq!(fired, [2]);
 }
 
 #[test]
@@ -348,7 +368,7 @@ fn one_open_window_more_than_the_limit_is_an_error_and_fired_ones_do_not_count()
     assert_eq!(operator.on_batch(Batch::new(&[at(20)], &[1]), &mut out), Ok(1));
     assert_eq!(
         operator.on_batch(Batch::new(&[at(i64::MAX / 2)], &[1]), &mut out),
-        Err(OperatorError::TooManyWindows(2))
+        Err(StoreError::TooManyWindows(2).into())
     );
 }
 

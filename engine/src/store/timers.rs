@@ -1,0 +1,195 @@
+//! The keys that something is due for, by event time.
+
+use crate::store::column::Column;
+use crate::store::table::KeyedTable;
+use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
+use crate::{CanonicalKey, Dictionary, Key, Layout, Record, Timestamp};
+use bytemuck::Pod;
+use std::collections::BTreeSet;
+
+/// Times for the entries of a [`KeyedTable`]. What is due is taken by (time, canonical key).
+///
+/// ```
+/// use pelton::{Dictionary, KeyedTable, StoreSettings, Timers, Timestamp};
+///
+/// let (settings, symbols) = (StoreSettings::default(), Dictionary::default());
+/// let (mut keys, mut timers) = (KeyedTable::<u32, ()>::new(&settings), Timers::new(&settings));
+/// let at = Timestamp::from_nanos;
+/// for (key, time) in [(8, 5), (7, 5), (9, 3)] {
+///     let entry = keys.find_or_insert(key)?;
+///     timers.insert(&mut keys, at(time), entry)?;
+/// }
+/// let mut fired = Vec::new();
+/// while let Some((time, _, entry)) = timers.next(at(5), &keys, &symbols) {
+///     timers.take_next(&mut keys);
+///     fired.push((time, *keys.key(entry)));
+/// }
+/// assert_eq!(fired, [(at(3), 9), (at(5), 7), (at(5), 8)]);
+/// # Ok::<(), pelton::StoreError>(())
+/// ```
+#[derive(Debug)]
+pub struct Timers {
+    limit: usize,
+    waiting: BTreeSet<(Timestamp, u32)>,
+    /// The first time, or [`Timestamp::MAX`].
+    first: Timestamp,
+    /// Keys of the first time that are not taken yet, the last one first; empty before the first of them is.
+    firing: Vec<(CanonicalKey, u32)>,
+    /// Timers that were set or taken since all was last written, once it was.
+    changed: Option<BTreeSet<(Timestamp, u32)>>,
+}
+
+impl Timers {
+    /// No timers.
+    pub const fn new(settings: &StoreSettings) -> Self {
+        Self {
+            limit: settings.timers_max,
+            waiting: BTreeSet::new(),
+            first: Timestamp::MAX,
+            firing: Vec::new(),
+            changed: None,
+        }
+    }
+
+    /// The first time, or [`Timestamp::MAX`].
+    #[inline(always)]
+    pub const fn first(&self) -> Timestamp {
+        self.first
+    }
+
+    /// The number of timers.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// Whether there are no timers.
+    pub fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
+    /// Adds a time for an entry, which stays until it is taken; nothing changes where it is there already. None may be
+    /// added at or before a time that is being taken.
+    ///
+    /// # Errors
+    /// When there are more timers than the limit allows.
+    pub fn insert<K: Key, V: Pod>(
+        &mut self,
+        table: &mut KeyedTable<K, V>,
+        time: Timestamp,
+        entry: usize,
+    ) -> Result<(), StoreError> {
+        if self.waiting.insert((time, entry as u32)) {
+            table.pin(entry);
+            self.first = self.first.min(time);
+            self.note(time, entry as u32);
+        }
+        if self.waiting.len() > self.limit {
+            return Err(StoreError::TooManyTimers(self.limit));
+        }
+        Ok(())
+    }
+
+    fn note(&mut self, time: Timestamp, entry: u32) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert((time, entry));
+        }
+    }
+
+    /// What is due next at `watermark`: its time, and its key's canonical form and entry.
+    #[inline]
+    pub fn next<K: Key, V: Pod>(
+        &mut self,
+        watermark: Timestamp,
+        table: &KeyedTable<K, V>,
+        symbols: &Dictionary,
+    ) -> Option<(Timestamp, CanonicalKey, usize)> {
+        if self.first > watermark {
+            return None;
+        }
+        let at = self.waiting.first()?.0;
+        if self.firing.is_empty() {
+            let key_of = |entry: u32| table.key(entry as usize);
+            let of_time = self.waiting.range((at, 0)..=(at, u32::MAX));
+            self.firing.extend(of_time.map(|&(_, entry)| (CanonicalKey::of(key_of(entry), symbols), entry)));
+            let bytes = |entry| bytemuck::bytes_of(key_of(entry));
+            self.firing.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| bytes(b.1).cmp(bytes(a.1))));
+        }
+        self.firing.last().map(|&(key, entry)| (at, key, entry as usize))
+    }
+
+    /// Takes what [`Timers::next`] found. Its entry stays until it is removed.
+    pub fn take_next<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>) {
+        if let Some((_, entry)) = self.firing.pop() {
+            self.take(self.first, entry, table);
+        }
+    }
+
+    fn take<K: Key, V: Pod>(&mut self, time: Timestamp, entry: u32, table: &mut KeyedTable<K, V>) {
+        if self.waiting.remove(&(time, entry)) {
+            table.unpin(entry as usize);
+            self.first = self.waiting.first().map_or(Timestamp::MAX, |(time, _)| *time);
+            self.note(time, entry);
+        }
+    }
+}
+
+impl Column for Timers {
+    fn kind(&self) -> StoreKind {
+        StoreKind::Timers
+    }
+
+    fn layout(&self) -> Layout {
+        Timestamp::layout()
+    }
+
+    fn bytes(&self) -> usize {
+        // Nodes of the set are at least half full.
+        self.waiting.len() * 2 * size_of::<(Timestamp, u32)>()
+    }
+
+    /// A piece is a timer: its key, its time, and whether it waits.
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+        let changed = self.changed.replace(BTreeSet::new()).filter(|_| scope == Scope::Changed);
+        let mut bytes = Vec::new();
+        let mut write = |time: Timestamp, key: &K, waits: bool| {
+            bytes.clear();
+            bytes.extend_from_slice(bytemuck::bytes_of(key));
+            bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
+            bytes.push(u8::from(waits));
+            piece(table.share_of(key), &bytes);
+        };
+        match changed {
+            None => self.waiting.iter().for_each(|&(time, entry)| write(time, table.key(entry as usize), true)),
+            Some(changed) => {
+                for (time, entry) in changed {
+                    // The key may have left and come back with another number.
+                    let key = table.key(entry as usize);
+                    let now = table.find(key);
+                    write(time, key, now.is_some_and(|entry| self.waiting.contains(&(time, entry as u32))));
+                }
+            }
+        }
+    }
+
+    fn restore<K: Key, V: Pod>(
+        &mut self,
+        table: &mut KeyedTable<K, V>,
+        share: Share,
+        piece: &[u8],
+    ) -> Result<(), StoreError> {
+        let (key, rest) = table.parse_key(share, piece)?;
+        let Some((time, [waits @ (0 | 1)])) = rest.split_first_chunk::<8>() else {
+            return Err(StoreError::misfit("no timer"));
+        };
+        let time = Timestamp::from_nanos(i64::from_le_bytes(*time));
+        if *waits == 1 {
+            let entry = table.find_or_insert(key)?;
+            return self.insert(table, time, entry);
+        }
+        if let Some(entry) = table.find(&key) {
+            self.take(time, entry as u32, table);
+            table.remove_if_empty(entry);
+        }
+        Ok(())
+    }
+}
