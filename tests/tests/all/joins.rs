@@ -2,34 +2,21 @@
 
 use pelton::{
     AsOf, BroadcastProcessFunction, BroadcastTable, Collected, Job, JoinOutput, Options, ProcessContext, Record,
-    Report, Timestamp, VecSource, Watermarks, collect,
+    Timestamp, VecSource, Watermarks, collect,
 };
 use pelton_io::Trade;
 use pelton_io::codec::lean::{self, LeanOptions, Quote};
 use pelton_io::codec::{Input, InputLimits, events};
+use pelton_tests::data::data;
 use pelton_tests::events::{Row, Sample};
 use pelton_tests::rng::Rng;
+use pelton_tests::rows::{assert_same, rows_of, rows_of_model};
+use pelton_tests::running::{DEADLINE, finish, step_in_any_order};
 use pelton_tests::slow::{Call, Function, Placed, merged, placed, run, watermark};
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
-
 const LEFT: i64 = 0;
-
-fn finish(job: Job, options: Options) -> Report {
-    let report = job.start(options).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
-    report
-}
-
-fn assert_same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], what: &str) {
-    if let Some(at) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
-        panic!("{what}: row {at} is {:?}, expected {:?}", found[at], expected[at]);
-    }
-    assert_eq!(found.len(), expected.len(), "rows of {what}");
-}
 
 /// How a join is made.
 #[derive(Debug, Clone, Copy)]
@@ -123,10 +110,7 @@ impl Sinks {
     }
 
     fn take(&self) -> Joined {
-        fn nanos<T: Record>(rows: &Collected<T>) -> Vec<(i64, T)> {
-            rows.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect()
-        }
-        Joined { rows: nanos(&self.rows), late_left: nanos(&self.late_left), late_right: nanos(&self.late_right) }
+        Joined { rows: rows_of(&self.rows), late_left: rows_of(&self.late_left), late_right: rows_of(&self.late_right) }
     }
 }
 
@@ -215,15 +199,9 @@ fn short_sequences_join_each_in_a_job_of_its_own() {
             let (placed, _) = placed(&rows, |row| row.time_ns);
             let expected = all_pairs(&placed, *how, |row| row.value == LEFT, |row| row.value != LEFT);
             let (job, sinks) = join_of_one(&rows, block, *how, false);
-            let mut simulation = job.simulate(Options::workers(workers)).unwrap();
-            let mut steps = 0;
-            while !simulation.is_ended() {
-                simulation.step(rng.below(workers as u64) as usize);
-                steps += 1;
-                assert!(steps < 10_000, "{rows:?} does not end");
-            }
-            simulation.finish().unwrap().balance().unwrap();
-            assert_joined(&sinks.take(), &expected, &format!("{rows:?} {how:?} on {workers} workers"));
+            let what = format!("{rows:?} {how:?} on {workers} workers");
+            step_in_any_order(job.simulate(Options::workers(workers)).unwrap(), workers, &mut rng, &what);
+            assert_joined(&sinks.take(), &expected, &what);
         }
     }
 }
@@ -301,16 +279,6 @@ fn a_stream_joins_itself() {
             }
         }
     }
-}
-
-fn data(test: &str, folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from).join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped {test}: no data at {}", path.display());
-    None
 }
 
 /// A trade with the quote that it met.
@@ -517,8 +485,7 @@ fn rules_that_change_while_a_job_runs_hold_from_their_own_place_on() {
                 Placed { time: times[source][at], clock, row }
             })
             .collect();
-        let expected: Vec<_> =
-            run(&placed, end, 25, SlowLimits::default()).iter().map(|placed| (placed.time, placed.row)).collect();
+        let expected = rows_of_model(&run(&placed, end, 25, SlowLimits::default()));
         assert!(rules.is_empty() || expected.len() > 25);
         let mut steps = None;
         for block in [1_usize, 3, 64, 4096] {
@@ -533,7 +500,7 @@ fn rules_that_change_while_a_job_runs_hold_from_their_own_place_on() {
                         rows.key_by(|row| row.key).process_with_broadcast(rules.map(rule_of), "above", AboveLimit);
                     above.sink("out", sink);
                     let report = finish(job, Options::workers(workers).ring_bytes(ring_bytes));
-                    let found: Vec<_> = out.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect();
+                    let found = rows_of(&out);
                     let what = format!("blocks of {block} on {workers} workers with rings of {ring_bytes} B");
                     assert_same(&found, &expected, &what);
                     let counts: Vec<_> = ["rules", "rows", "above", "out"]

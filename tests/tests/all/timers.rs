@@ -2,19 +2,18 @@
 
 use pelton::{
     CoProcessFunction, Collected, Event, Job, ManualClock, Options, ProcessContext, ProcessFunction, Record, Source,
-    Timestamp, VecSource, Watermarks, WorkerStep, collect, push,
+    Timestamp, VecSource, Watermarks, collect, push,
 };
 use pelton_tests::events::{Row, Sample};
 use pelton_tests::rng::Rng;
+use pelton_tests::rows::{assert_same, rows_of, rows_of_model};
+use pelton_tests::running::{DEADLINE, finish, paced, push_in_pieces, settle, step_in_any_order};
 use pelton_tests::slow::{Call, Function, Placed, merged, placed, run};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
 const SECOND: i64 = 1_000_000_000;
 const BOUND: i64 = 2 * SECOND;
-
-type Rows = Vec<(i64, Row)>;
 
 /// Events as they come in real life, and worse: equal times, gaps, some behind the bound, some a nanosecond off.
 fn uneven(events: usize, keys: u64, seed: u64) -> Vec<Sample> {
@@ -39,25 +38,6 @@ fn uneven(events: usize, keys: u64, seed: u64) -> Vec<Sample> {
 
 fn bounded() -> Watermarks {
     Watermarks::bounded(Duration::from_nanos(BOUND as u64))
-}
-
-fn rows_of<T: Record>(collected: &Collected<T>) -> Vec<(i64, T)> {
-    collected.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect()
-}
-
-fn rows_of_model(placed: &[Placed<Row>]) -> Rows {
-    placed.iter().map(|placed| (placed.time, placed.row)).collect()
-}
-
-fn assert_same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], what: &str) {
-    if let Some(at) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
-        panic!("{what}: row {at} is {:?}, expected {:?}", found[at], expected[at]);
-    }
-    assert_eq!(found.len(), expected.len(), "rows of {what}");
-}
-
-fn finish(job: Job, options: Options) {
-    job.start(options).unwrap().join_within(DEADLINE).unwrap().balance().unwrap();
 }
 
 /// Runs a job in all ways and compares what it gives with `expected`. `make` is given the size of blocks and a pace.
@@ -91,24 +71,10 @@ fn stepped(expected: &[(i64, Row)], seeds: u64, make: impl Fn(usize, Option<f64>
         let mut rng = Rng::new(seed);
         let workers = 2 + rng.below(3) as usize;
         let (job, rows) = make(1 + rng.below(50) as usize, None);
-        let mut simulation = job.simulate(Options::workers(workers).ring_bytes(1 << rng.below(12))).unwrap();
-        let mut idle = 0;
-        while !simulation.is_ended() {
-            let favoured = 1 << rng.below(workers as u64 + 1);
-            let worker = rng.below(favoured) as usize % workers;
-            idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
-            assert!(idle < 100_000, "seed {seed} does not move on");
-        }
-        simulation.finish().unwrap().balance().unwrap();
-        assert_same(&rows_of(&rows), expected, &format!("{workers} workers stepped with seed {seed}"));
-    }
-}
-
-fn paced<T: Event>(events: &[T], block: usize, pace: Option<f64>) -> Source<T> {
-    let source = Source::from(VecSource::new(events.to_vec(), block));
-    match pace {
-        Some(pace) => source.speed(pace),
-        None => source,
+        let simulation = job.simulate(Options::workers(workers).ring_bytes(1 << rng.below(12))).unwrap();
+        let what = format!("{workers} workers stepped with seed {seed}");
+        step_in_any_order(simulation, workers, &mut rng, &what);
+        assert_same(&rows_of(&rows), expected, &what);
     }
 }
 
@@ -129,19 +95,10 @@ fn pushed(events: &[Sample], expected: &[(i64, Row)], build: impl Fn(pelton::Str
     for workers in [1, 2, 3] {
         for seed in 0..10 {
             let mut rng = Rng::new(seed * 10 + workers as u64);
-            let (mut input, source) = push::<Sample>(1 << (4 + rng.below(6)));
+            let (input, source) = push::<Sample>(1 << (4 + rng.below(6)));
             let (job, rows) = job_over(source, &build);
             let handle = job.start(Options::workers(workers)).unwrap();
-            let mut rest = events;
-            while !rest.is_empty() {
-                let (piece, after) = rest.split_at(rest.len().min(1 << rng.below(8)));
-                input.send(piece).unwrap();
-                rest = after;
-                if rng.below(8) == 0 {
-                    std::thread::sleep(Duration::from_micros(rng.below(600)));
-                }
-            }
-            drop(input);
+            push_in_pieces(input, events, 1 << 7, &mut rng);
             handle.join_within(DEADLINE).unwrap().balance().unwrap();
             assert_same(&rows_of(&rows), expected, &format!("pushed to {workers} workers with seed {seed}"));
         }
@@ -547,6 +504,13 @@ fn row_of(sample: &Sample) -> Row {
     Row { key: sample.key, a: sample.value, b: sample.number as i64 }
 }
 
+/// As [`placed`], of the rows that the events become.
+fn placed_rows(events: &[Sample]) -> (Vec<Placed<Row>>, i64) {
+    let (rows, end) = placed(events, |event| event.time_ns);
+    let row = |placed: Placed<Sample>| Placed { row: row_of(&placed.row), time: placed.time, clock: placed.clock };
+    (rows.into_iter().map(row).collect(), end)
+}
+
 fn chains(stream: pelton::Stream<Sample>) -> pelton::Stream<Row> {
     stream.map(row_of).key_by(|row| row.key).process("chains", Chains).main
 }
@@ -554,9 +518,7 @@ fn chains(stream: pelton::Stream<Sample>) -> pelton::Stream<Row> {
 #[test]
 fn timers_of_the_past_fire_once_behind_their_row_and_chains_end() {
     let events = uneven(250, 6, 30);
-    let (rows, end) = placed(&events, |event| event.time_ns);
-    let rows: Vec<_> =
-        rows.iter().map(|row| Placed { row: row_of(&row.row), time: row.time, clock: row.clock }).collect();
+    let (rows, end) = placed_rows(&events);
     let expected = rows_of_model(&run(&rows, end, BOUND, SlowChains::default()));
     assert!(expected.len() > 250);
     everywhere(&expected, |block, pace| job_over(paced(&events, block, pace), chains));
@@ -565,9 +527,7 @@ fn timers_of_the_past_fire_once_behind_their_row_and_chains_end() {
 #[test]
 fn timers_of_the_past_fire_once_in_events_that_are_pushed_in_any_pieces() {
     let events = uneven(400, 6, 33);
-    let (rows, end) = placed(&events, |event| event.time_ns);
-    let rows: Vec<_> =
-        rows.iter().map(|row| Placed { row: row_of(&row.row), time: row.time, clock: row.clock }).collect();
+    let (rows, end) = placed_rows(&events);
     let expected = rows_of_model(&run(&rows, end, BOUND, SlowChains::default()));
     pushed(&events, &expected, chains);
 }
@@ -641,9 +601,7 @@ fn two_functions_in_a_chain_fire_as_two_loops_in_a_chain() {
 #[test]
 fn chains_behind_chains_fire_as_loops_in_a_chain() {
     let events = uneven(150, 6, 45);
-    let (rows, end) = placed(&events, |event| event.time_ns);
-    let rows: Vec<_> =
-        rows.iter().map(|row| Placed { row: row_of(&row.row), time: row.time, clock: row.clock }).collect();
+    let (rows, end) = placed_rows(&events);
     let first = run(&rows, end, BOUND, SlowChains::default());
     let expected = rows_of_model(&run(&first, end, BOUND, SlowGroups::default()));
     everywhere(&expected, |block, pace| {
@@ -746,9 +704,7 @@ fn ends_behind(echo: &Echo) {
     let second = |number: i64| number * SECOND;
     let event = |number: i64| Sample { time_ns: second(number), key: number as u64 % 6, value: 1, number: 0 };
     let events: Vec<Sample> = (0..40).map(event).collect();
-    let (rows, end) = placed(&events, |event| event.time_ns);
-    let rows: Vec<_> =
-        rows.iter().map(|row| Placed { row: row_of(&row.row), time: row.time, clock: row.clock }).collect();
+    let (rows, end) = placed_rows(&events);
     let first = run(&rows, end, BOUND, SlowEcho { echo: echo.clone(), rows: BTreeMap::new() });
     let expected = rows_of_model(&run(&first, end, BOUND, SlowTicking::default()));
     let make = |block: usize, pace: Option<f64>| {
@@ -845,26 +801,21 @@ fn timers_wait_for_a_quiet_source_until_it_is_idle() {
         let both = quiet.union(live).map(row_of).key_by(|row| row.key);
         both.process("ticking", Ticking).sink("out", sink);
         let mut simulation = job.simulate(Options::workers(workers).clock(clock.clone())).unwrap();
-        let mut settle = || {
-            (0..2000).for_each(|step| {
-                simulation.step(step % workers);
-            })
-        };
         let at = |seconds: i64| Sample { time_ns: seconds * SECOND, key: 1, value: 1, number: 0 };
         quiet_input.send(&[at(1)]).unwrap();
         live_input.send(&[at(2), at(5), at(9)]).unwrap();
-        settle();
+        settle(&mut simulation, workers);
         let times = || -> Vec<i64> { rows_of(&rows).into_iter().map(|(time, _)| time / SECOND).collect() };
         assert_eq!(times(), [0; 0], "the quiet source is at 1 s");
         clock.advance(Duration::from_millis(60));
-        settle();
+        settle(&mut simulation, workers);
         assert_eq!(times(), [2, 3, 4, 5, 6, 7, 8], "the quiet source is idle");
         quiet_input.send(&[at(3)]).unwrap();
-        settle();
+        settle(&mut simulation, workers);
         // What it says of the past fires at once, 1 ns behind the watermark, which does not go back.
         assert_eq!(times(), [9]);
         drop((quiet_input, live_input));
-        settle();
+        settle(&mut simulation, workers);
         assert!(simulation.is_ended());
         simulation.finish().unwrap().balance().unwrap();
     }
