@@ -2,10 +2,20 @@
 
 use crate::rng::Rng;
 use pelton::{Error, Event, Input, Job, Options, Report, Simulation, Source, VecSource, WorkerStep};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// By when a job of a test has ended, unless it hangs.
 pub const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Waits until something is so, up to the deadline.
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !holds() {
+        assert!(begun.elapsed() < DEADLINE, "{what}: not within {DEADLINE:?}");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+}
 
 /// Runs a job to its end; every event is accounted for.
 #[track_caller]

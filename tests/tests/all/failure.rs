@@ -5,7 +5,7 @@ use pelton::{
     channel, collect, count,
 };
 use pelton_tests::events::{Sample, Shape, samples};
-use pelton_tests::running::{DEADLINE, failure, finish};
+use pelton_tests::running::{DEADLINE, failure, finish, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -60,16 +60,12 @@ fn stuck(switch: &Arc<AtomicBool>) -> Handle {
     let mut job = Job::new("stuck");
     let numbers = job.source("numbers", VecSource::new(events(), 64)).map(move |event| {
         reaching.store(true, Ordering::Relaxed);
-        while !opened.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("the switch is set", || opened.load(Ordering::Relaxed));
         event.number
     });
     numbers.sink("out", callback(|_, _: &u64| {}));
     let handle = job.start(Options::workers(2)).unwrap();
-    while !reached.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("the step is reached", || reached.load(Ordering::Relaxed));
     handle
 }
 
@@ -127,7 +123,6 @@ impl pelton::ProcessFunction<u64> for Pass {
 
 #[test]
 fn a_panic_names_the_step_and_the_event() {
-    std::panic::set_hook(Box::new(|_| {}));
     for workers in [1, 2, 3] {
         let mut job = Job::new("panics");
         let (sink, _rows) = collect();
@@ -162,7 +157,6 @@ fn panicking<T: pelton::Record>(is_bad: fn(&T) -> bool) -> impl Sink<T> {
 
 #[test]
 fn a_panic_in_a_sink_names_the_event_or_the_block_that_caused_the_row() {
-    std::panic::set_hook(Box::new(|_| {}));
     for workers in [1, 2, 3] {
         let mut job = Job::new("panics");
         let numbers = job.source("numbers", VecSource::new(events(), 1)).map(|e| e.number);
@@ -214,9 +208,7 @@ fn a_sink_that_blocks_stops_the_sources_and_the_job_can_still_be_stopped() {
             VecSource::new(samples(&Shape { events: 100_000, keys: 9, step_ns: 1, disorder_ns: 0, seed: 1 }), 64);
         job.source("numbers", source).map(|e| e.number).sink("stuck", Bad { room: 100, fails: false });
         let handle = job.start(Options::workers(workers).ring_bytes(4096)).unwrap();
-        while handle.report().step("stuck").unwrap().rows_out < 100 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("the sink is full", || handle.report().step("stuck").unwrap().rows_out >= 100);
         std::thread::sleep(Duration::from_millis(50));
         let read = handle.report().events_read();
         std::thread::sleep(Duration::from_millis(100));

@@ -7,7 +7,7 @@ use pelton::{
 use pelton_tests::events::{Row, Sample};
 use pelton_tests::rng::Rng;
 use pelton_tests::rows::{assert_same, rows_of, rows_of_model};
-use pelton_tests::running::{DEADLINE, finish, paced};
+use pelton_tests::running::{DEADLINE, finish, paced, wait_until};
 use pelton_tests::slow::{Call, Function, Placed, merged, run, watermark};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -394,9 +394,7 @@ fn draining_in_the_middle_gives_a_prefix() {
             // Six seconds at recorded speed, stopped after some milliseconds.
             let (job, rows) = union_of(&input, blocks, Some(1.0), false);
             let handle = job.start(Options::workers(workers)).unwrap();
-            while handle.report().events_read() < 40 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_until("40 events are read", || handle.report().events_read() >= 40);
             handle.stop(Stop::Drain);
             let report = handle.join_within(DEADLINE).unwrap();
             report.balance().unwrap();

@@ -5,7 +5,7 @@ use pelton::{
     ProcessFunction, Source, Stop, Timestamp, Tumbling, VecSource, Watermarks, callback, collect, count, push,
 };
 use pelton_tests::events::{Sample, Shape, samples};
-use pelton_tests::running::{DEADLINE, failure, finish, settle};
+use pelton_tests::running::{DEADLINE, failure, finish, settle, wait_until};
 use std::time::Duration;
 
 fn at(time_ns: i64) -> Sample {
@@ -145,9 +145,7 @@ fn draining_ends_a_feed_that_always_has_more() {
     let mut job = Job::new("endless");
     job.source("s", Source::feed(Endless(0))).sink("out", callback(|_, _: &Sample| {}));
     let handle = job.start(Options::workers(1)).unwrap();
-    while handle.report().events_read() == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("an event is read", || handle.report().events_read() > 0);
     handle.stop(Stop::Drain);
     handle.join_within(DEADLINE).unwrap().balance().unwrap();
 }
@@ -158,9 +156,7 @@ fn draining_does_not_wait_for_a_recorded_hour() {
     let (sink, rows) = collect();
     job.source("s", Source::from(VecSource::new(vec![at(0), at(3_600_000_000_000)], 16)).speed(1.0)).sink("out", sink);
     let handle = job.start(Options::workers(1)).unwrap();
-    while handle.report().events_read() == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("an event is read", || handle.report().events_read() > 0);
     handle.stop(Stop::Drain);
     handle.join_within(DEADLINE).unwrap().balance().unwrap();
     assert_eq!(rows.take().len(), 2);
@@ -216,11 +212,10 @@ fn a_job_whose_timers_never_end_can_be_stopped() {
     let handle = job.start(Options::workers(1)).unwrap();
     // The second event's watermark lets the first one's timer fire for some hundreds of years.
     input.send(&[at(1), at(i64::MAX / 2)]).unwrap();
-    let begun = std::time::Instant::now();
-    while rows.take().is_empty() {
-        assert!(begun.elapsed() < DEADLINE && !handle.is_finished(), "no timer fires");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("a timer fires", || {
+        assert!(!handle.is_finished(), "no timer fires");
+        !rows.take().is_empty()
+    });
     handle.stop(Stop::Now);
     assert!(handle.join_within(DEADLINE).unwrap().halted);
 }

@@ -3,7 +3,7 @@
 use pelton::{
     BoxError, Error, Event, Feed, Job, Options, Polled, Source, Symbol, Tumbling, VecSource, collect, count, push,
 };
-use pelton_tests::running::{DEADLINE, failure, finish};
+use pelton_tests::running::{DEADLINE, failure, finish, wait_until};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -131,9 +131,7 @@ fn texts_may_be_added_while_events_are_pushed() {
         let symbol = symbols.intern(text).unwrap();
         input.send(&[Deal { time_ns: 1, seller: symbol, buyer: symbol }]).unwrap();
     }
-    while handle.report().events_read() < 3 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("three events are read", || handle.report().events_read() >= 3);
     input.send(&[deal(2, 1, 1), deal(2, 1, 3)]).unwrap();
     let error = handle.join_within(DEADLINE).unwrap_err().to_string();
     assert!(error.contains("`bad`") && error.contains("id 3"), "{error}");
