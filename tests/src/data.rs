@@ -1,4 +1,4 @@
-//! Where the captured data is.
+//! Where the captured data is, for the tests of all packages.
 
 use std::path::{Path, PathBuf};
 
@@ -7,9 +7,11 @@ use std::path::{Path, PathBuf};
 pub fn data(test: &str, folder: &str) -> Option<PathBuf> {
     let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
     let path = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from).join(folder);
-    if path.is_dir() {
-        return Some(path);
+    match path.canonicalize() {
+        Ok(found) if found.is_dir() => Some(found),
+        _ => {
+            println!("skipped {test}: no data at {}", path.display());
+            None
+        }
     }
-    println!("skipped {test}: no data at {}", path.display());
-    None
 }

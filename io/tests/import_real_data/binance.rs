@@ -1,10 +1,11 @@
 //! Recorded frames of Binance's streams.
 
-use super::{data, read, run};
+use super::{read, run};
 use pelton_io::codec::binance::{self, BinanceEvent, Streams};
 use pelton_io::codec::lines::Lines;
 use pelton_io::codec::{Input, InputLimits, SkipReason, SymbolTable, events};
 use pelton_io::import::{Format, ImportOptions};
+use pelton_tests::data::data;
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;

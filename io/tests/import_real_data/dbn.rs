@@ -1,9 +1,10 @@
 //! Databento's files, with the vendor's own decoder beside ours.
 
-use super::{data, read, run};
+use super::{read, run};
 use pelton_io::capture::Capture;
 use pelton_io::codec::dbn::{DbnTrade, Mbo, Mbp1};
 use pelton_io::import::{Format, ImportError, ImportOptions, import};
+use pelton_tests::data::data;
 use std::collections::BTreeMap;
 
 #[test]

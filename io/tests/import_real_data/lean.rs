@@ -1,12 +1,13 @@
 //! Trades and quotes of US equities, as LEAN keeps them.
 
-use super::{data, read, run, table};
+use super::{read, run, table};
 use pelton::Symbol;
 use pelton_io::Trade;
 use pelton_io::capture::Capture;
 use pelton_io::codec::lean::{self, LeanOptions, Quote};
 use pelton_io::codec::{Decode, Decoded, Input, InputLimits, Reject, events};
 use pelton_io::import::{Day, Format, ImportOptions};
+use pelton_tests::data::data;
 use std::collections::BTreeSet;
 
 #[test]

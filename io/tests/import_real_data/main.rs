@@ -1,6 +1,5 @@
 //! Imports of real market and telemetry data, compared with what other programs counted in it.
-//!
-//! The data is found by `PELTON_DATA` or beside the workspace; without it the tests say so and pass.
+//! Without the data the tests say so and pass.
 
 mod binance;
 #[cfg(feature = "dbn")]
@@ -13,17 +12,6 @@ use pelton_io::capture::Capture;
 use pelton_io::import::{Format, ImportOptions, ImportReport, import};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-fn data(test: &str, folder: &str) -> Option<PathBuf> {
-    let root = std::env::var_os("PELTON_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    let path = root.join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped {test}: no data at {}", path.display());
-    None
-}
 
 /// The rows of a CSV file by column name.
 fn table(path: &Path) -> Vec<BTreeMap<String, String>> {

@@ -1,7 +1,8 @@
 //! The series of the Numenta Anomaly Benchmark.
 
-use super::{data, read, run, table};
+use super::{read, run, table};
 use pelton_io::import::{Format, ImportOptions};
+use pelton_tests::data::data;
 
 #[derive(Clone, Copy, pelton::Event)]
 #[repr(C)]
