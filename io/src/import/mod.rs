@@ -36,7 +36,7 @@ use crate::codec::{
     Decode, Decoded, Input, InputError, Reject, RejectReason, SkipReason, SymbolTable, SymbolsFull, binance, csv,
     header, sniff,
 };
-use crate::output::{NewFile, Target};
+use crate::output::{NewFile, Target, is_same_file};
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
 use std::io::BufRead;
@@ -96,8 +96,7 @@ pub fn import(
 }
 
 fn refuse_output_as_input(inputs: &[PathBuf], output: &Path) -> Result<(), ImportError> {
-    let Ok(found) = output.canonicalize() else { return Ok(()) };
-    match inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == found)) {
+    match inputs.iter().any(|input| is_same_file(input, output)) {
         true => Err(ImportError::OutputIsInput { path: output.into() }),
         false => Ok(()),
     }
