@@ -134,6 +134,27 @@ fn generate_and_convert_leave_no_output_when_they_are_stopped() {
 }
 
 #[test]
+fn a_conversion_that_is_ended_at_once_leaves_no_file() {
+    let place = Place::new();
+    make_pipe(&place, "rows.csv");
+    let mut child = start(&place, "convert --from csv rows.csv rows.pelton");
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut pipe = OpenOptions::new().write(true).open(place.path("rows.csv")).unwrap();
+    // Nothing follows, and the pipe stays open, so that the command waits for more and cannot stop in good order.
+    pipe.write_all(b"at:time[ms],value:u32\nnonsense\n").unwrap();
+    pipe.write_all(&b"1,2\n".repeat(10_000)).unwrap();
+    until("the rejected line", || place.path("rows.pelton.rejects.csv").exists());
+    assert_eq!(place.hidden(), 1);
+    send("-INT", &child);
+    let line = said.next().unwrap().unwrap();
+    assert!(line.contains("SIGINT: stopping; a second signal ends the command at once"), "{line}");
+    send("-TERM", &child);
+    assert_eq!(wait(&mut child, "convert"), 143);
+    let left = [place.path("rows.pelton").exists(), place.path("rows.pelton.rejects.csv").exists()];
+    assert_eq!((left, place.hidden()), ([false; 2], 0));
+}
+
+#[test]
 fn a_demo_that_is_stopped_removes_its_directory() {
     let place = Place::new();
     let entries = || std::fs::read_dir(place.path("")).unwrap().count();
