@@ -155,6 +155,27 @@ fn a_conversion_that_is_ended_at_once_leaves_no_file() {
 }
 
 #[test]
+fn a_benchmark_and_an_inspection_end_with_the_first_signal_and_leave_no_file() {
+    let place = Place::new();
+    let entries = || std::fs::read_dir(place.path("")).unwrap().count();
+    let mut child = start(&place, "bench throughput --events 50000000 --json results.json");
+    until("the directory and the file beside results.json", || entries() == 2);
+    sleep(Duration::from_millis(20));
+    send("-INT", &child);
+    assert_eq!(wait(&mut child, "bench"), 130);
+    assert_eq!(entries(), 0);
+
+    place.done("generate trades --events 100000 t.pelton");
+    // Nobody reads what it prints, which is more than a pipe holds.
+    let mut child = start(&place, "inspect t.pelton --head 100000");
+    let stderr = drain(child.stderr.take());
+    sleep(Duration::from_millis(200));
+    send("-TERM", &child);
+    assert_eq!(wait(&mut child, "inspect"), 143);
+    assert!(stderr.join().unwrap().contains("SIGTERM: ended at once"));
+}
+
+#[test]
 fn a_demo_that_is_stopped_removes_its_directory() {
     let place = Place::new();
     let entries = || std::fs::read_dir(place.path("")).unwrap().count();
