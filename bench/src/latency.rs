@@ -1,7 +1,7 @@
 //! Latency of running jobs, from the time an event was meant to be pushed to its row at the sink.
 
 use crate::load::{self, Latencies, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
-use crate::{Entry, Error, Results, machine, rounds, stall, work};
+use crate::{Entry, Error, Results, machine, passes, stall, work};
 use hdrhistogram::Histogram;
 use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, push, slot_of, worker_of};
 use std::fs::File;
@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// More than this tells no more of idle workers.
-const ROUNDS_MAX: Duration = Duration::from_millis(500);
+const PASSES_MAX: Duration = Duration::from_millis(500);
 
 /// What [`latency`] measures.
 #[derive(Debug, Clone)]
@@ -29,7 +29,7 @@ pub struct LatencyOptions {
     pub warm_up: Duration,
     /// Keys of the keyed step.
     pub keys: u64,
-    /// How long the machine's own stalls are measured, and rounds of idle workers; 0 leaves both out.
+    /// How long the machine's own stalls are measured, and passes of idle workers; 0 leaves both out.
     pub stall: Duration,
     /// Where interval logs (`.hlog`) go, one for each scenario.
     pub hlog_dir: Option<PathBuf>,
@@ -95,8 +95,8 @@ pub fn latency_with(options: &LatencyOptions, tell: &mut dyn FnMut(&str)) -> Res
             }
         }
         if !options.stall.is_zero() {
-            tell("rounds of an idle worker");
-            results.push(rounds::measure(workers, options.stall.min(ROUNDS_MAX))?);
+            tell("passes of an idle worker");
+            results.push(passes::measure(workers, options.stall.min(PASSES_MAX))?);
         }
     }
     Ok(Results { machine, results })

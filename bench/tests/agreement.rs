@@ -162,7 +162,7 @@ fn latency_loses_no_row_and_writes_logs() {
     let entries = json["results"].as_array().unwrap();
     // The machine's own lateness comes first, and rounds of idle workers behind the scenarios of as many.
     let (rounds, entries): (Vec<_>, Vec<_>) =
-        entries.iter().partition(|entry| entry["name"].as_str().is_some_and(|name| name.starts_with("rounds")));
+        entries.iter().partition(|entry| entry["name"].as_str().is_some_and(|name| name.starts_with("passes")));
     assert_eq!((rounds.len(), entries.len()), (3, 6));
     assert!(rounds.iter().all(|entry| entry["events_per_s"].as_f64().is_some_and(|rate| rate > 0.0)));
     assert!(entries[0]["name"].as_str().unwrap().starts_with("a spinning thread"));

@@ -22,8 +22,9 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::fs::{self, File, OpenOptions, Permissions};
+use std::fs::{self, File, Metadata, OpenOptions, Permissions};
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 /// Links that are followed from one name before they are taken for a circle.
@@ -122,14 +123,6 @@ impl Target {
         }
     }
 
-    /// Whether both are one file by name.
-    pub fn is_same_file(&self, other: &Self) -> bool {
-        match (&self.place, &other.place) {
-            (Place::Beside { file: a, .. }, Place::Beside { file: b, .. }) => a == b,
-            _ => false,
-        }
-    }
-
     /// Makes the file beside the target, or opens what is written in place.
     ///
     /// # Errors
@@ -151,6 +144,21 @@ impl Target {
             }
         };
         Ok(NewFile { target: self.clone(), file, temporary })
+    }
+}
+
+/// Whether two paths lead to one file, whatever links are between: to one that exists, or to one of the same name to
+/// come.
+pub fn is_same_file(a: &Path, b: &Path) -> bool {
+    let found = |path| fs::metadata(path).ok().filter(Metadata::is_file).map(|found| (found.dev(), found.ino()));
+    match (found(a), found(b)) {
+        _ if a == b => true,
+        (Some(a), Some(b)) => a == b,
+        (None, None) => match (place(a, true), place(b, true)) {
+            (Ok(Place::Beside { file: a, .. }), Ok(Place::Beside { file: b, .. })) => a == b,
+            _ => false,
+        },
+        _ => false,
     }
 }
 
@@ -219,11 +227,6 @@ pub struct NewFile {
 }
 
 impl NewFile {
-    /// Where it will go.
-    pub const fn target(&self) -> &Target {
-        &self.target
-    }
-
     /// Its name until it is whole; `None` for what is written in place.
     pub fn temporary(&self) -> Option<&Path> {
         self.temporary.as_deref()
@@ -364,7 +367,7 @@ mod tests {
         symlink("circle", at("circle")).unwrap();
         for (link, file, overwrite) in [("link.csv", "there/old.csv", true), ("dangling.csv", "there/new.csv", false)] {
             let target = Target::new(at(link), overwrite).unwrap();
-            assert!(target.is_same_file(&Target::new(at(file), true).unwrap()));
+            assert!(is_same_file(&at(link), &at(file)));
             let new = target.create().unwrap();
             assert_eq!(new.temporary().unwrap().parent(), Some(&*at("there").canonicalize().unwrap()));
             new.file().unwrap().write_all(b"new").unwrap();
@@ -375,6 +378,28 @@ mod tests {
         assert_eq!(fs::metadata(at("there/old.csv")).unwrap().permissions().mode() & 0o777, 0o640);
         assert!(matches!(Target::new(at("link.csv"), false), Err(OutputError::Exists { .. })));
         assert!(matches!(Target::new(at("circle"), true), Err(OutputError::Io { .. })));
+    }
+
+    #[test]
+    fn one_file_is_known_by_all_its_names() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        fs::create_dir(at("there")).unwrap();
+        fs::write(at("old.csv"), "old").unwrap();
+        fs::write(at("other.csv"), "old").unwrap();
+        fs::hard_link(at("old.csv"), at("second.csv")).unwrap();
+        for (a, b, is_same) in [
+            ("old.csv", "there/../old.csv", true),
+            ("old.csv", "second.csv", true),
+            ("old.csv", "other.csv", false),
+            ("old.csv", "new.csv", false),
+            ("new.csv", "there/../new.csv", true),
+            ("new.csv", "there/new.csv", false),
+            ("no/such/new.csv", "no/such/new.csv", true),
+            ("no/such/new.csv", "no/such/other.csv", false),
+        ] {
+            assert_eq!(is_same_file(&at(a), &at(b)), is_same, "{a} and {b}");
+        }
     }
 
     #[test]

@@ -1,6 +1,10 @@
-//! What the integration tests share: seeded numbers, events, and jobs that stress the order.
+//! What the integration tests share: seeded numbers, events, jobs that stress the order, plain loops that say what
+//! comes out of them, and how jobs are run and rows compared.
 
+pub mod data;
 pub mod events;
 pub mod jobs;
 pub mod rng;
+pub mod rows;
+pub mod running;
 pub mod slow;

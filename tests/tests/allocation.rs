@@ -3,9 +3,11 @@
 
 use pelton::{BoxError, IdleStrategy, Options, Sink, Timestamp, VecSource};
 use pelton_tests::events::{Row, Sample, Shape, samples};
+use pelton_tests::running::DEADLINE;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 struct Counting;
 
@@ -47,7 +49,7 @@ fn a_warm_job_does_not_allocate() {
     for workers in [1, 2] {
         let rows = Arc::new(AtomicU64::new(0));
         let mut job = pelton::Job::new("warm");
-        let windows = pelton::Tumbling::of(std::time::Duration::from_micros(100));
+        let windows = pelton::Tumbling::of(Duration::from_micros(100));
         job.source("samples", VecSource::new(events.clone(), 1024))
             .filter(|sample| sample.value != 0)
             .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 })
@@ -58,7 +60,9 @@ fn a_warm_job_does_not_allocate() {
         let options = Options::workers(workers).pin(false).idle(IdleStrategy::BusySpin);
         let mut simulation = job.simulate(options).unwrap();
         let mut warm = None;
+        let deadline = Instant::now() + DEADLINE;
         while !simulation.is_ended() {
+            assert!(Instant::now() < deadline, "the job does not end");
             (0..workers).for_each(|worker| {
                 simulation.step(worker);
             });

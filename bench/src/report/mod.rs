@@ -23,7 +23,7 @@ const FIRST: &[&str] = &[
     "workers",
     "order",
     "skew",
-    "watermarks",
+    "blocks",
     "disorder",
     "dense",
     "sparse",

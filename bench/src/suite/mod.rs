@@ -87,7 +87,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("workers", windows::workers),
     ("order", windows::order),
     ("skew", windows::skew),
-    ("watermarks", windows::watermarks),
+    ("blocks", windows::blocks),
     ("disorder", windows::disorder),
     ("dense", windows::dense),
     ("sparse", windows::sparse),

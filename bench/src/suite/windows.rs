@@ -1,4 +1,4 @@
-//! Keyed tumbling windows: by the number of keys, of watermarks, of workers, in and out of order.
+//! Keyed tumbling windows: by the number of keys, of events in a block, of workers, in and out of order.
 
 use super::captures::{Kind, Spec};
 use super::{Found, Suite, by_hand, grouped, job};
@@ -43,10 +43,11 @@ pub(super) fn symbols(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     Ok(standings.into())
 }
 
-pub(super) fn watermarks(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
+/// Windows fire behind blocks.
+pub(super) fn blocks(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     let mut standings = Vec::new();
     for block_events in [1_000, 100_000] {
-        let work = format!("keyed window, a watermark every {} events", grouped(block_events.into()));
+        let work = format!("keyed window, blocks of {} events", grouped(block_events.into()));
         let spec = Spec { block_events, ..Spec::new(Kind::Trades, 10_000) };
         standings.push(trades(suite, &work, spec)?);
     }

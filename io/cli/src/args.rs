@@ -25,7 +25,8 @@ use std::time::Duration;
   pelton replay trades.pelton --window 1s --out bars.csv  bars of one second
 
 Output files appear under their names once they are complete; an existing file is replaced only with
---overwrite. SIGINT (Ctrl-C) and SIGTERM stop a command cleanly; a second signal ends it at once.
+--overwrite. SIGINT (Ctrl-C) and SIGTERM stop a command, and none of its temporary files stay. A second
+signal ends at once what has not stopped yet.
 
 Exit codes: 0 done, 1 failed, 2 wrong usage, 130 stopped by SIGINT, 143 stopped by SIGTERM.
 `pelton help <command>` has more examples."
@@ -330,6 +331,9 @@ pub(crate) struct BenchThroughput {
     /// Also write the results to this file, as JSON with a record of the machine
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Replace the file of --json if it exists
+    #[arg(long, requires = "json")]
+    pub(crate) overwrite: bool,
 }
 
 #[derive(Debug, Args)]
@@ -352,6 +356,9 @@ pub(crate) struct BenchLatency {
     /// Also write the results to this file, as JSON with a record of the machine
     #[arg(long, value_name = "FILE")]
     pub(crate) json: Option<PathBuf>,
+    /// Replace the file of --json if it exists
+    #[arg(long, requires = "json")]
+    pub(crate) overwrite: bool,
 }
 
 #[cfg(test)]

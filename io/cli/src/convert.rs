@@ -36,10 +36,12 @@ pub(crate) fn run(args: Convert) -> Result<(), Failure> {
     let mut show = |now: ImportProgress<'_>| {
         let of_file = u128::from(now.file_bytes_read.min(now.file_bytes)) * u128::from(STEPS);
         let of_file = of_file.checked_div(u128::from(now.file_bytes)).unwrap_or(0) as u64;
+        now.made.iter().for_each(|made| signals.remove_at_exit(made));
         progress.show(now.file_index as u64 * STEPS + of_file, now.read, "");
     };
     let imported = import(args.from, inputs, output, &options, &mut show);
     drop(progress);
+    signals.keep();
     let report = imported.map_err(|error| {
         let is_unfinished = matches!(error, ImportError::Stopped | ImportError::Output(_));
         if let (true, Ok(target)) = (is_unfinished, Target::new(output, true)) {

@@ -5,6 +5,7 @@ use crate::disk;
 use crate::error::{Failure, say};
 use crate::progress::ReplayView;
 use crate::signals::Signals;
+use crate::temporary::Temporary;
 use crate::units::{grouped, short_duration};
 use crate::{generate, replay};
 use pelton::Record;
@@ -17,7 +18,6 @@ use pelton_io::generate::TradeOptions;
 use pelton_io::output::Target;
 use pelton_io::sink::{Format, RowEncoder};
 use std::io::{self, Write};
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -28,36 +28,6 @@ const RATE: u64 = 100_000;
 const KEYS: u32 = 1_000;
 const BLOCK_EVENTS: u32 = 4096;
 
-/// A directory of this process alone, which is removed in the end.
-struct Temporary(PathBuf);
-
-impl Temporary {
-    fn new(signals: &Signals) -> Result<Self, Failure> {
-        for number in 0..100 {
-            let path = std::env::temp_dir().join(format!("pelton-demo-{}-{number}", std::process::id()));
-            match std::fs::create_dir(&path) {
-                Ok(()) => {
-                    signals.remove_at_exit(&path);
-                    return Ok(Self(path));
-                }
-                // Another's: it is left alone.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => {
-                    return Err(Failure::failed(format!("{}: cannot create the directory: {error}", path.display())));
-                }
-            }
-        }
-        Err(Failure::failed(format!("{}: there is no free name for a directory", std::env::temp_dir().display())))
-    }
-}
-
-impl Drop for Temporary {
-    fn drop(&mut self) {
-        // A file that stays behind in the system's directory for such files is no failure of the demo.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
 pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let mut out = io::stdout();
     let options = TradeOptions { events: args.events, keys: KEYS, ..TradeOptions::default() };
@@ -65,8 +35,8 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     let what = format!("the events of --events {}", args.events);
     disk::check_room(&std::env::temp_dir(), &what, disk::trades_bytes(args.events, KEYS, BLOCK_EVENTS))?;
     let signals = Signals::watch()?;
-    let directory = Temporary::new(&signals)?;
-    let file = directory.0.join("trades.pelton");
+    let directory = Temporary::new("pelton-demo", &signals)?;
+    let file = directory.path().join("trades.pelton");
     let start = Instant::now();
     let summary = generate::write(&options, &Target::new(&file, false)?, BLOCK_EVENTS, &signals)?;
     let (events, mib) = (grouped(summary.events), summary.bytes >> 20);

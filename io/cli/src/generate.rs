@@ -26,6 +26,10 @@ pub(crate) fn run(args: &GenerateTrades) -> Result<(), Failure> {
         disorder: args.disorder,
     };
     let target = Target::new(&args.output, args.overwrite)?;
+    if let Some(directory) = target.directory() {
+        let what = format!("{} trades", grouped(args.events));
+        disk::check_room(directory, &what, disk::trades_bytes(args.events, args.keys, args.block))?;
+    }
     let signals = Signals::watch()?;
     let summary = write(&options, &target, args.block, &signals)?;
     let (events, bytes) = (grouped(summary.events), grouped(summary.bytes));
@@ -33,18 +37,14 @@ pub(crate) fn run(args: &GenerateTrades) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Writes the trades of `options` to a capture, if there is room for them. Stopped by a signal or by
-/// an error, it leaves no new file, and one that was there as it was.
+/// Writes the trades of `options` to a capture. Stopped by a signal or by an error, it leaves no new file, and one that
+/// was there as it was.
 pub(crate) fn write(
     options: &TradeOptions,
     target: &Target,
     block: u32,
     signals: &Signals,
 ) -> Result<Summary, Failure> {
-    if let Some(directory) = target.directory() {
-        let what = format!("{} trades", grouped(options.events));
-        disk::check_room(directory, &what, disk::trades_bytes(options.events, options.keys, block))?;
-    }
     let written = write_beside(options, target, block, signals);
     if written.is_err() {
         say_removed(target);

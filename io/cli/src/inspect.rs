@@ -2,6 +2,7 @@
 
 use crate::args::Inspect;
 use crate::error::Failure;
+use crate::signals::Signals;
 use crate::units::{grouped, iso_8601};
 use pelton_io::capture::Capture;
 use pelton_io::sink::{Format, RowEncoder};
@@ -12,6 +13,8 @@ use std::sync::Arc;
 const SYMBOLS_SHOWN: usize = 10;
 
 pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
+    // Nothing is made that a signal would have to have removed.
+    Signals::watch()?.end_at_once()?;
     let capture = Capture::open(&args.capture)?;
     let mut out = BufWriter::new(io::stdout().lock());
     describe(&capture, &mut out)?;

@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod replay;
 mod signals;
+mod temporary;
 mod units;
 
 use args::{Bench, Cli, Command, Generate};

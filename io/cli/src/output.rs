@@ -5,13 +5,11 @@ use crate::args::Replay;
 use crate::error::{Failure, say};
 use crate::signals::Signals;
 use pelton::{BoxError, Dictionary, Record, Sink, Timestamp};
-use pelton_io::output::{NewFile, Target};
+use pelton_io::output::{NewFile, Target, is_same_file};
 use pelton_io::sink::{Format, TextSink};
 use std::cell::RefCell;
 use std::fmt::Display;
-use std::fs::Metadata;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -135,30 +133,22 @@ impl Display for Output {
 /// An output must not be an input, nor another output, nor a file that exists, unless that may be
 /// replaced.
 pub(crate) fn check(args: &Replay) -> Result<(Output, Option<Output>), Failure> {
-    let is_same = |a: &Path, b: &Path| {
-        let found =
-            |path: &Path| path.metadata().ok().filter(Metadata::is_file).map(|found| (found.dev(), found.ino()));
-        a == b || found(a).is_some_and(|found_a| Some(found_a) == found(b))
-    };
-    let are_both = || Failure::usage(format!("--out and --late are both {}", args.out.display()));
     let files = [Some(&*args.out), args.late.as_deref()];
     if let [Some(out), Some(late)] = files
-        && is_same(out, late)
+        && is_stdout(out) == is_stdout(late)
+        && is_same_file(out, late)
     {
-        return Err(are_both());
+        return Err(Failure::usage(format!("--out and --late are both {}", out.display())));
     }
     for file in files.into_iter().flatten().filter(|file| !is_stdout(file)) {
-        if let Some(capture) = args.captures.iter().find(|capture| is_same(capture, file)) {
+        if let Some(capture) = args.captures.iter().find(|capture| is_same_file(capture, file)) {
             let (file, capture) = (file.display(), capture.display());
             return Err(Failure::usage(format!("the output {file} is also the input {capture}")));
         }
     }
     let out = Output::new(&args.out, args.overwrite)?;
     let late = args.late.as_deref().map(|late| Output::new(late, args.overwrite)).transpose()?;
-    match (&out.target, late.as_ref().and_then(|late| late.target.as_ref())) {
-        (Some(a), Some(b)) if a.is_same_file(b) => Err(are_both()),
-        _ => Ok((out, late)),
-    }
+    Ok((out, late))
 }
 
 /// Tells that something could not be written.

@@ -65,11 +65,15 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
         }
         _ => {
             say(&format!("{report}\n{}", notes::LEGEND));
+            if let Err(error) = report.balance() {
+                outputs.iter().for_each(|(_, output)| output.give_up());
+                return Err(Failure::failed(error));
+            }
             // All are kept, also behind one that could not be.
             let kept: Vec<_> = outputs.iter().map(|(_, output)| output.commit()).collect();
             kept.into_iter().collect::<Result<(), _>>()?;
             notes::warnings(&report, &inputs, args).iter().for_each(|warning| say(warning));
-            report.balance().map_err(Failure::failed)
+            Ok(())
         }
     }
 }

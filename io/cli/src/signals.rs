@@ -101,7 +101,15 @@ impl Signals {
 
     /// Has a file or directory removed should a signal end the process at once.
     pub(crate) fn remove_at_exit(&self, path: impl Into<PathBuf>) {
-        self.0.state().temporary.push(path.into());
+        let (path, mut state) = (path.into(), self.0.state());
+        if !state.temporary.contains(&path) {
+            state.temporary.push(path);
+        }
+    }
+
+    /// From now on nothing is removed: what was made is complete, or gone.
+    pub(crate) fn keep(&self) {
+        self.0.state().temporary.clear();
     }
 
     /// From now on the first signal ends the process: there is nothing left that must be asked.

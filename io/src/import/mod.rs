@@ -36,7 +36,7 @@ use crate::codec::{
     Decode, Decoded, Input, InputError, Reject, RejectReason, SkipReason, SymbolTable, SymbolsFull, binance, csv,
     header, sniff,
 };
-use crate::output::{NewFile, Target};
+use crate::output::{NewFile, Target, is_same_file};
 use pelton::{Dictionary, DictionaryError, Event, Layout, Record, Symbol};
 use report::Rejects;
 use std::io::BufRead;
@@ -51,7 +51,7 @@ const STOP_LINES: u64 = 1 << 10;
 
 /// Imports `inputs` into a new capture at `output`.
 ///
-/// `progress` is called at each file's start and end, and every 65,536 lines. The capture is written
+/// `progress` is called at each file's start and end, every 65,536 lines, and whenever a file was made. The capture is written
 /// beside `output` and gets its name when it is whole; what is no regular file is written in place.
 ///
 /// # Errors
@@ -80,6 +80,7 @@ pub fn import(
         rejects: Rejects::new(output, options.overwrite),
         report: ImportReport::default(),
         progress,
+        made: Vec::new(),
         inputs,
         current: Current::default(),
         csv_schema: None,
@@ -96,8 +97,7 @@ pub fn import(
 }
 
 fn refuse_output_as_input(inputs: &[PathBuf], output: &Path) -> Result<(), ImportError> {
-    let Ok(found) = output.canonicalize() else { return Ok(()) };
-    match inputs.iter().any(|input| input.canonicalize().is_ok_and(|input| input == found)) {
+    match inputs.iter().any(|input| is_same_file(input, output)) {
         true => Err(ImportError::OutputIsInput { path: output.into() }),
         false => Ok(()),
     }
@@ -133,6 +133,7 @@ struct Session<'a> {
     rejects: Rejects,
     report: ImportReport,
     progress: &'a mut dyn FnMut(ImportProgress<'_>),
+    made: Vec<PathBuf>,
     inputs: &'a [PathBuf],
     current: Current,
     /// The first file's, which the others must have as well.
@@ -322,6 +323,10 @@ impl<'a> Session<'a> {
             ..WriterOptions::default()
         };
         let file = self.target.create()?;
+        if let Some(temporary) = file.temporary() {
+            self.made.push(temporary.into());
+            self.show_progress();
+        }
         let raw = RawWriter::with_output(file.file()?, self.target.path(), layout.clone(), options)?;
         self.writer = Some(Writer { raw, layout: layout.clone(), file });
         Ok(())
@@ -349,7 +354,10 @@ impl<'a> Session<'a> {
                 }
                 Decoded::Rejected(reject) => {
                     self.report.rejected += 1;
-                    self.rejects.write(file, &reject)?;
+                    if let Some(made) = self.rejects.write(file, &reject)? {
+                        self.made.push(made);
+                        self.show_progress();
+                    }
                     if self.current.first_reject.is_none() {
                         self.current.first_reject = Some(reject.clone());
                     }
@@ -393,6 +401,7 @@ impl<'a> Session<'a> {
             file_bytes: self.current.bytes,
             read: self.report.read,
             rejected: self.report.rejected,
+            made: &self.made,
         };
         (self.progress)(progress);
     }

@@ -25,6 +25,9 @@ pub struct ImportProgress<'a> {
     pub read: u64,
     /// Of them, lines or records that were rejected.
     pub rejected: u64,
+    /// Files that the import has made and that must not stay if it does not come to its end: the one that is to become
+    /// the output, and the one of rejected lines. An import that is asked to stop removes them.
+    pub made: &'a [PathBuf],
 }
 
 /// What an import did. `read = written + rejected + skipped`, always.
@@ -189,9 +192,10 @@ impl Rejects {
         }
     }
 
-    pub(super) fn write(&mut self, file: &Path, reject: &Reject) -> Result<(), ImportError> {
+    /// Writes a line, and gives the file's path if it was made for this one.
+    pub(super) fn write(&mut self, file: &Path, reject: &Reject) -> Result<Option<PathBuf>, ImportError> {
         let result = match &mut self.writer {
-            Some(writer) => put(writer, file, reject),
+            Some(writer) => put(writer, file, reject).map(|()| None),
             place @ None => {
                 let mut open = OpenOptions::new();
                 match self.overwrite {
@@ -201,7 +205,8 @@ impl Rejects {
                 open.open(&self.path).map_err(Into::into).and_then(|created| {
                     let writer = place.insert(csv::Writer::from_writer(created));
                     writer.write_record(["file", "line", "reason", "text"])?;
-                    put(writer, file, reject)
+                    put(writer, file, reject)?;
+                    Ok(Some(self.path.clone()))
                 })
             }
         };

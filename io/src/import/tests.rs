@@ -320,7 +320,25 @@ fn progress_names_each_file_at_its_start_and_end() {
         seen.push((progress.file.to_owned(), progress.read, progress.file_bytes_read == progress.file_bytes));
     })
     .unwrap();
-    assert_eq!(seen, [(input.clone(), 0, false), (input, 2, true)]);
+    assert_eq!(seen.first(), Some(&(input.clone(), 0, false)));
+    assert_eq!(seen.last(), Some(&(input, 2, true)));
+}
+
+#[test]
+fn progress_names_each_file_that_was_made_as_soon_as_it_is_there() {
+    let place = Place::new();
+    let input = place.file("in.csv", &format!("{TRADES}nonsense\n"));
+    let mut seen = Vec::new();
+    import(Format::LeanTrade, &[input], &place.output(), &place.options, &mut |progress| {
+        assert!(progress.made.iter().all(|path| path.exists()), "{:?}", progress.made);
+        seen.push((progress.read, progress.made.to_vec()));
+    })
+    .unwrap();
+    let reads: Vec<_> = seen.iter().map(|(read, made)| (*read, made.len())).collect();
+    assert_eq!(reads, [(0, 0), (0, 1), (3, 2), (3, 2)]);
+    let [beside, rejects] = &seen[3].1[..] else { panic!("{seen:?}") };
+    assert_eq!(*rejects, rejects_path(&place.output()));
+    assert!(!beside.exists() && place.output().exists() && rejects.exists());
 }
 
 #[test]

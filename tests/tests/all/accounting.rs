@@ -3,9 +3,8 @@
 use pelton::{Job, Options, Stop, Timestamp, VecSource, callback, collect, push};
 use pelton_tests::events::{Sample, Shape, samples};
 use pelton_tests::jobs::{Kind, job};
+use pelton_tests::running::{DEADLINE, finish, settle};
 use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 fn events(count: usize) -> Vec<Sample> {
     samples(&Shape { events: count, keys: 9, step_ns: 100, disorder_ns: 100_000, seed: 11 })
@@ -27,8 +26,7 @@ fn taken_and_late_and_rejected_are_what_was_read() {
     for workers in [1, 2, 3] {
         for block in [1, 100, 20_000] {
             let test = job(Kind::Window, VecSource::new(input.clone(), block));
-            let report = test.job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
-            report.balance().unwrap();
+            let report = finish(test.job, Options::workers(workers));
             let source = report.step("samples").unwrap();
             assert_eq!((source.rows_in, source.rejected), (10_000, 5));
             let window = report.step("window").unwrap();
@@ -55,7 +53,7 @@ fn the_source_counts_events_behind_the_bound_as_a_plain_loop_does() {
     for workers in [1, 2, 5] {
         for block in [1, 64, 1024] {
             let test = job(Kind::Window, VecSource::new(input.clone(), block));
-            let report = test.job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
+            let report = finish(test.job, Options::workers(workers));
             assert_eq!(report.step("samples").unwrap().behind, behind);
         }
     }
@@ -64,13 +62,13 @@ fn the_source_counts_events_behind_the_bound_as_a_plain_loop_does() {
 #[test]
 fn an_empty_source_and_an_event_at_the_start_of_time_end_well() {
     let test = job(Kind::Diamond, VecSource::new(Vec::new(), 16));
-    let report = test.job.start(Options::workers(3)).unwrap().join_within(DEADLINE).unwrap();
+    let report = finish(test.job, Options::workers(3));
     assert_eq!(report.events_read(), 0);
     let event = |time_ns| Sample { time_ns, key: 1, value: 1, number: 0 };
     for times in [vec![0, 0, 0], vec![-5, -7, -5], vec![3, 2, 1]] {
         let input: Vec<_> = times.into_iter().map(event).collect();
         let test = job(Kind::Window, VecSource::new(input, 2));
-        test.job.start(Options::workers(2)).unwrap().join_within(DEADLINE).unwrap().balance().unwrap();
+        finish(test.job, Options::workers(2));
         assert_eq!(test.late.take().len(), 0);
     }
 }
@@ -81,8 +79,7 @@ fn only_times_at_the_ends_of_the_range_are_handled_where_they_are_allowed() {
     let input: Vec<_> = [i64::MIN, i64::MIN + 1, 0, i64::MAX - 1, i64::MAX].map(event).into();
     let test = job(Kind::Window, VecSource::new(input, 2));
     let options = Options::workers(2).times(Timestamp::MIN..=Timestamp::MAX);
-    let report = test.job.start(options).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
+    let report = finish(test.job, options);
     // The first and the last time of all mean `nothing yet` and `nothing more`.
     assert_eq!(report.step("samples").unwrap().rejected, 2);
 }
@@ -139,15 +136,11 @@ fn a_watermark_is_that_of_the_worker_that_is_furthest_behind() {
     job.source("samples", VecSource::new(events(640), 64)).sink("out", sink);
     let mut simulation = job.simulate(Options::workers(2)).unwrap();
     let reached = |report: pelton::Report, name| report.step(name).unwrap().watermark;
-    for _ in 0..1000 {
-        simulation.step(0);
-    }
+    settle(&mut simulation, 1);
     assert!(simulation.report().events_read() > 0);
     assert_eq!(reached(simulation.report(), "samples"), Timestamp::MIN, "the second worker has read nothing");
-    while !simulation.is_ended() {
-        simulation.step(0);
-        simulation.step(1);
-    }
+    settle(&mut simulation, 2);
+    assert!(simulation.is_ended());
     // The sink runs on the first worker only.
     for name in ["samples", "out"] {
         assert_eq!(reached(simulation.report(), name), Timestamp::MAX, "{name}");
@@ -164,9 +157,7 @@ fn workers_that_have_no_part_in_a_step_do_not_hold_its_watermark_back() {
     samples.sink("out", sink);
     let mut simulation = job.simulate(Options::workers(3)).unwrap();
     input.send(&[10, 20].map(|time_ns| Sample { time_ns, key: 1, value: 1, number: 0 })).unwrap();
-    for step in 0..3000 {
-        simulation.step(step % 3);
-    }
+    settle(&mut simulation, 3);
     for name in ["samples", "each", "out"] {
         let watermark = simulation.report().step(name).unwrap().watermark;
         assert_eq!(watermark, Timestamp::from_nanos(19), "{name}");

@@ -5,18 +5,13 @@ use pelton::{
     channel, collect, count,
 };
 use pelton_tests::events::{Sample, Shape, samples};
+use pelton_tests::running::{DEADLINE, failure, finish, wait_until};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-const DEADLINE: Duration = Duration::from_secs(60);
-
 fn events() -> Vec<Sample> {
     samples(&Shape { events: 5_000, keys: 9, step_ns: 100, disorder_ns: 0, seed: 11 })
-}
-
-fn failure(job: Job, workers: usize) -> Error {
-    job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap_err()
 }
 
 #[test]
@@ -65,16 +60,12 @@ fn stuck(switch: &Arc<AtomicBool>) -> Handle {
     let mut job = Job::new("stuck");
     let numbers = job.source("numbers", VecSource::new(events(), 64)).map(move |event| {
         reaching.store(true, Ordering::Relaxed);
-        while !opened.load(Ordering::Relaxed) {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("the switch is set", || opened.load(Ordering::Relaxed));
         event.number
     });
     numbers.sink("out", callback(|_, _: &u64| {}));
     let handle = job.start(Options::workers(2)).unwrap();
-    while !reached.load(Ordering::Relaxed) {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("the step is reached", || reached.load(Ordering::Relaxed));
     handle
 }
 
@@ -132,7 +123,6 @@ impl pelton::ProcessFunction<u64> for Pass {
 
 #[test]
 fn a_panic_names_the_step_and_the_event() {
-    std::panic::set_hook(Box::new(|_| {}));
     for workers in [1, 2, 3] {
         let mut job = Job::new("panics");
         let (sink, _rows) = collect();
@@ -144,7 +134,7 @@ fn a_panic_names_the_step_and_the_event() {
             .key_by(|n| *n)
             .process("pass", Pass)
             .sink("out", sink);
-        let error = failure(job, workers).to_string();
+        let error = failure(job, Options::workers(workers)).to_string();
         assert!(error.contains("map 1 behind numbers"), "{error}");
         // 1000 = 15 * 64 + 40
         assert!(error.contains("event 40 of block 15"), "{error}");
@@ -155,7 +145,7 @@ fn a_panic_names_the_step_and_the_event() {
         let keyed = job.source("numbers", VecSource::new(events(), 64)).filter(|e| e.number % 2 == 0).key_by(|e| e.key);
         let panicking = pelton::min(|e: &Sample| if e.number == 1000 { panic!("in the window") } else { e.value });
         keyed.window(Tumbling::of(Duration::from_secs(1))).aggregate("low", panicking).sink("out", sink);
-        let error = failure(job, workers).to_string();
+        let error = failure(job, Options::workers(workers)).to_string();
         assert!(error.contains("`low`") && error.contains("event 40 of block 15"), "{error}");
     }
 }
@@ -167,19 +157,18 @@ fn panicking<T: pelton::Record>(is_bad: fn(&T) -> bool) -> impl Sink<T> {
 
 #[test]
 fn a_panic_in_a_sink_names_the_event_or_the_block_that_caused_the_row() {
-    std::panic::set_hook(Box::new(|_| {}));
     for workers in [1, 2, 3] {
         let mut job = Job::new("panics");
         let numbers = job.source("numbers", VecSource::new(events(), 1)).map(|e| e.number);
         numbers.key_by(|_| 7u64).process("pass", Pass).sink_unordered("out", |_| panicking(|n| *n == 1000));
-        let error = failure(job, workers).to_string();
+        let error = failure(job, Options::workers(workers)).to_string();
         assert!(error.contains("`out`") && error.contains("event 0 of block 1000"), "{error}");
 
         let mut job = Job::new("panics");
         let keyed = job.source("numbers", VecSource::new(events(), 64)).key_by(|e| e.key);
         let counted = keyed.window(Tumbling::of(Duration::from_secs(1))).aggregate("counted", count());
         counted.sink_unordered("out", |_| panicking(|_| true));
-        let error = failure(job, workers).to_string();
+        let error = failure(job, Options::workers(workers)).to_string();
         assert!(error.contains("`out`") && error.contains("a row fired at"), "{error}");
     }
 }
@@ -205,7 +194,7 @@ fn a_sink_that_fails_ends_the_job_with_its_name() {
         job.source("numbers", VecSource::new(events(), 64))
             .map(|e| e.number)
             .sink("disk", Bad { room: 700, fails: true });
-        let error = failure(job, workers);
+        let error = failure(job, Options::workers(workers));
         assert!(matches!(&error, Error::Sink { name, .. } if name == "disk"), "{error}");
         assert!(error.to_string().contains("no space left"));
     }
@@ -219,9 +208,7 @@ fn a_sink_that_blocks_stops_the_sources_and_the_job_can_still_be_stopped() {
             VecSource::new(samples(&Shape { events: 100_000, keys: 9, step_ns: 1, disorder_ns: 0, seed: 1 }), 64);
         job.source("numbers", source).map(|e| e.number).sink("stuck", Bad { room: 100, fails: false });
         let handle = job.start(Options::workers(workers).ring_bytes(4096)).unwrap();
-        while handle.report().step("stuck").unwrap().rows_out < 100 {
-            std::thread::sleep(Duration::from_millis(1));
-        }
+        wait_until("the sink is full", || handle.report().step("stuck").unwrap().rows_out >= 100);
         std::thread::sleep(Duration::from_millis(50));
         let read = handle.report().events_read();
         std::thread::sleep(Duration::from_millis(100));
@@ -256,7 +243,7 @@ fn a_reader_that_goes_away_ends_the_job() {
     let (sink, output) = channel::<u64>(16);
     job.source("numbers", VecSource::new(events(), 64)).map(|e| e.number).sink("out", sink);
     drop(output);
-    assert!(matches!(failure(job, 2), Error::Sink { .. }));
+    assert!(matches!(failure(job, Options::workers(2)), Error::Sink { .. }));
 }
 
 #[test]
@@ -266,14 +253,14 @@ fn limits_end_the_job_with_an_error() {
         let (sink, _rows) = collect();
         let keyed = job.source("numbers", VecSource::new(events(), 64)).key_by(|e| e.key);
         keyed.window(Tumbling::of(Duration::from_nanos(1000))).aggregate("w", count()).sink("out", sink);
-        job.start(options).unwrap().join_within(DEADLINE).unwrap_err().to_string()
+        failure(job, options).to_string()
     };
     assert!(windowed(Options::workers(1).keys_max(3)).contains("more than 3 keys"));
     assert!(windowed(Options::workers(2).open_windows_max(2)).contains("more than 2 windows"));
     let mut job = Job::new("fan-out");
     let (sink, _rows) = collect();
     job.source("numbers", VecSource::new(events(), 64)).flat_map(|e| 0..e.number * 1000).sink("out", sink);
-    assert!(matches!(failure(job, 2), Error::FanOut { .. }));
+    assert!(matches!(failure(job, Options::workers(2)), Error::FanOut { .. }));
 }
 
 #[test]
@@ -287,7 +274,7 @@ fn any_number_of_keyed_steps_may_follow_one_another() {
             deep = deep.key_by(move |k| *k / (i + 1)).process(&format!("p{i}"), Pass).main;
         }
         deep.sink("out", sink);
-        job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap().balance().unwrap();
+        finish(job, Options::workers(workers));
         let numbers: Vec<_> = events().iter().map(|e| e.number).collect();
         assert!(rows.take().iter().map(|(_, number)| *number).eq(numbers));
     }

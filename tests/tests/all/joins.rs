@@ -1,35 +1,17 @@
-//! As-of joins against all pairs, rules that change while a job runs, and real trades with their quotes.
+//! As-of joins against all pairs.
 
-use pelton::{
-    AsOf, BroadcastProcessFunction, BroadcastTable, Collected, Job, JoinOutput, Options, ProcessContext, Record,
-    Report, Timestamp, VecSource, Watermarks, collect,
-};
-use pelton_io::Trade;
-use pelton_io::codec::lean::{self, LeanOptions, Quote};
-use pelton_io::codec::{Input, InputLimits, events};
+mod real_quotes;
+mod rules;
+
+use pelton::{AsOf, Collected, Job, JoinOutput, Options, VecSource, Watermarks, collect};
 use pelton_tests::events::{Row, Sample};
 use pelton_tests::rng::Rng;
-use pelton_tests::slow::{Call, Function, Placed, merged, placed, run, watermark};
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use pelton_tests::rows::{assert_same, rows_of};
+use pelton_tests::running::{DEADLINE, finish, step_in_any_order};
+use pelton_tests::slow::{Placed, merged, placed, watermark};
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
-
 const LEFT: i64 = 0;
-
-fn finish(job: Job, options: Options) -> Report {
-    let report = job.start(options).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
-    report
-}
-
-fn assert_same<T: PartialEq + std::fmt::Debug>(found: &[T], expected: &[T], what: &str) {
-    if let Some(at) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
-        panic!("{what}: row {at} is {:?}, expected {:?}", found[at], expected[at]);
-    }
-    assert_eq!(found.len(), expected.len(), "rows of {what}");
-}
 
 /// How a join is made.
 #[derive(Debug, Clone, Copy)]
@@ -123,10 +105,7 @@ impl Sinks {
     }
 
     fn take(&self) -> Joined {
-        fn nanos<T: Record>(rows: &Collected<T>) -> Vec<(i64, T)> {
-            rows.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect()
-        }
-        Joined { rows: nanos(&self.rows), late_left: nanos(&self.late_left), late_right: nanos(&self.late_right) }
+        Joined { rows: rows_of(&self.rows), late_left: rows_of(&self.late_left), late_right: rows_of(&self.late_right) }
     }
 }
 
@@ -215,15 +194,9 @@ fn short_sequences_join_each_in_a_job_of_its_own() {
             let (placed, _) = placed(&rows, |row| row.time_ns);
             let expected = all_pairs(&placed, *how, |row| row.value == LEFT, |row| row.value != LEFT);
             let (job, sinks) = join_of_one(&rows, block, *how, false);
-            let mut simulation = job.simulate(Options::workers(workers)).unwrap();
-            let mut steps = 0;
-            while !simulation.is_ended() {
-                simulation.step(rng.below(workers as u64) as usize);
-                steps += 1;
-                assert!(steps < 10_000, "{rows:?} does not end");
-            }
-            simulation.finish().unwrap().balance().unwrap();
-            assert_joined(&sinks.take(), &expected, &format!("{rows:?} {how:?} on {workers} workers"));
+            let what = format!("{rows:?} {how:?} on {workers} workers");
+            step_in_any_order(job.simulate(Options::workers(workers)).unwrap(), workers, &mut rng, &what);
+            assert_joined(&sinks.take(), &expected, &what);
         }
     }
 }
@@ -300,254 +273,6 @@ fn a_stream_joins_itself() {
                 assert_joined(&sinks.take(), &expected, &format!("{how:?} in blocks of {block} on {workers} workers"));
             }
         }
-    }
-}
-
-fn data(test: &str, folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from).join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped {test}: no data at {}", path.display());
-    None
-}
-
-/// A trade with the quote that it met.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Record)]
-#[repr(C)]
-struct QuotedTrade {
-    trade_ns: i64,
-    venue: u64,
-    price: i64,
-    bid: i64,
-    ask: i64,
-    /// 0 where there is none.
-    quote_ns: i64,
-}
-
-fn quoted(trade: &Trade, quote: Option<&Quote>) -> QuotedTrade {
-    let venue = u64::from(u16::from_be_bytes(trade.venue));
-    let (bid, ask, quote_ns) = quote.map_or((-1, -1, 0), |quote| (quote.bid_price, quote.ask_price, quote.time_ns));
-    QuotedTrade { trade_ns: trade.time_ns, venue, price: trade.price, bid, ask, quote_ns }
-}
-
-/// Nanoseconds of the day in `"1970-01-01 09:31:15.52Z"`, with or without the quotation marks.
-fn time_of_day(text: &str) -> i64 {
-    let time = text.trim_matches('"').strip_prefix("1970-01-01 ").unwrap().strip_suffix('Z').unwrap();
-    let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let seconds = whole.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap());
-    seconds * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
-}
-
-/// Venue, time, price, bid, ask, time of the quote.
-fn expected_of(text: &str) -> Vec<QuotedTrade> {
-    let row = |line: &str| {
-        let columns: Vec<&str> = line.split(',').collect();
-        let [venue, time, price, bid, ask, quoted] = columns[..] else { panic!("{line}") };
-        let number = |text: &str| if text.is_empty() { -1 } else { text.parse().unwrap() };
-        let mut letters = [0; 2];
-        letters[..venue.len()].copy_from_slice(venue.as_bytes());
-        QuotedTrade {
-            trade_ns: time_of_day(time),
-            venue: u64::from(u16::from_be_bytes(letters)),
-            price: number(price),
-            bid: number(bid),
-            ask: number(ask),
-            quote_ns: if quoted.is_empty() { 0 } else { time_of_day(quoted) },
-        }
-    };
-    text.lines().map(row).collect()
-}
-
-#[test]
-fn real_trades_meet_the_quotes_that_two_other_programs_found() {
-    let test = "real_trades_meet_the_quotes_that_two_other_programs_found";
-    let Some(dir) = data(test, "lean_us_equity_tick") else { return };
-    let open = |name: &str| Input::open(&dir.join(name), &InputLimits::default()).unwrap();
-    let options = LeanOptions::default();
-    let trades: Vec<Trade> =
-        events(lean::trades(open("ibm_20131008_trade.zip"), options)).collect::<Result<_, _>>().unwrap();
-    let quotes: Vec<Quote> =
-        events(lean::quotes(open("ibm_20131008_quote.zip"), options)).collect::<Result<_, _>>().unwrap();
-    let mut expected = expected_of(&std::fs::read_to_string(dir.join("expected/ibm_20131008_temporal.csv")).unwrap());
-    assert_eq!((trades.len(), expected.len()), (33_381, 33_381));
-    // The file has no order among trades of one time and venue; the job keeps that of the trades.
-    let order = |row: &QuotedTrade| (row.trade_ns, row.venue);
-    let whole = |row: &QuotedTrade| (order(row), row.price, row.bid, row.ask, row.quote_ns);
-    expected.sort_by_key(whole);
-    let mut lefts: Vec<_> = trades.iter().map(|trade| quoted(trade, None)).collect();
-    lefts.sort_by_key(order);
-    let left = |row: &QuotedTrade| (order(row), row.price);
-    let lefts: Vec<_> = lefts.iter().map(left).collect();
-    for (workers, block) in [(1, 1), (1, 4096), (2, 64), (3, 4096), (8, 64)] {
-        let mut job = Job::new("quoted trades");
-        let (sink, rows) = collect();
-        let quotes = job
-            .source("quotes", VecSource::new(quotes.clone(), block).with_symbols(["IBM"]))
-            .key_by(|quote| quote.venue);
-        let trades = job
-            .source("trades", VecSource::new(trades.clone(), block).with_symbols(["IBM"]))
-            .key_by(|trade| trade.venue);
-        trades.as_of_join(quotes, AsOf::backward()).left("quoted", quoted).main.sink("out", sink);
-        let report = finish(job, Options::workers(workers));
-        assert_eq!(report.step("quoted").unwrap().late, 0);
-        let mut found: Vec<_> = rows.take().into_iter().map(|(_, row)| row).collect();
-        let what = format!("blocks of {block} on {workers} workers");
-        assert_same(&found.iter().map(left).collect::<Vec<_>>(), &lefts, &format!("trades, {what}"));
-        found.sort_by_key(whole);
-        assert_same(&found, &expected, &what);
-    }
-}
-
-/// Passes on rows above the limit of their kind, with how many the key had; tells the limit a while behind each.
-#[derive(Clone)]
-struct AboveLimit;
-
-const KINDS: u64 = 4;
-
-impl BroadcastProcessFunction<u64> for AboveLimit {
-    type In = Sample;
-    type Broadcast = Row;
-    type TableKey = u64;
-    type TableValue = i64;
-    type State = u64;
-    type Out = Row;
-
-    fn on_row(
-        &self,
-        key: &u64,
-        time: Timestamp,
-        row: &Sample,
-        rows: &mut u64,
-        limits: &BroadcastTable<u64, i64>,
-        context: &mut ProcessContext<'_, Row>,
-    ) {
-        *rows += 1;
-        if limits.get(&(row.number % KINDS)).is_some_and(|limit| row.value >= *limit) {
-            context.emit(Row { key: *key, a: row.number as i64, b: *rows as i64 });
-            context.timer(time.plus_nanos(15));
-        }
-    }
-
-    fn on_broadcast(&self, _: Timestamp, rule: &Row, limits: &mut BroadcastTable<u64, i64>) {
-        if rule.b < 0 {
-            limits.remove(&rule.key);
-        } else {
-            limits.insert(rule.key, rule.b);
-        }
-    }
-
-    fn on_timer(
-        &self,
-        key: &u64,
-        _: Timestamp,
-        rows: &mut u64,
-        limits: &BroadcastTable<u64, i64>,
-        context: &mut ProcessContext<'_, Row>,
-    ) {
-        let sum: i64 = limits.iter().map(|(kind, limit)| *kind as i64 * 10 + *limit).sum();
-        context.emit(Row { key: *key + 100, a: sum, b: *rows as i64 });
-    }
-}
-
-#[derive(Clone, Copy)]
-enum RowOrRule {
-    Row(Sample),
-    Rule(Row),
-}
-
-/// Rules belong to no key; the model may give them any.
-#[derive(Default)]
-struct SlowLimits {
-    limits: BTreeMap<u64, i64>,
-    rows: BTreeMap<u64, i64>,
-}
-
-impl Function<RowOrRule> for SlowLimits {
-    type Out = Row;
-    fn key(&self, row: &RowOrRule) -> u64 {
-        match row {
-            RowOrRule::Row(row) => row.key,
-            RowOrRule::Rule(_) => 0,
-        }
-    }
-    fn row(&mut self, key: u64, time: i64, row: &RowOrRule, call: &mut Call<Row>) {
-        match row {
-            RowOrRule::Row(row) => {
-                let rows = self.rows.entry(key).or_default();
-                *rows += 1;
-                if self.limits.get(&(row.number % KINDS)).is_some_and(|limit| row.value >= *limit) {
-                    call.rows.push(Row { key, a: row.number as i64, b: *rows });
-                    call.timers.push(time + 15);
-                }
-            }
-            RowOrRule::Rule(rule) => {
-                self.limits.remove(&rule.key);
-                if rule.b >= 0 {
-                    self.limits.insert(rule.key, rule.b);
-                }
-            }
-        }
-    }
-    fn timer(&mut self, key: u64, _: i64, call: &mut Call<Row>) {
-        let sum = self.limits.iter().map(|(kind, limit)| *kind as i64 * 10 + limit).sum();
-        call.rows.push(Row { key: key + 100, a: sum, b: self.rows[&key] });
-    }
-}
-
-fn rule_of(sample: &Sample) -> Row {
-    // One rule in five is taken away.
-    let limit = if sample.number.is_multiple_of(5) { -1 } else { sample.key as i64 % 2 };
-    Row { key: sample.key % KINDS, a: sample.number as i64, b: limit }
-}
-
-#[test]
-fn rules_that_change_while_a_job_runs_hold_from_their_own_place_on() {
-    for (seed, rows, rules) in [(1, 200, 40), (2, 60, 100), (3, 60, 0)] {
-        let rows = uneven(rows, 9, seed);
-        let rules = uneven(rules, 9, seed + 70);
-        // Rules are declared first.
-        let times = [rules.iter().map(|row| row.time_ns).collect(), rows.iter().map(|row| row.time_ns).collect()];
-        let end = times.iter().flatten().copied().max().unwrap();
-        let placed: Vec<_> = merged(&times)
-            .into_iter()
-            .map(|(source, at, clock)| {
-                let row = if source == 0 { RowOrRule::Rule(rule_of(&rules[at])) } else { RowOrRule::Row(rows[at]) };
-                Placed { time: times[source][at], clock, row }
-            })
-            .collect();
-        let expected: Vec<_> =
-            run(&placed, end, 25, SlowLimits::default()).iter().map(|placed| (placed.time, placed.row)).collect();
-        assert!(rules.is_empty() || expected.len() > 25);
-        let mut steps = None;
-        for block in [1_usize, 3, 64, 4096] {
-            for workers in [1, 2, 3, 8] {
-                for ring_bytes in [1, 1 << 16] {
-                    let mut job = Job::new("rules");
-                    let (sink, out) = collect();
-                    let rules = job.source("rules", VecSource::new(rules.clone(), block.div_ceil(2)));
-                    let watermarks = Watermarks::bounded(Duration::from_nanos(25));
-                    let rows = job.source("rows", VecSource::new(rows.clone(), block)).watermarks(watermarks);
-                    let above =
-                        rows.key_by(|row| row.key).process_with_broadcast(rules.map(rule_of), "above", AboveLimit);
-                    above.sink("out", sink);
-                    let report = finish(job, Options::workers(workers).ring_bytes(ring_bytes));
-                    let found: Vec<_> = out.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect();
-                    let what = format!("blocks of {block} on {workers} workers with rings of {ring_bytes} B");
-                    assert_same(&found, &expected, &what);
-                    let counts: Vec<_> = ["rules", "rows", "above", "out"]
-                        .map(|name| report.step(name).unwrap().clone())
-                        .into_iter()
-                        .map(|step| (step.name, step.sent, step.rows_in, step.rows_out, step.late, step.behind))
-                        .collect();
-                    let expected = steps.get_or_insert_with(|| counts.clone());
-                    assert_eq!(counts, *expected, "counts of {what}");
-                }
-            }
-        }
-        let above = &steps.unwrap()[2];
-        assert_eq!(above.2, (rows.len() + rules.len()) as u64, "each rule counts once");
     }
 }
 

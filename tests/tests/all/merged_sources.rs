@@ -2,15 +2,16 @@
 
 use pelton::{
     BlockSummary, Chain, CoProcessFunction, Collected, Event, Job, Options, ProcessContext, ProcessFunction, Report,
-    Source, Stop, Stream, Timestamp, Tumbling, VecSource, Watermarks, collect, count,
+    Stop, Stream, Timestamp, Tumbling, Watermarks, collect, count,
 };
 use pelton_tests::events::{Row, Sample};
 use pelton_tests::rng::Rng;
+use pelton_tests::rows::{assert_same, rows_of, rows_of_model};
+use pelton_tests::running::{DEADLINE, finish, paced, wait_until};
 use pelton_tests::slow::{Call, Function, Placed, merged, run, watermark};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
 const BLOCKS: [[usize; 3]; 9] = [
     [1, 1, 1],
     [1, 2, 3],
@@ -137,35 +138,6 @@ fn sources(
         wides.map(|event: &Wide| Row { key: 1, a: event.number, b: event.time_ns }),
         samples.map(|event: &Sample| Row { key: 2, a: event.value, b: event.time_ns }),
     )
-}
-
-fn paced<T: Event>(events: &[T], block: usize, pace: Option<f64>) -> Source<T> {
-    let source = Source::from(VecSource::new(events.to_vec(), block));
-    match pace {
-        Some(pace) => source.speed(pace),
-        None => source,
-    }
-}
-
-fn rows_of(collected: &Collected<Row>) -> Rows {
-    collected.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect()
-}
-
-fn rows_of_model(placed: &[Placed<Row>]) -> Rows {
-    placed.iter().map(|placed| (placed.time, placed.row)).collect()
-}
-
-fn assert_same(found: &[(i64, Row)], expected: &[(i64, Row)], what: &str) {
-    if let Some(at) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
-        panic!("{what}: row {at} is {:?}, expected {:?}", found[at], expected[at]);
-    }
-    assert_eq!(found.len(), expected.len(), "rows of {what}");
-}
-
-fn finish(job: Job, options: Options) -> Report {
-    let report = job.start(options).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
-    report
 }
 
 /// Runs a job with many sizes of blocks and numbers of workers.
@@ -422,9 +394,7 @@ fn draining_in_the_middle_gives_a_prefix() {
             // Six seconds at recorded speed, stopped after some milliseconds.
             let (job, rows) = union_of(&input, blocks, Some(1.0), false);
             let handle = job.start(Options::workers(workers)).unwrap();
-            while handle.report().events_read() < 40 {
-                std::thread::sleep(Duration::from_millis(1));
-            }
+            wait_until("40 events are read", || handle.report().events_read() >= 40);
             handle.stop(Stop::Drain);
             let report = handle.join_within(DEADLINE).unwrap();
             report.balance().unwrap();

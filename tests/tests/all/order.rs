@@ -1,13 +1,12 @@
 //! The same bytes out for the same bytes in: at any number of workers, block and ring size, and
 //! through any way of running.
 
-use pelton::{IdleStrategy, Options, Timestamp, VecSource, WorkerStep, push};
+use pelton::{IdleStrategy, Options, Timestamp, VecSource, push};
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{KINDS, Kind, TestJob, job};
 use pelton_tests::rng::Rng;
-use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
+use pelton_tests::rows::assert_same;
+use pelton_tests::running::{DEADLINE, finish, push_in_pieces, step_in_any_order};
 
 /// The seeds of a simulation: a few every day, more in a campaign.
 fn seeds() -> u64 {
@@ -22,17 +21,13 @@ fn disordered(events: usize, keys: u64, seed: u64) -> Vec<Sample> {
 }
 
 fn run(test: TestJob, options: Options) -> (Rows, Rows) {
-    let report = test.job.start(options).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
+    finish(test.job, options);
     (test.rows.take(), test.late.take())
 }
 
-fn assert_same(found: &(Rows, Rows), expected: &(Rows, Rows), what: &str) {
-    assert_eq!(found.0.len(), expected.0.len(), "rows of {what}");
-    if let Some(at) = (0..found.0.len()).find(|&i| found.0[i] != expected.0[i]) {
-        panic!("{what}: row {at} is {:?}, expected {:?}", found.0[at], expected.0[at]);
-    }
-    assert!(found.1 == expected.1, "late rows of {what}");
+fn assert_both(found: &(Rows, Rows), expected: &(Rows, Rows), what: &str) {
+    assert_same(&found.0, &expected.0, what);
+    assert_same(&found.1, &expected.1, &format!("late rows, {what}"));
 }
 
 #[test]
@@ -44,7 +39,7 @@ fn any_number_of_workers_gives_the_same_rows() {
         assert!(expected.0.len() > 100, "{kind:?} gives rows");
         for workers in [2, 3, 8] {
             let found = run(job(kind, source()), Options::workers(workers));
-            assert_same(&found, &expected, &format!("{kind:?} on {workers} workers"));
+            assert_both(&found, &expected, &format!("{kind:?} on {workers} workers"));
         }
     }
 }
@@ -58,7 +53,7 @@ fn jobs_of_windows_give_the_same_rows_at_any_block_size_and_some_are_late() {
         for block in [64, 1024, 16_384] {
             for workers in [1, 3] {
                 let found = run(job(kind, VecSource::new(events.clone(), block)), Options::workers(workers));
-                assert_same(&found, &expected, &format!("{kind:?} in blocks of {block} on {workers} workers"));
+                assert_both(&found, &expected, &format!("{kind:?} in blocks of {block} on {workers} workers"));
             }
         }
     }
@@ -72,7 +67,7 @@ fn rings_smaller_than_a_block_neither_lock_up_nor_change_the_order() {
         let expected = run(job(kind, source()), Options::workers(1));
         for (workers, bytes) in [(2, 1), (3, 1), (3, 2_000)] {
             let options = Options::workers(workers).ring_bytes(bytes);
-            assert_same(
+            assert_both(
                 &run(job(kind, source()), options),
                 &expected,
                 &format!("{kind:?} on {workers} with {bytes} B"),
@@ -88,7 +83,7 @@ fn all_keys_on_one_worker_keep_the_order() {
         let source = || VecSource::new(events.clone(), 300);
         let expected = run(job(kind, source()), Options::workers(1));
         let found = run(job(kind, source()), Options::workers(4).ring_bytes(1_000));
-        assert_same(&found, &expected, &format!("{kind:?} with one key"));
+        assert_both(&found, &expected, &format!("{kind:?} with one key"));
     }
 }
 
@@ -98,20 +93,13 @@ fn pushed_in_pieces_of_any_size_it_gives_the_same_rows() {
     for kind in [Kind::Window, Kind::Combined, Kind::TwoExchanges, Kind::SelfUnion, Kind::Stateless] {
         let expected = run(job(kind, VecSource::new(events.clone(), 256)), Options::workers(1));
         for workers in [1, 2, 3] {
-            let (mut input, source) = push::<Sample>(1 << 10);
+            let (input, source) = push::<Sample>(1 << 10);
             let test = job(kind, source);
             let handle = test.job.start(Options::workers(workers)).unwrap();
-            let mut rng = Rng::new(workers as u64);
-            let mut rest = &events[..];
-            while !rest.is_empty() {
-                let (piece, after) = rest.split_at(rest.len().min(1 << rng.below(12)));
-                input.send(piece).unwrap();
-                rest = after;
-            }
-            drop(input);
+            push_in_pieces(input, &events, 1 << 11, &mut Rng::new(workers as u64));
             handle.join_within(DEADLINE).unwrap().balance().unwrap();
             let found = (test.rows.take(), test.late.take());
-            assert_same(&found, &expected, &format!("{kind:?} pushed to {workers} workers"));
+            assert_both(&found, &expected, &format!("{kind:?} pushed to {workers} workers"));
         }
     }
 }
@@ -127,18 +115,10 @@ fn workers_stepped_in_any_order_on_one_thread_give_the_same_rows() {
             let workers = 2 + rng.below(4) as usize;
             let test = job(kind, source());
             let options = Options::workers(workers).ring_bytes(1 << rng.below(12));
-            let mut simulation = test.job.simulate(options).unwrap();
-            let mut idle = 0;
-            while !simulation.is_ended() {
-                // Some workers are stepped far more often than others.
-                let favoured = 1 << rng.below(workers as u64 + 1);
-                let worker = rng.below(favoured) as usize % workers;
-                idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
-                assert!(idle < 100_000, "{kind:?} with seed {seed} does not move on");
-            }
-            simulation.finish().unwrap().balance().unwrap();
+            let what = format!("{kind:?} with seed {seed}");
+            step_in_any_order(test.job.simulate(options).unwrap(), workers, &mut rng, &what);
             let found = (test.rows.take(), test.late.take());
-            assert_same(&found, &expected, &format!("{kind:?} with seed {seed}"));
+            assert_both(&found, &expected, &what);
         }
     }
 }
@@ -151,13 +131,13 @@ fn idle_strategies_and_recorded_speed_change_nothing() {
         let expected = run(job(kind, source()), Options::workers(1));
         for idle in [IdleStrategy::BusySpin, IdleStrategy::Backoff, IdleStrategy::Park] {
             let found = run(job(kind, source()), Options::workers(3).idle(idle).pin(false));
-            assert_same(&found, &expected, &format!("{kind:?} with {idle:?}"));
+            assert_both(&found, &expected, &format!("{kind:?} with {idle:?}"));
         }
         // Half a millisecond of event time, ten times slower and ten times faster than recorded.
         for speed in [0.1, 10.0] {
             let paced = pelton::Source::from(source()).speed(speed);
             let found = run(job(kind, paced), Options::workers(2));
-            assert_same(&found, &expected, &format!("{kind:?} at {speed} x"));
+            assert_both(&found, &expected, &format!("{kind:?} at {speed} x"));
         }
     }
 }

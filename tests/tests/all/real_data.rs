@@ -1,26 +1,14 @@
-//! Real captures through whole jobs. The data is found by `PELTON_DATA` or beside the workspace;
-//! without it the tests say so and pass.
+//! Real captures through whole jobs; without the data the tests say so and pass.
 
 use pelton::{Job, Options, Report, Source, Tumbling, Watermarks, push};
 use pelton_io::blackhole;
 use pelton_io::capture::Capture;
 use pelton_io::codec::binance::BinanceEvent;
 use pelton_io::import::{Format, ImportOptions, import};
+use pelton_tests::data::data;
+use pelton_tests::running::{DEADLINE, finish};
 use serde_json::Value;
-use std::path::{Path, PathBuf};
 use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
-
-fn data(test: &str, folder: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data");
-    let path = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from).join(folder);
-    if path.is_dir() {
-        return Some(path);
-    }
-    println!("skipped {test}: no data at {}", path.display());
-    None
-}
 
 /// Volume by symbol and second, with a bound; the report and the hash over rows and late rows.
 fn volumes(source: impl Into<Source<BinanceEvent>>, bound_ms: u64) -> (Job, [pelton_io::sink::Seen; 2]) {
@@ -39,7 +27,6 @@ fn volumes(source: impl Into<Source<BinanceEvent>>, bound_ms: u64) -> (Job, [pel
 }
 
 fn check(report: &Report, behind: u64) {
-    report.balance().unwrap();
     let (source, window) = (report.step("frames").unwrap(), report.step("volume_100ms").unwrap());
     assert_eq!(source.behind, behind, "events behind the bound");
     // taken + late + rejected = read
@@ -68,7 +55,7 @@ fn frames_behind_the_bound_are_those_of_the_truth_at_any_number_of_workers() {
             for capture in &captures {
                 for workers in [1, 2, 3, 8] {
                     let (job, seen) = volumes(capture.replay::<BinanceEvent>().unwrap(), bound_ms);
-                    check(&job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap(), behind);
+                    check(&finish(job, Options::workers(workers)), behind);
                     let hashes = seen.each_ref().map(|seen| (seen.count(), seen.hash()));
                     assert_eq!(*expected.get_or_insert(hashes), hashes, "{file} on {workers} workers");
                 }

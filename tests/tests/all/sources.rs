@@ -2,13 +2,11 @@
 
 use pelton::{
     BlockReader, BlockSource, BlockSummary, BoxError, Error, Feed, Job, ManualClock, Options, Polled, ProcessContext,
-    ProcessFunction, Simulation, Source, Stop, Timestamp, Tumbling, VecSource, Watermarks, callback, collect, count,
-    push,
+    ProcessFunction, Source, Stop, Timestamp, Tumbling, VecSource, Watermarks, callback, collect, count, push,
 };
 use pelton_tests::events::{Sample, Shape, samples};
+use pelton_tests::running::{DEADLINE, failure, finish, settle, wait_until};
 use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 fn at(time_ns: i64) -> Sample {
     Sample { time_ns, key: 1, value: 1, number: 0 }
@@ -16,13 +14,6 @@ fn at(time_ns: i64) -> Sample {
 
 fn windows() -> Tumbling {
     Tumbling::of(Duration::from_nanos(1000))
-}
-
-/// Steps a simulation until nothing moves any more.
-fn settle(simulation: &mut Simulation) {
-    for _ in 0..1000 {
-        simulation.step(0);
-    }
 }
 
 #[test]
@@ -35,7 +26,7 @@ fn an_ended_source_holds_nobody_back() {
     ended.union(live).key_by(|e| e.key).window(windows()).aggregate("w", count()).sink("out", sink);
     let mut simulation = job.simulate(Options::workers(1)).unwrap();
     (0..50).for_each(|i| input.send(&[at(i * 1000)]).unwrap());
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     assert_eq!(rows.take().len(), 49);
 }
 
@@ -49,7 +40,7 @@ fn a_short_capture_beside_a_long_one_keeps_few_windows_open() {
         let long = job.source("long", VecSource::new((0..2000).map(|i| at(i * 1000)).collect(), 16));
         let all = short.union(empty).union(long);
         all.key_by(|e| e.key).window(windows()).aggregate("w", count()).sink("out", sink);
-        job.start(Options::workers(workers).open_windows_max(100)).unwrap().join_within(DEADLINE).unwrap();
+        finish(job, Options::workers(workers).open_windows_max(100));
         assert_eq!(rows.take().len(), 2000);
     }
 }
@@ -67,15 +58,15 @@ fn an_idle_source_holds_nobody_back_and_its_return_opens_no_window_again() {
     let mut simulation = job.simulate(Options::workers(1).clock(clock.clone())).unwrap();
     quiet_input.send(&[at(10)]).unwrap();
     live_input.send(&[at(0), at(1000), at(2000), at(3000)]).unwrap();
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     assert_eq!(rows.take().len(), 0, "the quiet source is at 10 ns");
     clock.advance(Duration::from_millis(60));
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     assert_eq!(rows.take().len(), 3, "the quiet source is idle");
     quiet_input.send(&[at(20), at(1020)]).unwrap();
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     drop((quiet_input, live_input));
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     assert!(simulation.is_ended());
     let report = simulation.finish().unwrap();
     report.balance().unwrap();
@@ -91,7 +82,7 @@ fn an_event_out_of_range_does_not_stop_a_paced_replay() {
         let mut job = Job::new("paced");
         let (sink, rows) = collect();
         job.source("s", Source::from(VecSource::new(input, 16)).speed(1.0)).sink("out", sink);
-        job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap();
+        finish(job, Options::workers(1));
         assert_eq!(rows.take().len(), 98);
     }
 }
@@ -105,10 +96,10 @@ fn sources_at_recorded_speed_share_one_time() {
     let late = job.source("late", Source::from(VecSource::new(vec![at(1_000_000_000)], 1)).speed(1.0));
     early.union(late).sink("out", sink);
     let mut simulation = job.simulate(Options::workers(1).clock(clock.clone())).unwrap();
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     assert_eq!(rows.take().len(), 1);
     clock.advance(Duration::from_secs(1));
-    settle(&mut simulation);
+    settle(&mut simulation, 1);
     assert_eq!(rows.take().len(), 1);
     assert!(simulation.is_ended());
 }
@@ -127,9 +118,7 @@ fn results_of_a_paced_replay_come_at_the_pace_of_event_time() {
         windows.sink("out", sink);
         let mut simulation = job.simulate(Options::workers(workers).clock(clock.clone())).unwrap();
         for ended in 0..6 {
-            for step in 0..1000 * workers {
-                simulation.step(step % workers);
-            }
+            settle(&mut simulation, workers);
             let ends: Vec<_> = rows.take().iter().map(|(_, row)| (row.window().end.as_nanos(), row.value())).collect();
             let expected = if ended == 0 { vec![] } else { vec![(ended * 10_000_000_000, 10)] };
             assert_eq!(ends, expected, "{workers} workers, blocks of {block}");
@@ -156,9 +145,7 @@ fn draining_ends_a_feed_that_always_has_more() {
     let mut job = Job::new("endless");
     job.source("s", Source::feed(Endless(0))).sink("out", callback(|_, _: &Sample| {}));
     let handle = job.start(Options::workers(1)).unwrap();
-    while handle.report().events_read() == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("an event is read", || handle.report().events_read() > 0);
     handle.stop(Stop::Drain);
     handle.join_within(DEADLINE).unwrap().balance().unwrap();
 }
@@ -169,9 +156,7 @@ fn draining_does_not_wait_for_a_recorded_hour() {
     let (sink, rows) = collect();
     job.source("s", Source::from(VecSource::new(vec![at(0), at(3_600_000_000_000)], 16)).speed(1.0)).sink("out", sink);
     let handle = job.start(Options::workers(1)).unwrap();
-    while handle.report().events_read() == 0 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("an event is read", || handle.report().events_read() > 0);
     handle.stop(Stop::Drain);
     handle.join_within(DEADLINE).unwrap().balance().unwrap();
     assert_eq!(rows.take().len(), 2);
@@ -193,7 +178,7 @@ fn events_that_come_with_pending_are_taken() {
     let mut job = Job::new("shy");
     let (sink, rows) = collect();
     job.source("s", Source::feed(Shy(vec![at(1), at(2)]))).sink("out", sink);
-    job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap().balance().unwrap();
+    finish(job, Options::workers(1));
     assert_eq!(rows.take().len(), 2);
 }
 
@@ -227,11 +212,10 @@ fn a_job_whose_timers_never_end_can_be_stopped() {
     let handle = job.start(Options::workers(1)).unwrap();
     // The second event's watermark lets the first one's timer fire for some hundreds of years.
     input.send(&[at(1), at(i64::MAX / 2)]).unwrap();
-    let begun = std::time::Instant::now();
-    while rows.take().is_empty() {
-        assert!(begun.elapsed() < DEADLINE && !handle.is_finished(), "no timer fires");
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("a timer fires", || {
+        assert!(!handle.is_finished(), "no timer fires");
+        !rows.take().is_empty()
+    });
     handle.stop(Stop::Now);
     assert!(handle.join_within(DEADLINE).unwrap().halted);
 }
@@ -355,7 +339,7 @@ fn a_count_of_rejected_input_that_falls_ends_the_job() {
     let mut job = Job::new("forgetful");
     let (sink, _rows) = collect();
     job.source("s", Source::feed(Forgetful(0))).sink("out", sink);
-    let error = job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap_err();
+    let error = failure(job, Options::workers(1));
     assert!(matches!(&error, Error::Source { name, .. } if name == "s"), "{error}");
     assert!(error.to_string().contains("at block 2") && error.to_string().contains("from 7 to 4"), "{error}");
 }

@@ -3,11 +3,10 @@
 use pelton::{
     BoxError, Error, Event, Feed, Job, Options, Polled, Source, Symbol, Tumbling, VecSource, collect, count, push,
 };
+use pelton_tests::running::{DEADLINE, failure, finish, wait_until};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 #[derive(Debug, Clone, Copy, PartialEq, Event)]
 #[repr(C)]
@@ -30,8 +29,8 @@ fn deals(count: i64, bad: i64, id: u32) -> Vec<Deal> {
 const NAMES: [&str; 3] = ["A", "B", "C"];
 const OTHERS: [&str; 6] = ["U", "V", "W", "X", "Y", "C"];
 
-fn failure(job: Job, workers: usize) -> String {
-    let error = job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap_err();
+fn failure_of_bad(job: Job, workers: usize) -> String {
+    let error = failure(job, Options::workers(workers));
     assert!(matches!(&error, Error::Source { name, .. } if name == "bad"), "{error}");
     error.to_string()
 }
@@ -51,7 +50,7 @@ fn an_id_that_the_source_does_not_name_ends_the_job_whichever_source_it_is() {
                 (job.source("good", good()), job.source("bad", bad()))
             };
             first.union(second).sink("out", sink);
-            let error = failure(job, workers);
+            let error = failure_of_bad(job, workers);
             assert!(error.contains("event 300 of block 1 has a symbol"), "{error}");
             assert!(error.contains(&format!("id {id}")) && error.contains("has 3 texts"), "{error}");
         }
@@ -66,7 +65,7 @@ fn known_ids_become_the_jobs_and_keep_their_texts() {
     let second = job.source("second", VecSource::new(deals(10, 9, 5), 3).with_symbols(OTHERS));
     let symbols = job.symbols().clone();
     first.union(second).sink("out", sink);
-    job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap();
+    finish(job, Options::workers(1));
     let mut counts = BTreeMap::new();
     for (_, deal) in rows.take() {
         let texts = [deal.seller, deal.buyer].map(|symbol| symbols.text(symbol).unwrap().to_string());
@@ -90,7 +89,7 @@ fn keys_that_begin_alike_leave_in_one_order_whatever_ids_they_have() {
             let symbols = job.symbols().clone();
             let windows = source.key_by(|deal| deal.seller).window(Tumbling::of(Duration::from_secs(1)));
             windows.aggregate("w", count()).sink("out", sink);
-            job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
+            finish(job, Options::workers(workers));
             let texts = rows.take().into_iter().map(|(_, row)| symbols.text(row.key()).unwrap().to_string());
             found.push(texts.collect::<Vec<_>>());
         }
@@ -109,12 +108,12 @@ fn a_source_without_names_uses_the_jobs_and_no_others() {
         NAMES[..interned].iter().for_each(|text| assert!(job.symbols().intern(text).is_ok()));
         job.source("bad", VecSource::new(deals(50, -1, 0), 16)).sink("out", sink);
         if interned == 3 {
-            job.start(Options::workers(2)).unwrap().join_within(DEADLINE).unwrap();
+            finish(job, Options::workers(2));
             assert_eq!(rows.take().len(), 50);
             continue;
         }
         // Of several workers any may be the first to come to such an event.
-        let error = failure(job, 1);
+        let error = failure_of_bad(job, 1);
         let event = if interned == 0 { "event 0 of block 0" } else { "event 2 of block 0" };
         assert!(error.contains(event) && error.contains("the job's dictionary has"), "{error}");
     }
@@ -132,9 +131,7 @@ fn texts_may_be_added_while_events_are_pushed() {
         let symbol = symbols.intern(text).unwrap();
         input.send(&[Deal { time_ns: 1, seller: symbol, buyer: symbol }]).unwrap();
     }
-    while handle.report().events_read() < 3 {
-        std::thread::sleep(Duration::from_millis(1));
-    }
+    wait_until("three events are read", || handle.report().events_read() >= 3);
     input.send(&[deal(2, 1, 1), deal(2, 1, 3)]).unwrap();
     let error = handle.join_within(DEADLINE).unwrap_err().to_string();
     assert!(error.contains("`bad`") && error.contains("id 3"), "{error}");
@@ -166,7 +163,7 @@ fn a_feed_that_gives_an_id_which_it_does_not_name_ends_the_job() {
             assert!(job.symbols().intern("B").is_ok());
         }
         job.source("bad", Source::feed(OneByOne(deals(5, 3, 3)))).sink("out", sink);
-        let error = failure(job, 1);
+        let error = failure_of_bad(job, 1);
         assert!(error.contains("event 0 of block 3 has a symbol with id 3"), "{error}");
     }
 }
@@ -182,7 +179,7 @@ fn an_event_that_is_rejected_for_its_time_may_have_any_id() {
         let mut deals = deals(20, 13, 7);
         deals[13].time_ns = i64::MAX;
         job.source("s", VecSource::new(deals, 8).with_symbols(NAMES)).sink("out", sink);
-        let report = job.start(Options::workers(1)).unwrap().join_within(DEADLINE).unwrap();
+        let report = finish(job, Options::workers(1));
         assert_eq!((rows.take().len(), report.step("s").unwrap().rejected), (19, 1));
     }
 }

@@ -2,9 +2,8 @@
 
 use pelton::{Job, Options, ProcessContext, ProcessFunction, Timestamp, Tumbling, VecSource, collect, count};
 use pelton_tests::events::{Row, Sample, Shape, samples};
+use pelton_tests::running::finish;
 use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Emits so many rows for each row.
 #[derive(Clone)]
@@ -61,7 +60,7 @@ fn same_everywhere(rings: &[usize], make: impl Fn(&mut Job, pelton::Collect<Row>
             let (sink, rows) = collect();
             make(&mut job, sink);
             let options = Options::workers(workers).ring_bytes(*ring_bytes);
-            job.start(options).unwrap().join_within(DEADLINE).unwrap().balance().unwrap();
+            finish(job, options);
             let rows = rows.take();
             let expected = expected.get_or_insert_with(|| rows.clone());
             assert!(rows == *expected, "{workers} workers with rings of {ring_bytes} B");
@@ -179,8 +178,7 @@ where
     let emitted = keyed.key_by(|row| row.key).process("p", function).main;
     let windows = emitted.key_by(|row| row.key).window(Tumbling::of(Duration::from_nanos(2000)));
     windows.aggregate("w", count()).sink("out", sink);
-    let report = job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
+    let report = finish(job, Options::workers(workers));
     let ends: Vec<_> = rows.take().into_iter().map(|(time, _)| time).collect();
     let fired = ends.chunk_by(|a, b| a == b).map(<[_]>::len).collect();
     (fired, report.step("w").unwrap().late)

@@ -3,11 +3,10 @@
 use pelton::{BoxError, Collected, Job, Options, Sink, Timestamp, Tumbling, VecSource, Watermarks, collect};
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{BOUND_NS, Exact, OrderHash, WINDOW_NS};
+use pelton_tests::running::finish;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
-
-const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Where the rows of each worker's sink are.
 type Sinks = Arc<Mutex<Vec<Collected<Row>>>>;
@@ -68,8 +67,7 @@ fn run(events: &[Sample], workers: usize) -> [(Vec<(Timestamp, Row)>, usize); 4]
     let combined = input.key_by(|row| row.key).window(windows).aggregate("exact again", Exact).main;
     let counted = finished.clone();
     combined.union(each.main).sink_unordered("windows", move |worker| Finishing(both_sink(worker), counted.clone()));
-    let report = job.start(Options::workers(workers)).unwrap().join_within(DEADLINE).unwrap();
-    report.balance().unwrap();
+    finish(job, Options::workers(workers));
     assert_eq!(finished.load(Ordering::Relaxed), workers, "each sink is finished");
     [rows(&exact), rows(&ordered), rows(&union), rows(&both)]
 }

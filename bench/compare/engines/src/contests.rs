@@ -133,7 +133,7 @@ impl Comparison {
     fn watermarks(&self, sparse: &Path, dense: &Path, rounds: usize, tell: &mut dyn FnMut(&str)) -> Standing {
         let mut contest = Entries::new(&self.name(), self.events);
         for (every, path) in [(SPARSE, sparse), (DENSE, dense)] {
-            let remark = format!("blocks of {every} events, which end with a watermark");
+            let remark = format!("blocks of {every} events, behind which windows fire");
             contest.add(&each("pelton", every), path, &remark, Box::new(|blocks| ours::pelton(blocks, WINDOW, 1)));
         }
         for every in [SPARSE, DENSE] {

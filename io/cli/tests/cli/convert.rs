@@ -1,8 +1,9 @@
 //! `convert`, and replays of what it made: delimited text, and real days where they are at hand.
 
 use crate::naive::{self, Row};
-use crate::support::{Place, data};
+use crate::support::Place;
 use crate::usage::column;
+use pelton_tests::data::data;
 
 #[test]
 fn delimited_text_becomes_bars() {
@@ -92,8 +93,8 @@ fn rejected_lines_are_counted_and_kept_or_end_a_strict_conversion() {
 
 #[test]
 fn a_real_day_gives_the_minutes_that_another_engine_gave() {
-    let Some(data) = data("a_real_day_gives_the_minutes_that_another_engine_gave") else { return };
-    let data = data.join("lean_us_equity_tick");
+    let test = "a_real_day_gives_the_minutes_that_another_engine_gave";
+    let Some(data) = data(test, "lean_us_equity_tick") else { return };
     let place = Place::new();
     let input = data.join("bac_20131008_trade.zip");
     place.done(&format!("convert --from lean-trade --date 1970-01-01 {} bac.pelton", input.display()));
@@ -128,9 +129,9 @@ fn minute(line: &str) -> String {
 
 #[test]
 fn real_exchange_frames_give_bars_of_their_trades_only() {
-    let Some(data) = data("real_exchange_frames_give_bars_of_their_trades_only") else { return };
+    let Some(data) = data("real_exchange_frames_give_bars_of_their_trades_only", "binance_ws") else { return };
     let place = Place::new();
-    let input = data.join("binance_ws/dev/spot_btcusdt_20240808.gz");
+    let input = data.join("dev/spot_btcusdt_20240808.gz");
     place.done(&format!("convert --from binance {} frames.pelton", input.display()));
     place.done(&format!("convert --from binance --streams trade {} trades.pelton", input.display()));
     for capture in ["frames", "trades"] {

@@ -134,6 +134,48 @@ fn generate_and_convert_leave_no_output_when_they_are_stopped() {
 }
 
 #[test]
+fn a_conversion_that_is_ended_at_once_leaves_no_file() {
+    let place = Place::new();
+    make_pipe(&place, "rows.csv");
+    let mut child = start(&place, "convert --from csv rows.csv rows.pelton");
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut pipe = OpenOptions::new().write(true).open(place.path("rows.csv")).unwrap();
+    // Nothing follows, and the pipe stays open, so that the command waits for more and cannot stop in good order.
+    pipe.write_all(b"at:time[ms],value:u32\nnonsense\n").unwrap();
+    pipe.write_all(&b"1,2\n".repeat(10_000)).unwrap();
+    until("the rejected line", || place.path("rows.pelton.rejects.csv").exists());
+    assert_eq!(place.hidden(), 1);
+    send("-INT", &child);
+    let line = said.next().unwrap().unwrap();
+    assert!(line.contains("SIGINT: stopping; a second signal ends the command at once"), "{line}");
+    send("-TERM", &child);
+    assert_eq!(wait(&mut child, "convert"), 143);
+    let left = [place.path("rows.pelton").exists(), place.path("rows.pelton.rejects.csv").exists()];
+    assert_eq!((left, place.hidden()), ([false; 2], 0));
+}
+
+#[test]
+fn a_benchmark_and_an_inspection_end_with_the_first_signal_and_leave_no_file() {
+    let place = Place::new();
+    let entries = || std::fs::read_dir(place.path("")).unwrap().count();
+    let mut child = start(&place, "bench throughput --events 50000000 --json results.json");
+    until("the directory and the file beside results.json", || entries() == 2);
+    sleep(Duration::from_millis(20));
+    send("-INT", &child);
+    assert_eq!(wait(&mut child, "bench"), 130);
+    assert_eq!(entries(), 0);
+
+    place.done("generate trades --events 100000 t.pelton");
+    // Nobody reads what it prints, which is more than a pipe holds.
+    let mut child = start(&place, "inspect t.pelton --head 100000");
+    let stderr = drain(child.stderr.take());
+    sleep(Duration::from_millis(200));
+    send("-TERM", &child);
+    assert_eq!(wait(&mut child, "inspect"), 143);
+    assert!(stderr.join().unwrap().contains("SIGTERM: ended at once"));
+}
+
+#[test]
 fn a_demo_that_is_stopped_removes_its_directory() {
     let place = Place::new();
     let entries = || std::fs::read_dir(place.path("")).unwrap().count();

@@ -110,14 +110,3 @@ pub(crate) fn wait(child: &mut Child, what: &str) -> i32 {
         sleep(Duration::from_millis(5));
     }
 }
-
-/// The captured data, or a printed line that says why the test is skipped.
-pub(crate) fn data(test: &str) -> Option<PathBuf> {
-    let beside = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data");
-    let data = std::env::var_os("PELTON_DATA").map_or(beside, PathBuf::from);
-    if !data.is_dir() {
-        println!("skipped {test}: no data at {}", data.display());
-        return None;
-    }
-    Some(data.canonicalize().unwrap())
-}

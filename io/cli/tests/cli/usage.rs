@@ -191,7 +191,8 @@ fn benchmarks_measure_and_keep_what_they_are_asked_for() {
     let ran = place.done("bench latency --rates 1000 --workers 1 --duration 1s --warm-up 0 --json l.json --hlog logs");
     assert!(ran.stdout.contains("p99"), "{ran:?}");
     assert!(place.read("l.json").contains("\"percentiles_ns\"") && place.path("logs").is_dir());
-    place.refused(1, "bench latency --json no/such/l.json", &["no/such/l.json: cannot write the results"]);
+    place.refused(1, "bench latency --json l.json", &["l.json: the file exists; --overwrite replaces it"]);
+    place.refused(1, "bench latency --json no/such/l.json", &["no/such/l.json: cannot create the file"]);
     place.refused(1, "bench throughput --capture nowhere.pelton", &["nowhere.pelton"]);
     place.refused(2, "bench latency --duration 1500ms", &["whole seconds"]);
     place.refused(2, "bench throughput --workers 1,0", &["from 1 to 256"]);

@@ -9,7 +9,7 @@ use pelton_io::blackhole;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// Polls between two looks at the clock, which takes as long as a round.
+/// Polls between two looks at the clock, which takes as long as a pass.
 const POLLS: u64 = 1024;
 
 /// Counts how often it is polled, for so long.
@@ -32,23 +32,23 @@ impl Feed<Ping> for Counting {
     }
 }
 
-/// Counts the rounds of the first of so many workers in a job without events: a map and a sink on one worker, an
-/// exchange and a keyed step on more. Rounds count as events.
+/// Counts the passes over all tasks of the first of so many workers in a job without events: a map and a sink on one worker, an
+/// exchange and a keyed step on more. Passes count as events.
 pub(crate) fn measure(workers: usize, duration: Duration) -> Result<Entry, Error> {
     let counted = Arc::new(Mutex::new((0, Duration::ZERO)));
     let feed = Counting { polls: 0, start: None, duration, counted: counted.clone() };
-    let mut job = Job::new("rounds");
+    let mut job = Job::new("passes");
     let pings = job.source("pings", Source::feed(feed));
     if workers == 1 {
         pings.map(|ping: &Ping| *ping).sink("out", blackhole());
     } else {
         pings.key_by(|ping| ping.key).process("forward", Echo).sink_unordered("out", |_| blackhole());
     }
-    // Also where workers share cores: parked ones would go round by the clock.
+    // Also where workers share cores: parked ones would wake by the clock.
     job.run(Options::workers(workers).idle(IdleStrategy::BusySpin))?;
-    let (rounds, elapsed) = *counted.lock().unwrap_or_else(PoisonError::into_inner);
-    let name = format!("rounds of an idle worker, {workers} worker{}", if workers == 1 { "" } else { "s" });
-    Ok(Entry::of_runs(name, rounds, &[elapsed]))
+    let (passes, elapsed) = *counted.lock().unwrap_or_else(PoisonError::into_inner);
+    let name = format!("passes of an idle worker, {workers} worker{}", if workers == 1 { "" } else { "s" });
+    Ok(Entry::of_runs(name, passes, &[elapsed]))
 }
 
 #[cfg(test)]
