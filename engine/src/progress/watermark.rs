@@ -10,7 +10,8 @@ use std::time::Duration;
 /// How the watermark of a source follows its events.
 ///
 /// A watermark `t` says that nothing at or before `t` will come. With a bound of out-of-orderness
-/// `d` it is (largest time seen) - `d` - 1 ns, so that equal times are never late to each other.
+/// `d` it is (largest time seen) - `d` - 1 ns, so that equal times are never late to each other. An event that
+/// [jumps](crate::Options::jump_max) too far ahead is not seen.
 ///
 /// ```
 /// use pelton::Watermarks;
