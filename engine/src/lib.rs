@@ -32,7 +32,8 @@
 //!   [run](Job::run), [started](Job::start) or [simulated](Job::simulate) once, with [`Options`].
 //! - A *watermark* ([`Watermarks`]) `t` says that nothing at or before `t` will come. An event at or
 //!   before the watermark before it is *behind*; it is *late* for a window that the watermark
-//!   has reached, and goes to the step's [`late`](StepOutput::late) output.
+//!   has reached, and goes to the step's [`late`](StepOutput::late) output. An event that *jumps* too far
+//!   [ahead](Options::jump_max) does not move the watermark.
 //! - A *keyed step* is a [window](KeyedStream::window) with an [`Aggregate`], a [`ProcessFunction`] with
 //!   state and timers, or a step of two streams: an [as-of join](KeyedStream::as_of_join), a
 //!   [`CoProcessFunction`] or a [`BroadcastProcessFunction`]. Its name is the identity of its state.

@@ -1,4 +1,5 @@
-//! What the engine promises, as plain loops: the merged order of sources, and timers fired row by row.
+//! What the engine promises, as plain loops: the merged order of sources, jumps of event time, and timers fired row by
+//! row.
 
 use std::collections::BTreeSet;
 
@@ -20,18 +21,53 @@ pub const fn watermark(clock: i64, bound: i64) -> i64 {
 
 /// All events of bounded sources in the job's order, given the times of each: source, position, and clock before.
 pub fn merged(sources: &[Vec<i64>]) -> Vec<(usize, usize, i64)> {
-    let mut all = Vec::new();
-    for (source, times) in sources.iter().enumerate() {
+    let up_to = |times: &Vec<i64>| -> Vec<i64> {
         let mut largest = i64::MIN;
-        for (position, time) in times.iter().enumerate() {
+        let mut take = |time: &i64| {
             largest = largest.max(*time);
-            all.push((largest, source, position));
-        }
+            largest
+        };
+        times.iter().map(&mut take).collect()
+    };
+    merged_by(&sources.iter().map(up_to).collect::<Vec<_>>())
+}
+
+/// The same, given for each source the largest time up to each of its events.
+pub fn merged_by(sources: &[Vec<i64>]) -> Vec<(usize, usize, i64)> {
+    let mut all = Vec::new();
+    for (source, reached) in sources.iter().enumerate() {
+        all.extend(reached.iter().enumerate().map(|(position, largest)| (*largest, source, position)));
     }
     all.sort_unstable();
     let mut clock = i64::MIN;
     let place = |(largest, source, position)| (source, position, std::mem::replace(&mut clock, largest));
     all.into_iter().map(place).collect()
+}
+
+/// For each event of a source the largest time up to it, and whether it jumped ahead of it: by more than `max`, and not
+/// believed, as those are with which `believed_after` do so in a row.
+pub fn reached(times: &[i64], max: i64, believed_after: usize) -> Vec<(i64, bool)> {
+    let mut largest = None;
+    let mut row: Vec<i64> = Vec::new();
+    let mut judged = Vec::new();
+    for &time in times {
+        let jumps_from = |largest: Option<i64>| largest.is_some_and(|largest| time > largest && time - largest > max);
+        if jumps_from(largest) {
+            row.push(time);
+            if row.len() == believed_after {
+                largest = row.drain(..).min();
+                row.extend(jumps_from(largest).then_some(time));
+            }
+        } else if largest.is_none_or(|largest| time >= largest) {
+            row.clear();
+        }
+        let jumped = jumps_from(largest);
+        if !jumped {
+            largest = largest.max(Some(time));
+        }
+        judged.push((largest.unwrap_or(time), jumped));
+    }
+    judged
 }
 
 /// The events of one source with the clock before each, and the clock behind all.

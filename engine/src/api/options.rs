@@ -1,6 +1,7 @@
 //! How a job is run: workers, memory, limits, the clock.
 
 use crate::graph::deploy::DeployOptions;
+use crate::progress::jumps::JumpLimit;
 use crate::runtime::idle::IdleStrategy;
 use crate::runtime::shared::JobShared;
 use crate::store::StoreSettings;
@@ -8,6 +9,7 @@ use crate::store::groups::KEYS_MAX;
 use crate::{Clock, Dictionary, HashSeed, ShapeError, SystemClock, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The most workers of a job.
 pub const WORKERS_MAX: usize = 256;
@@ -16,7 +18,11 @@ pub const WORKERS_MAX: usize = 256;
 const TIMES: RangeInclusive<Timestamp> =
     Timestamp::from_nanos(-2_208_988_800_000_000_000)..=Timestamp::from_nanos(7_258_118_400_000_000_000);
 
-/// How a job is run. None of it changes what the job gives.
+/// A jump of event time by more than 366 days is more likely a mistake than a pause.
+const JUMP_MAX: Duration = Duration::from_secs(366 * 86_400);
+
+/// How a job is run. None of it changes what the job gives, but for the limits on what times are believed:
+/// [`Options::times`], [`Options::jump_max`] and [`Options::jump_believed_after`].
 ///
 /// ```
 /// use pelton::{IdleStrategy, Options};
@@ -33,6 +39,8 @@ pub struct Options {
     feed_block_events: usize,
     times: RangeInclusive<Timestamp>,
     stores: StoreSettings,
+    jump_max: Duration,
+    jump_believed_after: u32,
     clock: Arc<dyn Clock>,
 }
 
@@ -52,6 +60,8 @@ impl Options {
             feed_block_events: 4096,
             times: TIMES,
             stores: StoreSettings { seed: HashSeed::random(), ..StoreSettings::default() },
+            jump_max: JUMP_MAX,
+            jump_believed_after: 16,
             clock: Arc::new(SystemClock::new()),
         }
     }
@@ -84,6 +94,61 @@ impl Options {
     /// before they touch a watermark. [`Timestamp::MIN`] and [`Timestamp::MAX`] are never events' times.
     pub fn times(mut self, times: RangeInclusive<Timestamp>) -> Self {
         self.times = times;
+        self
+    }
+
+    /// How far an event may lie ahead of the largest time before it in its source, by default 366 days. [`Duration::MAX`]
+    /// is no limit.
+    ///
+    /// An event that jumps further is given on like any other and does not move the watermark, so that one wrong time
+    /// does not make all events behind it late. [`StepReport::jumped`](crate::StepReport::jumped) counts such events. Not
+    /// every jump is a mistake, a weekend for example: from the 16th in a row on they are believed
+    /// ([`Options::jump_believed_after`]). Then the watermark goes on from the least time of that row.
+    ///
+    /// An event that lies from the largest time so far up to the limit ends a row of jumps. One behind the largest time
+    /// does not, as it does not say where time stands. The first event of a source has nothing to jump from and is
+    /// believed. Several bounded sources that meet are merged by these times, too, and a replay at a recorded speed gives
+    /// on an event that jumps together with the one before it.
+    ///
+    /// The limit should be longer than the pauses in ordinary data. One that is shorter than the times in a block of a
+    /// bounded source costs another look at that block before the job runs.
+    ///
+    /// ```
+    /// use pelton::{Event, Job, Options, Tumbling, VecSource, collect, count};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, Event)]
+    /// #[repr(C)]
+    /// struct Reading { #[event(time)] time_ns: i64, sensor: u64 }
+    ///
+    /// // A reading each second, of which the third has the date of another year.
+    /// let mut readings: Vec<_> = (0..20).map(|i| Reading { time_ns: i * 1_000_000_000, sensor: 7 }).collect();
+    /// readings[2].time_ns += 3 * 31_536_000_000_000_000;
+    ///
+    /// let mut job = Job::new("readings");
+    /// let windows = job
+    ///     .source("sensors", VecSource::new(readings, 4096))
+    ///     .key_by(|reading| reading.sensor)
+    ///     .window(Tumbling::of(Duration::from_secs(10)))
+    ///     .aggregate("counts", count());
+    /// let (sink, rows) = collect();
+    /// windows.sink("out", sink);
+    /// let report = job.run(Options::workers(1).pin(false).jump_max(Duration::from_secs(3600)))?;
+    ///
+    /// assert_eq!(report.step("sensors").unwrap().jumped, 1);
+    /// assert_eq!(report.step("counts").unwrap().late, 0);
+    /// assert_eq!(rows.take().iter().map(|(_, row)| row.value()).collect::<Vec<_>>(), [9, 10, 1]);
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    pub fn jump_max(mut self, jump: Duration) -> Self {
+        self.jump_max = jump;
+        self
+    }
+
+    /// So many events in a row that jump by more than [`Options::jump_max`] are believed, by default 16; at least 1, which
+    /// believes each.
+    pub fn jump_believed_after(mut self, events: u32) -> Self {
+        self.jump_believed_after = events;
         self
     }
 
@@ -147,6 +212,8 @@ impl Options {
         check((1..=1 << 30).contains(&self.ring_bytes), "ring_bytes", self.ring_bytes.to_string(), "from 1 to 1 GiB");
         let found = format!("{}..={}", self.times.start(), self.times.end());
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
+        check(!self.jump_max.is_zero(), "jump_max", "0 s".to_owned(), "a duration above 0");
+        check(self.jump_believed_after > 0, "jump_believed_after", "0".to_owned(), "at least 1");
         let limits = &self.stores;
         check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
     }
@@ -158,6 +225,10 @@ impl Options {
             feed_block_events: self.feed_block_events,
             times: (*self.times.start()).max(Timestamp::MIN.plus_nanos(1))
                 ..=(*self.times.end()).min(Timestamp::MAX.minus_nanos(1)),
+            jumps: JumpLimit {
+                max_ns: u64::try_from(self.jump_max.as_nanos()).unwrap_or(u64::MAX),
+                believed_after: self.jump_believed_after,
+            },
             idle: self.idle,
             pin: self.pin,
             stores: self.stores,

@@ -6,6 +6,7 @@ use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, Sour
 use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::ways::made_on_first;
+use crate::progress::jumps::JumpLimit;
 use crate::progress::schedule::{Cut, Schedule};
 use crate::runtime::idle::{IdleStrategy, Idler};
 use crate::runtime::metrics::{StepCounters, StepKind};
@@ -30,6 +31,7 @@ pub(crate) struct DeployOptions {
     pub(crate) ring_bytes: usize,
     pub(crate) feed_block_events: usize,
     pub(crate) times: RangeInclusive<Timestamp>,
+    pub(crate) jumps: JumpLimit,
     pub(crate) idle: IdleStrategy,
     pub(crate) pin: bool,
     pub(crate) stores: StoreSettings,
@@ -80,8 +82,8 @@ impl Deployment {
         for (id, node) in plan.graph.nodes.iter().enumerate() {
             if let Kind::Source(source) = &node.kind {
                 let readers = if made_on_first(&plan.graph, id) { 1 } else { options.workers };
-                let (times, symbols) = (&options.times, &*options.shared.symbols);
-                source.prepare(&SourceOptions { times, workers: options.workers, readers, symbols })?;
+                let (times, jumps, symbols) = (&options.times, options.jumps, &*options.shared.symbols);
+                source.prepare(&SourceOptions { times, jumps, workers: options.workers, readers, symbols })?;
             }
         }
         let components = components(&plan);
@@ -116,6 +118,7 @@ impl Deployment {
                 feed_block_events: options.feed_block_events,
                 times: options.times.clone(),
                 stores: options.stores,
+                jumps: options.jumps,
                 started: self.started,
                 first_time: self.first_time,
                 shared: options.shared.clone(),
@@ -145,7 +148,7 @@ impl Deployment {
             None if context.worker == 0 => UnitOrder::AsTheyCome(
                 sources()
                     .map(|(_, kind)| match kind {
-                        Kind::Source(source) if source.is_bounded() => Some(source.blocks().len()),
+                        Kind::Source(source) if source.is_bounded() => Some(source.index().summaries.len()),
                         _ => None,
                     })
                     .collect(),
@@ -275,14 +278,14 @@ fn components(plan: &Plan) -> Vec<Component> {
         }
     }
     let component = |sources: Vec<NodeId>| {
-        let blocks: Option<Vec<_>> = sources
+        let largest: Option<Vec<_>> = sources
             .iter()
             .map(|node| match &plan.graph.nodes[*node].kind {
-                Kind::Source(source) if source.is_bounded() => Some(source.blocks()),
+                Kind::Source(source) if source.is_bounded() => Some(source.index().largest.clone()),
                 _ => None,
             })
             .collect();
-        let schedule = blocks.map(|blocks| Arc::new(Schedule::new(&blocks)));
+        let schedule = largest.map(|largest| Arc::new(Schedule::new(largest)));
         Component { sources, schedule, cut: Arc::new(Cut::new()) }
     };
     components.into_iter().map(|(_, sources)| component(sources)).collect()
@@ -294,7 +297,7 @@ fn first_time(graph: &Graph) -> Option<Timestamp> {
         Kind::Source(source) => Some(source),
         _ => None,
     });
-    sources.filter_map(|source| source.blocks().into_iter().flatten().next()).map(|block| block.min).min()
+    sources.filter_map(|source| source.index().summaries.iter().flatten().next().map(|block| block.min)).min()
 }
 
 /// The counters of all nodes, and those that the report shows in their order: sources, then steps and sinks.

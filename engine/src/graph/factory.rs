@@ -2,15 +2,17 @@
 
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::model::StoreDeclaration;
+use crate::progress::jumps::JumpLimit;
 use crate::progress::order::PathStamp;
 use crate::progress::watermark::Watermarks;
 use crate::runtime::metrics::StepCounters;
 use crate::runtime::pipe::SourcePipe;
 use crate::runtime::shared::JobShared;
 use crate::runtime::stage::StepAt;
+use crate::runtime::summaries::Index;
 use crate::runtime::task::Task;
 use crate::store::StoreSettings;
-use crate::{BlockSummary, Dictionary, Error, ShapeError, Timestamp};
+use crate::{Dictionary, Error, ShapeError, Timestamp};
 use std::any::Any;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -57,6 +59,7 @@ pub(crate) struct BuildContext {
     pub(crate) feed_block_events: usize,
     pub(crate) times: RangeInclusive<Timestamp>,
     pub(crate) stores: StoreSettings,
+    pub(crate) jumps: JumpLimit,
     /// The job's start, by its clock.
     pub(crate) started: Duration,
     /// The least time in the first blocks of bounded sources: what recorded speed counts from.
@@ -72,6 +75,7 @@ pub(crate) struct ContextParts {
     pub(crate) feed_block_events: usize,
     pub(crate) times: RangeInclusive<Timestamp>,
     pub(crate) stores: StoreSettings,
+    pub(crate) jumps: JumpLimit,
     pub(crate) started: Duration,
     pub(crate) first_time: Option<Timestamp>,
     pub(crate) shared: Arc<JobShared>,
@@ -79,9 +83,9 @@ pub(crate) struct ContextParts {
 
 impl BuildContext {
     pub(crate) fn new(worker: usize, parts: ContextParts) -> Self {
-        let ContextParts { workers, feed_block_events, times, stores, started, first_time, shared } = parts;
+        let ContextParts { workers, feed_block_events, times, jumps, stores, started, first_time, shared } = parts;
         let locals = RefCell::default();
-        Self { worker, workers, feed_block_events, times, stores, started, first_time, shared, locals }
+        Self { worker, workers, feed_block_events, times, jumps, stores, started, first_time, shared, locals }
     }
 
     /// What operators are made with.
@@ -115,6 +119,7 @@ pub(crate) trait UnionFactory: Send + Sync {
 /// What a deployment tells a source before anything is built.
 pub(crate) struct SourceOptions<'a> {
     pub(crate) times: &'a RangeInclusive<Timestamp>,
+    pub(crate) jumps: JumpLimit,
     pub(crate) workers: usize,
     /// Workers that read the source.
     pub(crate) readers: usize,
@@ -132,8 +137,8 @@ pub(crate) trait SourceFactory: Send + Sync {
     fn is_paced(&self) -> bool;
     /// Reads the index and maps the symbols.
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error>;
-    /// The blocks of a bounded source over the events in range.
-    fn blocks(&self) -> Vec<Option<BlockSummary>>;
+    /// What is known of the blocks of a bounded source; it is there once the source is prepared.
+    fn index(&self) -> Arc<Index>;
     fn counters(&self) -> Option<Arc<StepCounters>>;
     /// The pipe for one worker; `reads` says whether that worker reads the source.
     fn pipe(&self, context: &BuildContext, reads: bool, outputs: AnyOutputs) -> Result<Box<dyn SourcePipe>, Error>;

@@ -7,9 +7,9 @@ use crate::runtime::outputs::fan_out;
 use crate::runtime::pace::Pace;
 use crate::runtime::pipe::{Pipe, PipeInput, PipeParts, SourcePipe};
 use crate::runtime::source::{BlockSource, Feed, SourceKind};
-use crate::runtime::summaries::summaries_in_range;
+use crate::runtime::summaries::{Index, summaries_in_range};
 use crate::runtime::symbols::{Meaning, SourceSymbols};
-use crate::{BlockSummary, BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source};
+use crate::{BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub(crate) struct TypedSource<T: Event> {
@@ -24,7 +24,7 @@ pub(crate) struct TypedSource<T: Event> {
 }
 
 struct Prepared {
-    summaries: Arc<Vec<Option<BlockSummary>>>,
+    index: Arc<Index>,
     /// The job's id for each of the source's.
     symbols: Arc<[u32]>,
     counters: Arc<StepCounters>,
@@ -95,21 +95,22 @@ impl<T: Event> SourceFactory for TypedSource<T> {
     }
 
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error> {
-        let summaries = match &self.blocks {
+        let index = match &self.blocks {
             Some(blocks) => summaries_in_range(blocks.blocks(), options.times, || blocks.reader())
+                .and_then(|summaries| Index::new(summaries, options.times, options.jumps, || blocks.reader()))
                 .map_err(|error| self.error(error))?,
-            None => Vec::new(),
+            None => Index::default(),
         };
         let symbols = map_symbols(&self.symbol_texts(), options.symbols)
             .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
         let counters = StepCounters::new(self.name.clone(), StepKind::Source, options.workers, options.readers);
         // A job is deployed once.
-        let _ = self.prepared.set(Prepared { summaries: Arc::new(summaries), symbols, counters });
+        let _ = self.prepared.set(Prepared { index: Arc::new(index), symbols, counters });
         Ok(())
     }
 
-    fn blocks(&self) -> Vec<Option<BlockSummary>> {
-        self.prepared.get().map(|prepared| prepared.summaries.to_vec()).unwrap_or_default()
+    fn index(&self) -> Arc<Index> {
+        self.prepared.get().map(|prepared| prepared.index.clone()).unwrap_or_default()
     }
 
     fn counters(&self) -> Option<Arc<StepCounters>> {
@@ -124,7 +125,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             _ if !reads => PipeInput::Elsewhere,
             Some(blocks) => PipeInput::Blocks {
                 reader: blocks.reader().map_err(|error| self.error(error))?,
-                summaries: prepared.summaries.clone(),
+                index: prepared.index.clone(),
             },
             None => {
                 let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -140,6 +141,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             outlet: fan_out::<T>(outputs.into_iter().next().unwrap_or_default()),
             watermarks: self.watermarks(),
             times: context.times.clone(),
+            jumps: context.jumps,
             pace,
             symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols)),
             counters: prepared.counters.clone(),

@@ -1,9 +1,10 @@
 //! The job's order of events: which unit of input comes when, and which worker reads it.
 //!
-//! Bounded sources merge by row: (largest time so far in the source, source, position). A *unit* is a
-//! piece of that order, and unit `u` is read by worker `u mod N`: each worker computes the same units from
-//! the index for itself. Units of one source are its blocks. Those of several end where blocks end, and take
-//! of each source what comes before that, whatever its blocks are. No result shows where units end.
+//! Bounded sources merge by row: (largest time so far in the source, source, position), where the largest time is
+//! without jumps that were not believed. A *unit* is a piece of that order, and unit `u` is read by worker `u mod N`:
+//! each worker computes the same units from the index for itself. Units of one source are its blocks. Those of
+//! several end where blocks end, and take of each source what comes before that, whatever its blocks are. No result
+//! shows where units end.
 //!
 //! ```text
 //! source 0   | block 0      | block 1      |
@@ -12,7 +13,7 @@
 //! ```
 //! Where a source is a feed, the first worker reads everything and numbers units as they arrive.
 
-use crate::{BlockSummary, Timestamp};
+use crate::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::sync::{Mutex, PoisonError};
@@ -34,25 +35,25 @@ pub(crate) struct Schedule {
     ends: Vec<UnitEnd>,
     /// For each unit and source, the first block that may have rows in it.
     firsts: Vec<u32>,
-    /// For each source and block, the largest time in the source before it.
+    /// For each source and block, the largest time in the source before it, and behind the last.
     before: Vec<Vec<Timestamp>>,
     units: usize,
 }
 
 impl Schedule {
-    /// The units of sources with these blocks; `None` stands for a block without an event that counts.
-    pub(crate) fn new(sources: &[Vec<Option<BlockSummary>>]) -> Self {
-        let before: Vec<Vec<Timestamp>> = sources.iter().map(|blocks| largest_before(blocks)).collect();
-        if let [single] = sources {
-            return Self { ends: Vec::new(), firsts: Vec::new(), before, units: single.len() };
+    /// The units of sources, given for each the largest time in it before each of its blocks and behind the last.
+    pub(crate) fn new(before: Vec<Vec<Timestamp>>) -> Self {
+        if let [single] = &*before {
+            let units = single.len() - 1;
+            return Self { ends: Vec::new(), firsts: Vec::new(), before, units };
         }
         let end = |source: usize, block: usize| {
             let largest = *before[source].get(block + 1)?;
             Some(UnitEnd { largest, source: source as u32, block: block as u32 })
         };
-        let filled = sources.iter().filter(|blocks| !blocks.is_empty()).count();
-        let mut heads: BinaryHeap<_> = (0..sources.len()).filter_map(|source| end(source, 0)).map(Reverse).collect();
-        let mut nexts = vec![0u32; sources.len()];
+        let filled = before.iter().filter(|blocks| blocks.len() > 1).count();
+        let mut heads: BinaryHeap<_> = (0..before.len()).filter_map(|source| end(source, 0)).map(Reverse).collect();
+        let mut nexts = vec![0u32; before.len()];
         let (mut ends, mut firsts) = (Vec::new(), nexts.clone());
         let mut passed = 0;
         while let Some(Reverse(head)) = heads.pop() {
@@ -111,16 +112,6 @@ impl Schedule {
     }
 }
 
-/// The largest time before each block, and behind the last.
-fn largest_before(blocks: &[Option<BlockSummary>]) -> Vec<Timestamp> {
-    let mut largest = Timestamp::MIN;
-    let ends = blocks.iter().map(|block| {
-        largest = block.map_or(largest, |block| largest.max(block.max));
-        largest
-    });
-    std::iter::once(Timestamp::MIN).chain(ends).collect()
-}
-
 /// Where the order is cut when a job is stopped before its end: shared by the workers.
 #[derive(Debug)]
 pub(crate) struct Cut(Mutex<CutState>);
@@ -158,14 +149,19 @@ impl Cut {
 mod tests {
     use super::*;
 
-    fn blocks(maxima: &[i64]) -> Vec<Option<BlockSummary>> {
-        let summary = |max: i64| BlockSummary { count: 1, min: Timestamp::MIN, max: Timestamp::from_nanos(max) };
-        maxima.iter().map(|&max| (max > 0).then(|| summary(max))).collect()
+    /// The largest times before blocks with these, 0 in one without an event that counts.
+    fn blocks(maxima: &[i64]) -> Vec<Timestamp> {
+        let mut largest = Timestamp::MIN;
+        let ends = maxima.iter().map(|&max| {
+            largest = if max > 0 { largest.max(Timestamp::from_nanos(max)) } else { largest };
+            largest
+        });
+        std::iter::once(Timestamp::MIN).chain(ends).collect()
     }
 
     #[test]
     fn units_end_where_blocks_end_in_the_order_of_largest_times() {
-        let schedule = Schedule::new(&[blocks(&[5, 3, 0, 9]), blocks(&[4, 5, 6])]);
+        let schedule = Schedule::new(vec![blocks(&[5, 3, 0, 9]), blocks(&[4, 5, 6])]);
         let ends: Vec<_> = schedule.ends.iter().map(|end| (end.source, end.block, end.largest.as_nanos())).collect();
         // Two blocks a unit: (1, 0) and (0, 0); (0, 1) and (0, 2), which raise nothing; (1, 1) and (1, 2); (0, 3).
         assert_eq!(ends, [(0, 0, 5), (0, 2, 5), (1, 2, 6), (0, 3, 9)]);
@@ -177,10 +173,10 @@ mod tests {
 
     #[test]
     fn units_of_one_source_are_its_blocks() {
-        let schedule = Schedule::new(&[blocks(&[5, 3, 9])]);
+        let schedule = Schedule::new(vec![blocks(&[5, 3, 9])]);
         assert!(schedule.is_single() && schedule.units() == 3);
         assert_eq!(schedule.clock(2), Timestamp::from_nanos(5));
-        assert_eq!(Schedule::new(&[Vec::new(), Vec::new()]).units(), 0);
+        assert_eq!(Schedule::new(vec![blocks(&[]), blocks(&[])]).units(), 0);
     }
 
     #[test]

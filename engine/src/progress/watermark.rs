@@ -1,14 +1,17 @@
 //! Watermarks: how far event time has come, and how a source tells.
 
 use crate::base::time::duration_nanos;
+use crate::progress::jumps::{JumpLimit, SourceClock};
 use crate::{BlockSummary, Timestamp};
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How the watermark of a source follows its events.
 ///
 /// A watermark `t` says that nothing at or before `t` will come. With a bound of out-of-orderness
-/// `d` it is (largest time seen) - `d` - 1 ns, so that equal times are never late to each other.
+/// `d` it is (largest time seen) - `d` - 1 ns, so that equal times are never late to each other. An event that
+/// [jumps](crate::Options::jump_max) too far ahead is not seen.
 ///
 /// ```
 /// use pelton::Watermarks;
@@ -36,6 +39,9 @@ pub(crate) enum WatermarkKind {
 /// each worker folds them for itself.
 pub trait WatermarkGenerator: 'static {
     /// The watermark after this block. A smaller one than before is taken as the one before.
+    ///
+    /// The summary is without events that were rejected, and without those that jumped ahead by more than
+    /// [`Options::jump_max`](crate::Options::jump_max) and were not believed.
     fn on_block(&mut self, block: &BlockSummary) -> Timestamp;
 }
 
@@ -112,8 +118,9 @@ impl ClockLimits {
 
 /// The clock of one source on one worker.
 pub(crate) struct WatermarkTracker {
-    /// The largest time before the current event, in range or `Timestamp::MIN`.
-    largest: Timestamp,
+    /// Before the current event; the row of jumps is that behind the events that were judged.
+    source: SourceClock,
+    jumps: JumpLimit,
     kind: TrackerKind,
 }
 
@@ -157,26 +164,26 @@ pub(crate) struct Scan {
 }
 
 impl WatermarkTracker {
-    pub(crate) fn new(kind: &WatermarkKind) -> Self {
+    pub(crate) fn new(kind: &WatermarkKind, jumps: JumpLimit) -> Self {
         let kind = match kind {
             WatermarkKind::Bounded(bound) => TrackerKind::Bounded(*bound),
             WatermarkKind::Custom(make) => TrackerKind::Custom { generator: make(), watermark: Timestamp::MIN },
         };
-        Self { largest: Timestamp::MIN, kind }
+        Self { source: SourceClock::START, jumps, kind }
     }
 
     /// The clock before the next event: the watermark and the bound and 1 ns.
     #[inline]
     pub(crate) fn clock(&self) -> Timestamp {
         match &self.kind {
-            TrackerKind::Bounded(_) => self.largest,
+            TrackerKind::Bounded(_) => self.source.largest,
             TrackerKind::Custom { watermark: Timestamp::MIN, .. } => Timestamp::MIN,
             TrackerKind::Custom { watermark, .. } => watermark.plus_nanos(1),
         }
     }
 
     /// Copies the next times and tells their extremes, and whether any lies behind the watermark at
-    /// its own place.
+    /// its own place. An event that jumps is taken to move the clock, so one that would lie behind is told, too.
     #[inline]
     pub(crate) fn scan(&self, times: impl ExactSizeIterator<Item = Timestamp>, out: &mut Vec<Timestamp>) -> Scan {
         out.clear();
@@ -187,7 +194,9 @@ impl WatermarkTracker {
         // Most input is in order; then two times say all.
         if out.is_sorted() {
             let any_behind = match &self.kind {
-                TrackerKind::Bounded(bound) => self.largest > first && is_behind(self.largest, first, *bound),
+                TrackerKind::Bounded(bound) => {
+                    self.source.largest > first && is_behind(self.source.largest, first, *bound)
+                }
                 TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && first <= *watermark,
             };
             return Scan { min: first, max: last, any_behind };
@@ -197,7 +206,7 @@ impl WatermarkTracker {
         for times in out.chunks(LANES * 16) {
             let (chunk_min, chunk_max) = extremes(times);
             if let TrackerKind::Bounded(bound) = &self.kind {
-                let largest = self.largest.max(max);
+                let largest = self.source.largest.max(max);
                 // Mostly no time lies so far behind the largest of all.
                 if is_behind(largest.max(chunk_max), chunk_min, *bound) {
                     let mut largest = largest;
@@ -215,14 +224,35 @@ impl WatermarkTracker {
         Scan { min, max, any_behind }
     }
 
-    /// The clock before each of these times, which are accepted and come next: what the events before have told,
-    /// within `limits`.
+    /// Judges the next times, of which those in `range` count. Whether one of them may jump: then `reached` gets the
+    /// largest time up to each, which must be what is seen of them.
+    #[inline]
+    pub(crate) fn judge(
+        &mut self,
+        scan: &Scan,
+        times: &[Timestamp],
+        range: &RangeInclusive<Timestamp>,
+        reached: &mut Vec<Timestamp>,
+    ) -> bool {
+        let (largest, extremes) = (self.source.largest, (scan.min, scan.max));
+        if !self.jumps.may_jump(largest, extremes) && range.contains(&scan.max) {
+            self.source.end_row(scan.max);
+            return false;
+        }
+        reached.clear();
+        self.source.take_each(times.iter().copied(), range, self.jumps, reached);
+        self.source.largest = largest;
+        true
+    }
+
+    /// The clock before each of the next events, which are accepted: what the events before have told, within
+    /// `limits`. `times` are theirs, or the largest one up to each.
     #[inline]
     pub(crate) fn clocks(&self, times: &[Timestamp], limits: ClockLimits, out: &mut Vec<Timestamp>) {
         out.clear();
         match &self.kind {
             TrackerKind::Bounded(_) => {
-                let mut clock = self.largest;
+                let mut clock = self.source.largest;
                 out.extend(times.iter().map(|&time| {
                     let before = clock;
                     clock = clock.max(time);
@@ -233,13 +263,18 @@ impl WatermarkTracker {
         }
     }
 
-    /// Sees events up to `max`.
+    /// Sees events up to `max`, which were judged.
     #[inline]
     pub(crate) fn see(&mut self, max: Timestamp) {
-        self.largest = self.largest.max(max);
+        self.source.largest = self.source.largest.max(max);
     }
 
-    /// Sees a whole block: those that other workers read, or the one just ended.
+    /// Goes on behind events that others read.
+    pub(crate) fn go_on(&mut self, source: SourceClock) {
+        self.source = source;
+    }
+
+    /// Sees a whole block, without its jumps: those that other workers read, or the one just ended.
     pub(crate) fn block_end(&mut self, summary: &BlockSummary) {
         self.see(summary.max);
         if let TrackerKind::Custom { generator, watermark } = &mut self.kind {
@@ -262,7 +297,7 @@ mod tests {
 
     #[test]
     fn equal_times_are_never_late_to_each_other() {
-        let mut tracker = WatermarkTracker::new(&Watermarks::ascending().kind);
+        let mut tracker = WatermarkTracker::new(&Watermarks::ascending().kind, JumpLimit::NONE);
         assert_eq!(tracker.clock(), Timestamp::MIN);
         assert_eq!(scan(&tracker, &[3, 3, 5, 9]), (3, 9, false));
         tracker.see(Timestamp::from_nanos(10));
@@ -275,7 +310,7 @@ mod tests {
     #[test]
     fn a_custom_watermark_moves_at_block_ends_and_never_back() {
         let watermarks = Watermarks::custom(|| |block: &BlockSummary| block.min);
-        let mut tracker = WatermarkTracker::new(&watermarks.kind);
+        let mut tracker = WatermarkTracker::new(&watermarks.kind, JumpLimit::NONE);
         let block =
             |min, max| BlockSummary { count: 1, min: Timestamp::from_nanos(min), max: Timestamp::from_nanos(max) };
         tracker.block_end(&block(5, 9));
@@ -285,7 +320,7 @@ mod tests {
 
     #[test]
     fn times_at_the_ends_of_the_range_saturate() {
-        let mut tracker = WatermarkTracker::new(&Watermarks::bounded(Duration::MAX).kind);
+        let mut tracker = WatermarkTracker::new(&Watermarks::bounded(Duration::MAX).kind, JumpLimit::NONE);
         tracker.see(Timestamp::from_nanos(i64::MIN + 1));
         assert_eq!(scan(&tracker, &[0, i64::MAX, i64::MIN]), (i64::MIN, i64::MAX, true));
         assert_eq!(scan(&tracker, &[i64::MIN, -1]), (i64::MIN, -1, false));

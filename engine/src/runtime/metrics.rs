@@ -26,6 +26,7 @@ pub(crate) struct Counters {
     pub(crate) late: AtomicU64,
     pub(crate) rejected: AtomicU64,
     pub(crate) behind: AtomicU64,
+    pub(crate) jumped: AtomicU64,
     pub(crate) watermark: Reached,
 }
 
@@ -91,6 +92,7 @@ impl StepCounters {
             late: self.total(|counters| &counters.late),
             rejected: self.total(|counters| &counters.rejected),
             behind: self.total(|counters| &counters.behind),
+            jumped: self.total(|counters| &counters.jumped),
             watermark: watermarks.min().unwrap_or(Timestamp::MIN),
         }
     }
@@ -115,6 +117,9 @@ pub struct StepReport {
     pub rejected: u64,
     /// Events of a source at or before the watermark at their own place.
     pub behind: u64,
+    /// Events of a source that jumped ahead by more than [`Options::jump_max`](crate::Options::jump_max) and did not
+    /// move its watermark. They are part of what it took.
+    pub jumped: u64,
     /// The watermark it has come to: the least of the workers that have a part in it.
     pub watermark: Timestamp,
 }

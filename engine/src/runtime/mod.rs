@@ -5,6 +5,7 @@ pub(crate) mod deal;
 pub(crate) mod edge;
 pub(crate) mod error;
 pub(crate) mod front;
+pub(crate) mod gathered;
 pub(crate) mod idle;
 pub(crate) mod metrics;
 pub(crate) mod outputs;

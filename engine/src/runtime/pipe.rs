@@ -1,19 +1,21 @@
 //! One source on one worker: loads its events, judges each one's time, and gives the events on.
 //!
-//! Batches take the fast way when all their times are in range and on time, which one pass over the times finds out.
-//! Otherwise they are cut where events are rejected, and each event carries the clock before it.
+//! Batches take the fast way when all their times are in range and on time and none can be a jump, which one pass over
+//! the times finds out. Otherwise they are cut where events are rejected, and each event carries the clock before it.
 
 use crate::base::prefetch::Ahead;
-use crate::progress::order::{Clocks, Places, Seq};
+use crate::progress::jumps::JumpLimit;
+use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, watermark_at};
 use crate::progress::schedule::{Schedule, UnitEnd};
 use crate::progress::watermark::{ClockLimits, WatermarkTracker, Watermarks};
+use crate::runtime::gathered::{Gathered, GatheredBlock};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::pace::Pace;
 use crate::runtime::receiver::{FanOut, Flow, Receiver};
 use crate::runtime::rows::{Rows, extremes};
 use crate::runtime::source::{BlockReader, Feed, Polled};
-use crate::runtime::summaries;
+use crate::runtime::summaries::{self, Index};
 use crate::runtime::symbols::SourceSymbols;
 use crate::{BlockSummary, BoxError, Event, Timestamp};
 use std::ops::RangeInclusive;
@@ -68,39 +70,11 @@ pub(crate) trait SourcePipe {
     fn end(&mut self);
 }
 
-/// The order of a source's events in a unit of several sources.
-#[derive(Debug, Default)]
-pub(crate) struct Gathered {
-    /// The largest time in the source up to each event.
-    pub(crate) largest: Vec<Timestamp>,
-    /// Where each event stands in the unit.
-    pub(crate) seqs: Vec<Seq>,
-    pub(crate) positions: Vec<u64>,
-    /// The clock before each event.
-    pub(crate) clocks: Vec<Timestamp>,
-}
-
-impl Gathered {
-    /// The clock before the event at this position of the unit.
-    pub(crate) fn next_clock(&self, position: u64) -> Timestamp {
-        let event = self.positions.partition_point(|other| *other < position);
-        self.clocks.get(event).copied().unwrap_or(Timestamp::MIN)
-    }
-
-    fn clear(&mut self) {
-        self.largest.clear();
-        self.seqs.clear();
-        self.positions.clear();
-        self.clocks.clear();
-    }
-}
-
 /// Where a pipe's events come from.
 pub(crate) enum PipeInput<T> {
     Blocks {
         reader: Box<dyn BlockReader<T>>,
-        /// In-range summaries; `None` for a block without an event in range.
-        summaries: Arc<Vec<Option<BlockSummary>>>,
+        index: Arc<Index>,
     },
     Feed {
         feed: Box<dyn Feed<T>>,
@@ -118,6 +92,7 @@ pub(crate) struct PipeParts<T> {
     pub(crate) outlet: FanOut<T>,
     pub(crate) watermarks: Watermarks,
     pub(crate) times: RangeInclusive<Timestamp>,
+    pub(crate) jumps: JumpLimit,
     pub(crate) pace: Option<Pace>,
     pub(crate) symbols: SourceSymbols,
     pub(crate) counters: Arc<StepCounters>,
@@ -133,13 +108,6 @@ enum Unit {
     Copied,
     /// A part of a unit of several sources, which was copied.
     Gathered,
-}
-
-/// The block that events were last gathered from.
-struct GatheredBlock {
-    number: usize,
-    /// The largest time in the source up to each event.
-    largest: Vec<Timestamp>,
 }
 
 pub(crate) struct Pipe<T: Event> {
@@ -161,9 +129,16 @@ pub(crate) struct Pipe<T: Event> {
     clean: bool,
     /// The smallest and the largest time of the batch.
     bounds: (Timestamp, Timestamp),
+    /// Whether events of the batch may jump. Then the largest time up to each, without jumps that were not believed, and
+    /// the event time at which each is given on at a recorded speed: one that jumps does not hold up those behind it.
+    jumps: bool,
+    reached: Vec<Timestamp>,
+    paced: Vec<Timestamp>,
     clocks: Vec<Timestamp>,
     /// In-range events of the current block.
     seen: Option<BlockSummary>,
+    /// Those of them that did not jump.
+    moving: Option<BlockSummary>,
     /// Its number, and what its summary says.
     expected: Option<(usize, Option<BlockSummary>)>,
     /// From the current block's events to those of the next.
@@ -173,7 +148,7 @@ pub(crate) struct Pipe<T: Event> {
 impl<T: Event> Pipe<T> {
     pub(crate) fn new(parts: PipeParts<T>) -> Self {
         Self {
-            tracker: WatermarkTracker::new(&parts.watermarks.kind),
+            tracker: WatermarkTracker::new(&parts.watermarks.kind, parts.jumps),
             needs_clocks: parts.outlet.needs().clocks,
             parts,
             unit: Unit::Block,
@@ -185,8 +160,12 @@ impl<T: Event> Pipe<T> {
             batch_start: 0,
             clean: false,
             bounds: (Timestamp::MAX, Timestamp::MIN),
+            jumps: false,
+            reached: Vec::new(),
+            paced: Vec::new(),
             clocks: Vec::new(),
             seen: None,
+            moving: None,
             expected: None,
             ahead: Ahead::NONE,
         }
@@ -198,6 +177,7 @@ impl<T: Event> Pipe<T> {
         self.times.clear();
         self.batch_start = 0;
         self.seen = None;
+        self.moving = None;
         self.expected = None;
         self.ahead = Ahead::NONE;
     }
@@ -210,27 +190,16 @@ impl<T: Event> Pipe<T> {
         Ok(())
     }
 
-    /// Makes a block the one that events are gathered from, before which the largest time was `before`.
-    fn load_gathered(&mut self, number: usize, before: Timestamp) -> Result<(), BoxError> {
+    /// Makes a block the one that events are gathered from.
+    fn load_gathered(&mut self, number: usize) -> Result<(), BoxError> {
         if self.block.as_ref().is_some_and(|block| block.number == number) {
             return Ok(());
         }
-        let mut largest = self.block.take().map_or_else(Vec::new, |block| block.largest);
-        let PipeInput::Blocks { reader, summaries } = &mut self.parts.input else { return Ok(()) };
-        reader.load(number)?;
-        summaries::countable(number, reader.events())?;
-        largest.clear();
-        let (mut reached, mut seen) = (before, None);
-        for event in reader.events() {
-            let time = event.time();
-            if self.parts.times.contains(&time) {
-                reached = reached.max(time);
-                summaries::see(&mut seen, time, time, 1);
-            }
-            largest.push(reached);
+        let room = self.block.take().map_or_else(Vec::new, |block| block.largest);
+        if let PipeInput::Blocks { reader, index } = &mut self.parts.input {
+            let (times, jumps) = (&self.parts.times, self.parts.jumps);
+            self.block = Some(GatheredBlock::read(reader.as_mut(), index, number, (times, jumps), room)?);
         }
-        summaries::check(number, summaries.get(number).copied().flatten(), seen)?;
-        self.block = Some(GatheredBlock { number, largest });
         Ok(())
     }
 }
@@ -261,10 +230,11 @@ impl<T: Event> SourcePipe for Pipe<T> {
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError> {
         let is_copied = self.parts.symbols.changes();
         self.begin_unit(if is_copied { Unit::Copied } else { Unit::Block });
-        if let PipeInput::Blocks { reader, summaries } = &mut self.parts.input {
+        if let PipeInput::Blocks { reader, index } = &mut self.parts.input {
             reader.load(block)?;
             summaries::countable(block, reader.events())?;
-            self.expected = Some((block, summaries.get(block).copied().flatten()));
+            self.expected = Some((block, index.summaries.get(block).copied().flatten()));
+            self.tracker.go_on(index.before(block));
             if is_copied {
                 self.copy.clear();
                 self.copy.extend_from_slice(reader.events());
@@ -289,7 +259,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
             if at(before) > end {
                 break;
             }
-            self.load_gathered(number, before)?;
+            self.load_gathered(number)?;
             let (PipeInput::Blocks { reader, .. }, Some(block)) = (&self.parts.input, &self.block) else { break };
             let from = start.map_or(0, |start| block.largest.partition_point(|largest| at(*largest) <= start));
             let to = block.largest.partition_point(|largest| at(*largest) <= end).max(from);
@@ -297,6 +267,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
             let is_last = to < block.largest.len();
             self.copy.extend_from_slice(&reader.events()[from..to]);
             self.gathered.largest.extend_from_slice(&block.largest[from..to]);
+            self.gathered.may_jump |= block.may_jump;
             self.translate_symbols(first, (number, from))?;
             if is_last {
                 break;
@@ -356,21 +327,33 @@ impl<T: Event> SourcePipe for Pipe<T> {
         let range = &self.parts.times;
         if self.position == self.batch_start + self.times.len() {
             self.batch_start = self.position;
-            let batch = &all[self.position..all.len().min(self.position + BATCH)];
+            let batch = self.position..all.len().min(self.position + BATCH);
             if self.unit == Unit::Block {
-                self.parts.symbols.check(batch, (unit as usize, self.position), range)?;
+                self.parts.symbols.check(&all[batch.clone()], (unit as usize, self.position), range)?;
             }
-            let scan = self.tracker.scan(batch.iter().map(Event::time), &mut self.times);
+            let scan = self.tracker.scan(all[batch.clone()].iter().map(Event::time), &mut self.times);
             self.bounds = (scan.min, scan.max);
-            let is_on_time = !scan.any_behind && limits.floor <= self.tracker.clock();
+            self.jumps = match self.unit {
+                Unit::Gathered => self.gathered.jumps(batch, &mut self.reached),
+                Unit::Block | Unit::Copied => self.tracker.judge(&scan, &self.times, range, &mut self.reached),
+            };
+            if self.jumps {
+                self.paced.clear();
+                self.paced.extend(self.times.iter().zip(&self.reached).map(|(time, reached)| *time.min(reached)));
+            }
+            let is_on_time = !scan.any_behind && !self.jumps && limits.floor <= self.tracker.clock();
             self.clean = is_on_time && range.contains(&scan.min) && range.contains(&scan.max);
         }
-        let times = &self.times[self.position - self.batch_start..];
+        let first = self.position - self.batch_start;
+        let times = &self.times[first..];
         let released = match &mut self.parts.pace {
-            Some(pace) => match pace.released(times, range, now()) {
-                0 => return Ok(UnitStep::Waiting(pace.due(times[0]))),
-                released => released,
-            },
+            Some(pace) => {
+                let paced = if self.jumps { &self.paced[first..] } else { times };
+                match pace.released(paced, range, now()) {
+                    0 => return Ok(UnitStep::Waiting(pace.due(paced[0]))),
+                    released => released,
+                }
+            }
             None => times.len(),
         };
         let times = &times[..released];
@@ -386,6 +369,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
             times.iter().take_while(|time| range.contains(time)).count()
         };
         let times = &times[..count];
+        // What moves the clock: the times themselves, mostly.
+        let reached = if self.jumps { &self.reached[first..first + count] } else { times };
         let is_whole = count == self.times.len();
         let (min, max) = if is_whole { self.bounds } else { extremes(times).unwrap_or(self.bounds) };
         let rows = self.position..self.position + count;
@@ -395,7 +380,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
             (places, Clocks::Each(&self.gathered.clocks[rows.clone()]))
         } else {
             if self.needs_clocks || !self.clean {
-                self.tracker.clocks(times, limits, &mut self.clocks);
+                self.tracker.clocks(reached, limits, &mut self.clocks);
             }
             (Places::Run { unit, first: self.position as u64 }, Clocks::Each(&self.clocks))
         };
@@ -413,8 +398,16 @@ impl<T: Event> SourcePipe for Pipe<T> {
         add(&counters.rows_in, count as u64);
         add(&counters.rows_out, count as u64);
         self.position += count;
-        self.tracker.see(max);
         summaries::see(&mut self.seen, min, max, count as u32);
+        if self.jumps {
+            let moving = times.iter().zip(reached).filter(|(time, reached)| time <= reached);
+            let moved = moving.map(|(time, _)| summaries::see(&mut self.moving, *time, *time, 1)).count();
+            add(&counters.jumped, (count - moved) as u64);
+            self.tracker.see(reached[count - 1]);
+        } else {
+            summaries::see(&mut self.moving, min, max, count as u32);
+            self.tracker.see(max);
+        }
         Ok(UnitStep::Made)
     }
 
@@ -431,8 +424,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
     }
 
     fn skip(&mut self, block: usize) {
-        if let PipeInput::Blocks { summaries, .. } = &self.parts.input
-            && let Some(summary) = summaries.get(block).copied().flatten()
+        if let PipeInput::Blocks { index, .. } = &self.parts.input
+            && let Some(summary) = index.moving(block)
         {
             self.tracker.block_end(&summary);
         }
@@ -463,8 +456,8 @@ impl<T: Event> Pipe<T> {
         if let Some((block, expected)) = self.expected {
             summaries::check(block, expected, self.seen)?;
         }
-        if let (Some(seen), Unit::Block | Unit::Copied) = (self.seen, self.unit) {
-            self.tracker.block_end(&seen);
+        if let (Some(moving), Unit::Block | Unit::Copied) = (self.moving, self.unit) {
+            self.tracker.block_end(&moving);
         }
         Ok(UnitStep::Done)
     }

@@ -42,8 +42,8 @@ impl Report {
         self.steps.iter().map(|step| step.sent.saturating_sub(step.rows_in)).sum()
     }
 
-    /// Checks that every event is accounted for: of each source, read = taken + rejected; of each
-    /// step and sink, given = taken, and late is part of taken.
+    /// Checks that every event is accounted for: of each source, read = taken + rejected, and those that jumped are part
+    /// of what was taken; of each step and sink, given = taken, and late is part of taken.
     ///
     /// # Errors
     /// The first step whose counts do not add up, in words. While a job runs, or after a halt, rows
@@ -52,6 +52,7 @@ impl Report {
         for step in &self.steps {
             let wrong = match step.kind {
                 StepKind::Source if step.rows_in != step.rows_out + step.rejected => "read = taken + rejected",
+                StepKind::Source if step.jumped > step.rows_out => "jumped <= taken",
                 StepKind::Keyed | StepKind::Sink if step.sent != step.rows_in => "given = taken",
                 StepKind::Keyed if step.late > step.rows_in => "late <= taken",
                 StepKind::Sink if step.rows_in != step.rows_out => "taken = written",
@@ -82,14 +83,14 @@ impl fmt::Display for Report {
         let width = self.steps.iter().map(|step| step.name.len()).max().unwrap_or(0).max(4);
         writeln!(
             f,
-            "{:width$}  {:>14} {:>14} {:>10} {:>10} {:>10}",
-            "step", "in", "out", "late", "rejected", "behind"
+            "{:width$}  {:>14} {:>14} {:>10} {:>10} {:>10} {:>10}",
+            "step", "in", "out", "late", "rejected", "behind", "jumped"
         )?;
         for step in &self.steps {
             writeln!(
                 f,
-                "{:width$}  {:>14} {:>14} {:>10} {:>10} {:>10}",
-                step.name, step.rows_in, step.rows_out, step.late, step.rejected, step.behind
+                "{:width$}  {:>14} {:>14} {:>10} {:>10} {:>10} {:>10}",
+                step.name, step.rows_in, step.rows_out, step.late, step.rejected, step.behind, step.jumped
             )?;
         }
         for warning in &self.warnings {

@@ -1,7 +1,9 @@
 //! What the index of a bounded source says, over the events that the job takes, and whether it is true.
 
+use crate::progress::jumps::{JumpLimit, SourceClock};
 use crate::runtime::source::BlockReader;
 use crate::{BlockSummary, BoxError, Event, Timestamp};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 
 /// Holds what was seen of a block against its summary.
@@ -41,6 +43,101 @@ fn misfit(block: usize, expected: Option<BlockSummary>, found: Option<BlockSumma
     format!("the index says that block {block} has {}, it has {}", tell(expected), tell(found))
 }
 
+/// What is known of a bounded source before it is read, over the events in range.
+#[derive(Debug, Default)]
+pub(crate) struct Index {
+    /// `None` for a block that has none.
+    pub(crate) summaries: Vec<Option<BlockSummary>>,
+    /// The largest time before each block, and behind the last, without jumps that were not believed. Of a feed none.
+    pub(crate) largest: Vec<Timestamp>,
+    /// The blocks that have events which may jump.
+    judged: BTreeMap<usize, Judged>,
+}
+
+#[derive(Debug)]
+struct Judged {
+    /// Before the block.
+    source: SourceClock,
+    /// Of the events that moved the clock, or might have.
+    moving: Option<BlockSummary>,
+}
+
+impl Index {
+    /// Whether any event of a block may jump. Of the others, all that matters is in the index.
+    pub(crate) fn may_jump(&self, block: usize) -> bool {
+        self.judged.contains_key(&block)
+    }
+
+    /// Where event time stands before a block.
+    pub(crate) fn before(&self, block: usize) -> SourceClock {
+        let largest = self.largest.get(block).copied().unwrap_or(Timestamp::MAX);
+        // Where no event may jump, it does not matter how many in a row did.
+        self.judged.get(&block).map_or(SourceClock::at(largest), |judged| judged.source)
+    }
+
+    /// The summary of a block without the events that jumped and did not move the clock.
+    pub(crate) fn moving(&self, block: usize) -> Option<BlockSummary> {
+        match self.judged.get(&block) {
+            Some(judged) => judged.moving,
+            None => self.summaries.get(block).copied().flatten(),
+        }
+    }
+
+    /// Takes the index of a source over the events in range. Blocks in which events may jump are read once, in order.
+    ///
+    /// # Errors
+    /// When such a block cannot be read, or does not fit its summary.
+    pub(crate) fn new<T: Event>(
+        summaries: Vec<Option<BlockSummary>>,
+        range: &RangeInclusive<Timestamp>,
+        jumps: JumpLimit,
+        reader: impl FnOnce() -> Result<Box<dyn BlockReader<T>>, BoxError>,
+    ) -> Result<Self, BoxError> {
+        let (mut largest, mut judged) = (Vec::with_capacity(summaries.len() + 1), BTreeMap::new());
+        let mut source = SourceClock::START;
+        let (mut make_reader, mut reader) = (Some(reader), None);
+        for (number, summary) in summaries.iter().enumerate() {
+            largest.push(source.largest);
+            let Some(summary) = summary else { continue };
+            if !jumps.may_jump(source.largest, (summary.min, summary.max)) {
+                source.take_all(summary.max);
+                continue;
+            }
+            if let Some(make) = make_reader.take() {
+                reader = Some(make()?);
+            }
+            let Some(reader) = &mut reader else { break };
+            let before = source;
+            let moving = judge(reader.as_mut(), number, *summary, range, |time| source.take(time, jumps))?;
+            judged.insert(number, Judged { source: before, moving });
+        }
+        largest.push(source.largest);
+        Ok(Self { summaries, largest, judged })
+    }
+}
+
+/// Reads a block whose events in `range` have this summary, and gives their times to `is_jump`; the summary of those
+/// that did not jump.
+fn judge<T: Event>(
+    reader: &mut dyn BlockReader<T>,
+    block: usize,
+    summary: BlockSummary,
+    range: &RangeInclusive<Timestamp>,
+    mut is_jump: impl FnMut(Timestamp) -> bool,
+) -> Result<Option<BlockSummary>, BoxError> {
+    reader.load(block)?;
+    countable(block, reader.events())?;
+    let (mut seen, mut moving) = (None, None);
+    for time in reader.events().iter().map(Event::time).filter(|time| range.contains(time)) {
+        see(&mut seen, time, time, 1);
+        if !is_jump(time) {
+            see(&mut moving, time, time, 1);
+        }
+    }
+    check(block, Some(summary), seen)?;
+    Ok(moving)
+}
+
 /// The summaries of a bounded source over the events in range, `None` for a block that has none.
 ///
 /// Only blocks whose index reaches beyond the range are read.
@@ -76,4 +173,96 @@ pub(crate) fn summaries_in_range<T: Event>(
         summaries.push(summary);
     }
     Ok(summaries)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::RefCell;
+    use std::rc::Rc;
+
+    #[derive(Clone, Copy, Event)]
+    #[repr(C)]
+    struct Tick {
+        #[event(time)]
+        time_ns: i64,
+    }
+
+    /// Lends blocks and remembers which.
+    struct Noted {
+        blocks: Vec<Vec<Tick>>,
+        current: usize,
+        loaded: Rc<RefCell<Vec<usize>>>,
+    }
+
+    impl BlockReader<Tick> for Noted {
+        fn load(&mut self, block: usize) -> Result<(), BoxError> {
+            self.current = block;
+            self.loaded.borrow_mut().push(block);
+            Ok(())
+        }
+        fn events(&self) -> &[Tick] {
+            &self.blocks[self.current]
+        }
+    }
+
+    const LIMIT: JumpLimit = JumpLimit { max_ns: 100, believed_after: 3 };
+
+    /// The index of these blocks without the events at negative times, and the blocks that were read for it.
+    fn index(blocks: &[&[i64]], change: impl Fn(&mut BlockSummary)) -> (Result<Index, BoxError>, Vec<usize>) {
+        let range = Timestamp::from_nanos(0)..=Timestamp::from_nanos(i64::MAX - 1);
+        let ticks = |times: &&[i64]| times.iter().map(|&time_ns| Tick { time_ns }).collect();
+        let blocks: Vec<Vec<Tick>> = blocks.iter().map(ticks).collect();
+        let summary = |block: &Vec<Tick>| {
+            let kept: Vec<_> = block.iter().filter(|tick| tick.time_ns >= 0).copied().collect();
+            let mut summary = BlockSummary::of(&kept)?;
+            change(&mut summary);
+            Some(summary)
+        };
+        let (summaries, loaded) = (blocks.iter().map(summary).collect(), Rc::default());
+        let reader = Noted { blocks, current: 0, loaded: Rc::clone(&loaded) };
+        let index = Index::new(summaries, &range, LIMIT, || Ok(Box::new(reader)));
+        let loaded = loaded.take();
+        (index, loaded)
+    }
+
+    #[test]
+    fn only_blocks_in_which_events_may_jump_are_read_and_they_in_their_order() {
+        let check = |blocks: &[&[i64]], largest: &[i64], read: &[usize]| {
+            let (index, loaded) = index(blocks, |_| {});
+            let index = index.unwrap();
+            let found: Vec<_> = index.largest[1..].iter().map(|time| time.as_nanos()).collect();
+            assert_eq!((&*found, &*loaded), (largest, read), "{blocks:?}");
+            assert_eq!(index.largest[0], Timestamp::MIN);
+            let judged: Vec<_> = (0..blocks.len()).filter(|&block| index.may_jump(block)).collect();
+            assert_eq!(judged, read, "{blocks:?}");
+        };
+        check(&[], &[], &[]);
+        check(&[&[5, 90, 40], &[-1], &[190, 100], &[7]], &[90, 90, 190, 190], &[]);
+        // A block that only spans more than the limit is read in vain.
+        check(&[&[5, 90, 180], &[280]], &[180, 280], &[0]);
+        check(&[&[5, 900, 6], &[50]], &[6, 50], &[0]);
+        // A row that goes over blocks of which none but the third ends it.
+        check(&[&[5], &[900], &[1], &[901, 3], &[-5], &[902], &[903]], &[5, 5, 5, 5, 5, 902, 903], &[1, 3, 5]);
+        check(&[&[5], &[900], &[6], &[901], &[902], &[903]], &[5, 5, 6, 6, 6, 903], &[1, 3, 4, 5]);
+    }
+
+    #[test]
+    fn a_generator_sees_what_did_not_jump() {
+        let (index, _) = index(&[&[5, 900, 6], &[901], &[902, 903], &[7]], |_| {});
+        let index = index.unwrap();
+        let moving = |block| index.moving(block).map(|found| (found.count, found.min.as_nanos(), found.max.as_nanos()));
+        assert_eq!([0, 1, 2, 3].map(moving), [Some((2, 5, 6)), None, Some((1, 903, 903)), Some((1, 7, 7))]);
+    }
+
+    #[test]
+    fn a_block_that_is_read_has_to_fit_its_summary() {
+        let (index, loaded) = index(&[&[5, 6]], |summary| summary.max = Timestamp::from_nanos(900));
+        let error = index.unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "the index says that block 0 has 2 events from 5ns to 900ns, it has 2 events from 5ns to 6ns"
+        );
+        assert_eq!(loaded, [0]);
+    }
 }

@@ -1,6 +1,6 @@
 //! The command line as it is typed.
 
-use crate::units::{self, Condition};
+use crate::units::{self, Condition, Jump};
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use pelton::{PlanFormat, SYMBOLS_MAX, Timestamp};
 use pelton_io::capture::Speed;
@@ -146,7 +146,7 @@ pub(crate) enum JobKind {
 #[command(after_help = "Examples:
   pelton replay bac.pelton --job bars --window 1m --out bars.csv
   pelton replay bac.pelton aig.pelton --window 1s --where suspicious=0 --out -
-  pelton replay live.pelton --out-of-orderness 5ms --late late.csv --out bars.csv
+  pelton replay live.pelton --out-of-orderness 5ms --jump-max 1h --late late.csv --out bars.csv
   pelton replay bac.pelton --from 2013-10-08T13:30:00 --until 2013-10-08T14:00:00 --speed 10x
 
 Bars take any capture with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
@@ -163,7 +163,8 @@ output partial and says how many rows it holds. Windows that were still open are
 130 or 143. A second signal ends the command at once and leaves no file.
 
 Events whose times are outside the accepted range, 1900-01-01 to 2200-01-01, are rejected and counted. If this,
-or --from, --until or --where, leaves nothing to replay, a warning says why; the exit code is still 0.
+or --from, --until or --where, leaves nothing to replay, a warning says why; the exit code is still 0. An event
+that jumps ahead by more than --jump-max is in its own bar and does not close the bars before it.
 
 Durations: 250ns, 100us, 5ms, 1.5s, 1m, 1h, 1d. Times: 2013-10-08, 2013-10-08T13:30:00.5, or nanoseconds.")]
 pub(crate) struct Replay {
@@ -191,6 +192,10 @@ pub(crate) struct Replay {
     /// How far an event may lie behind the largest time before it without being late
     #[arg(long, value_name = "DURATION", default_value = "0", value_parser = units::duration)]
     pub(crate) out_of_orderness: Duration,
+    /// How far an event may lie ahead of the largest time before it and still move time on, or `none` for no limit;
+    /// the 16th in a row that lies further is believed
+    #[arg(long, value_name = "DURATION", default_value = "366d", value_parser = units::jump)]
+    pub(crate) jump_max: Jump,
     /// `max`, or times the recorded speed, such as 1x or 10x
     #[arg(long, value_name = "SPEED", default_value = "max", value_parser = units::speed)]
     pub(crate) speed: Speed,

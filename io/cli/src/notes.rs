@@ -10,7 +10,8 @@ use std::ops::RangeInclusive;
 
 /// One line for the columns of the report that do not explain themselves.
 pub(crate) const LEGEND: &str = "late: came after their window had closed; rejected: their times are outside the \
-     accepted range; behind: older than the watermark when they were read, which alone does not make them late";
+     accepted range; behind: older than the watermark when they were read, which alone does not make them late; \
+     jumped: so far ahead of the events before them that time was not moved on";
 
 /// The times that a replay accepts, 1900-01-01 to 2200-01-01: others are taken for damage.
 pub(crate) const ACCEPTED: RangeInclusive<Timestamp> =
@@ -34,6 +35,16 @@ pub(crate) fn warnings(report: &Report, inputs: &[Input], args: &Replay) -> Vec<
         conditions.sort();
         conditions.dedup();
         warnings.push(format!("warning: no event meets the conditions: {}", conditions.join(", ")));
+    }
+    let jumped = sum(StepKind::Source, |step| step.jumped);
+    if jumped > 0 {
+        warnings.push(format!(
+            "warning: {} of {} events jumped ahead by more than {} and closed no bar: --jump-max changes how far they \
+             may",
+            grouped(jumped),
+            grouped(report.events_read()),
+            args.jump_max
+        ));
     }
     let late = sum(StepKind::Keyed, |step| step.late);
     if late > 0 && args.late.is_none() {

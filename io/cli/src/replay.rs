@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
 
 fn options(args: &Replay) -> Options {
     let options = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
-    options.times(notes::ACCEPTED)
+    options.times(notes::ACCEPTED).jump_max(args.jump_max.0)
 }
 
 /// Runs a job to its end, or until a signal stops it, and shows it meanwhile.

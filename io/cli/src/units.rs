@@ -53,6 +53,30 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// How far an event may jump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Jump(pub(crate) Duration);
+
+impl fmt::Display for Jump {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let nanos = self.0.as_nanos();
+        // The largest unit that gives a whole number.
+        let unit = UNITS.iter().rev().find(|(_, unit)| nanos.is_multiple_of(u128::from(*unit)));
+        match unit {
+            Some((name, unit)) => write!(f, "{}{name}", nanos / u128::from(*unit)),
+            None => write!(f, "{nanos}ns"),
+        }
+    }
+}
+
+/// A [`positive_duration`], or `none` for no limit.
+pub(crate) fn jump(text: &str) -> Result<Jump, String> {
+    match text {
+        "none" => Ok(Jump(Duration::MAX)),
+        text => positive_duration(text).map(Jump).map_err(|error| format!("{error}; `none` is no limit")),
+    }
+}
+
 /// A [`duration`] above zero.
 pub(crate) fn positive_duration(text: &str) -> Result<Duration, String> {
     match duration(text)? {
@@ -224,6 +248,18 @@ mod tests {
         for day in (-36_000..80_000).step_by(13) {
             let at = Timestamp::from_nanos(day * 86_400_000_000_000 + 1);
             assert_eq!(time(&iso_8601(at)), Ok(at));
+        }
+    }
+
+    #[test]
+    fn jumps_are_read_and_written() {
+        for text in ["366d", "25h", "90m", "1s", "1500ms", "1ns"] {
+            assert_eq!(jump(text).unwrap().to_string(), text);
+        }
+        assert_eq!(jump("1d").unwrap(), Jump(Duration::from_secs(86_400)));
+        assert_eq!(jump("none").unwrap(), Jump(Duration::MAX));
+        for text in ["0", "never", ""] {
+            assert!(jump(text).unwrap_err().ends_with("; `none` is no limit"), "{text}");
         }
     }
 

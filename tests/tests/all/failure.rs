@@ -22,7 +22,8 @@ fn all_mistakes_of_shape_are_told_together() {
     let keys = source.map(|e| e.key).key_by(|k| *k).process("p", Pass).main;
     let stranger = Job::new("other").source("o", VecSource::new(events(), 1)).map(|e| e.key);
     drop(keys.union(stranger));
-    let Err(Error::Shape { mistakes, .. }) = job.run(Options::workers(0).ring_bytes(0)) else { panic!() };
+    let wrong = Options::workers(0).ring_bytes(0).jump_max(Duration::ZERO).jump_believed_after(0);
+    let Err(Error::Shape { mistakes, .. }) = job.run(wrong) else { panic!() };
     let has = |found: fn(&ShapeError) -> bool| mistakes.iter().any(found);
     assert!(has(|m| matches!(m, ShapeError::DuplicateName(name) if name == "s")), "{mistakes:?}");
     assert!(has(|m| matches!(m, ShapeError::EmptyWindow(_))));
@@ -30,6 +31,8 @@ fn all_mistakes_of_shape_are_told_together() {
     assert!(has(|m| matches!(m, ShapeError::OtherJob(_))));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "workers", .. })));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "ring_bytes", .. })));
+    assert!(has(|m| matches!(m, ShapeError::BadOption { option: "jump_max", .. })));
+    assert!(has(|m| matches!(m, ShapeError::BadOption { option: "jump_believed_after", .. })));
 }
 
 #[test]

@@ -3,6 +3,7 @@
 mod accounting;
 mod failure;
 mod joins;
+mod jumps;
 mod merged_sources;
 mod order;
 mod plans;

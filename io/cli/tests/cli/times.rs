@@ -1,4 +1,4 @@
-//! Captures and options that leave nothing to replay: said in words, and no failure.
+//! Times that are not accepted or not believed, and options that leave nothing to replay: said in words, no failure.
 
 use crate::support::Place;
 
@@ -43,4 +43,31 @@ fn times_and_conditions_that_leave_nothing_are_told_with_what_there_is() {
     // Where all is well, nothing is said but the report and its legend.
     let ran = place.done("replay t.pelton --from 2024-01-02 --until 2024-01-03");
     assert!(!ran.stderr.contains("warning: t.pelton") && ran.stderr.contains("behind: "), "{}", ran.stderr);
+}
+
+#[test]
+fn a_trade_of_another_century_closes_no_bar_unless_there_is_no_limit() {
+    let place = Place::new();
+    let line = |second: u64| format!("{},X,5,1\n", if second == 3 { 7_226_582_400 } else { 1_700_000_000 + second });
+    let rows: String = (0..10).map(line).collect();
+    place.write("a.csv", format!("at:time[s],symbol:symbol,price:i64,size:u64\n{rows}"));
+    place.done("convert --from csv --block 4 a.csv a.pelton");
+    let counts = |options: &str| {
+        let ran = place.done(&format!("replay a.pelton --window 1m {options}"));
+        (ran.stdout.lines().count() - 1, ran.stderr)
+    };
+    let jumped = |said: &str, count: &str| {
+        let source = said.lines().find(|line| line.starts_with("a.pelton ")).unwrap_or_default();
+        source.split_whitespace().last() == Some(count)
+    };
+    for options in ["", "--jump-max 1h", "--jump-max 1h --workers 3"] {
+        let (bars, said) = counts(options);
+        assert_eq!(bars, 2, "{options}");
+        let limit = if options.is_empty() { "366d" } else { "1h" };
+        let warning = format!("warning: 1 of 10 events jumped ahead by more than {limit} and closed no bar");
+        assert!(said.contains(&warning) && jumped(&said, "1") && !said.contains("had closed and are"), "{said}");
+    }
+    let (_, said) = counts("--jump-max none");
+    assert!(said.contains("6 events came after their window had closed") && jumped(&said, "0"), "{said}");
+    place.refused(2, "replay a.pelton --jump-max 0", &["--jump-max", "no time at all", "`none` is no limit"]);
 }
