@@ -54,6 +54,7 @@ mod operator;
 mod progress;
 #[doc(hidden)]
 pub mod ring;
+pub mod rows;
 mod runtime;
 mod store;
 pub mod testing;
@@ -70,6 +71,7 @@ pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::key::{CanonicalKey, Key, SLOTS, Slot, hash_key, slot_of, worker_of};
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
+pub use base::schema::LayoutError;
 pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MAX, Symbol};
 pub use base::time::Timestamp;
 pub use graph::explain::{JobPlan, PlanFormat};

@@ -6,4 +6,5 @@ pub(crate) mod handle;
 pub(crate) mod job;
 pub(crate) mod keyed;
 pub(crate) mod options;
+pub(crate) mod rows;
 pub(crate) mod stream;

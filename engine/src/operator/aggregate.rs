@@ -2,7 +2,7 @@
 
 use crate::base::record::SCALAR_FIELD;
 use crate::operator::window::Window;
-use crate::{Field, Key, Layout, Record, Timestamp};
+use crate::{CanonicalKey, Dictionary, Field, Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -64,6 +64,15 @@ pub trait Aggregate<K>: Clone + Send + Sync + 'static {
 
     /// The row for a window and key.
     fn result(&self, window: Window, key: &K, acc: &Self::Acc) -> Self::Out;
+
+    /// By which the rows of a window are ordered. An aggregate that knows more of its keys than their type does may
+    /// say so; keys that differ must then have canonical keys that differ.
+    fn canonical(&self, key: &K, symbols: &Dictionary) -> CanonicalKey
+    where
+        K: Key,
+    {
+        CanonicalKey::of(key, symbols)
+    }
 }
 
 /// A result of an aggregate with its window and key: columns `window_start, window_end, <key>, value`.
@@ -221,7 +230,7 @@ const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
 
 /// The float itself, or the one NaN; by total order that is larger than infinity.
 #[inline(always)]
-fn canonical(value: f64) -> f64 {
+pub(crate) fn canonical(value: f64) -> f64 {
     if value.is_nan() { NAN } else { value }
 }
 

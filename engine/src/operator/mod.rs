@@ -37,6 +37,7 @@ mod due;
 pub(crate) mod keyed;
 mod outbox;
 pub(crate) mod process;
+pub(crate) mod rows;
 pub(crate) mod window;
 
 pub(crate) use outbox::{Cause, OutColumns};

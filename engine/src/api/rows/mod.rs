@@ -1,0 +1,192 @@
+//! Streams of rows whose layout is known at run time.
+
+mod class;
+mod window;
+
+pub use window::{KeyedRows, RowOutput, WindowedRows};
+
+use crate::api::rows::class::{AnyStream, ClassStream, with_class, with_stream};
+use crate::base::row::{Row, RowLayout};
+use crate::graph::model::Graph;
+use crate::operator::rows::BadColumn;
+use crate::operator::rows::filter::{Comparison, Condition, Literal, RowChain};
+use crate::progress::watermark::Watermarks;
+use crate::runtime::row_sink::{RowSink, SinkOfClass};
+use crate::runtime::row_source::RowSource;
+use crate::{Dictionary, Job, Layout, ShapeError, VecSource};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// A stream of rows whose layout is known at run time: a [`Stream`](crate::Stream) for them.
+///
+/// A clone is the same stream: each taker gets all rows.
+#[derive(Clone)]
+pub struct RowStream {
+    stream: AnyStream,
+    rows: RowLayout,
+    symbols: Arc<Dictionary>,
+}
+
+impl Job {
+    /// Adds a source of rows whose layout is known at run time. Its watermarks ascend unless [`RowStream::watermarks`]
+    /// says otherwise.
+    ///
+    /// A layout without an event time, or wider than [`ROW_BYTES_MAX`](crate::rows::ROW_BYTES_MAX), is a mistake of the
+    /// job's shape.
+    ///
+    /// ```
+    /// use pelton::rows::{self, Comparison, RowAggregate, VecRows};
+    /// use pelton::{Job, Layout, Options, Tumbling};
+    /// use std::sync::{Arc, Mutex};
+    /// use std::time::Duration;
+    ///
+    /// let layout = Layout::parse("16/8 time_ns:i64@0* symbol:symbol@8 size:u32@12")?;
+    /// let trade = |time_ns: i64, symbol: u32, size: u32| {
+    ///     [&time_ns.to_le_bytes()[..], &symbol.to_le_bytes(), &size.to_le_bytes()].concat()
+    /// };
+    /// let records = [trade(1, 0, 100), trade(2, 1, 7), trade(3, 0, 50)].concat();
+    ///
+    /// let volumes = Arc::new(Mutex::new(Vec::new()));
+    /// let seen = volumes.clone();
+    /// let mut job = Job::new("volumes");
+    /// job.rows("trades", VecRows::new(layout, records, 64).with_symbols(["BAC", "AA"]))
+    ///     .filter("size", Comparison::GreaterOrEqual, 10)
+    ///     .key_by(["symbol"])
+    ///     .window(Tumbling::of(Duration::from_secs(1)))
+    ///     .aggregate("volumes", [("volume", RowAggregate::sum("size"))])
+    ///     .sink("out", rows::callback(move |_, row| seen.lock().unwrap().push(row.integer(3))));
+    /// job.run(Options::workers(2))?;
+    /// assert_eq!(*volumes.lock().unwrap(), [Some(150)]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn rows(&mut self, name: &str, source: impl RowSource) -> RowStream {
+        let layout = source.layout();
+        let symbols = self.symbols().clone();
+        let mistake = match RowLayout::new(layout.clone()) {
+            Err(error) => error.to_string(),
+            Ok(_) if layout.time_field().is_none() => "no field is their event time".to_owned(),
+            Ok(rows) => {
+                let stream = with_class!(rows.bytes(), |WORDS| {
+                    let source = source.open::<WORDS>(&rows);
+                    let stream = self.add_source(name, source, layout, rows.symbol_offsets());
+                    stream.rechained(None, |_| RowChain::<WORDS>::all()).into()
+                });
+                return RowStream { stream, rows, symbols };
+            }
+        };
+        self.add_mistake(ShapeError::BadRows(name.to_owned(), mistake));
+        // It stands for the source until the mistake is told, so that later steps find the columns.
+        let nothing = VecSource::new(Vec::<Row<2>>::new(), 1).into();
+        let stream: ClassStream<2> =
+            self.add_source(name, nothing, layout.clone(), Vec::new()).rechained(None, |_| RowChain::all());
+        RowStream { stream: stream.into(), rows: RowLayout::unchecked(layout), symbols }
+    }
+}
+
+impl RowStream {
+    /// The layout of the rows.
+    pub fn layout(&self) -> &Layout {
+        self.rows.layout()
+    }
+
+    fn graph(&self) -> Rc<RefCell<Graph>> {
+        with_stream!(&self.stream, |stream| stream.graph.clone())
+    }
+
+    fn source_name(&self) -> String {
+        with_stream!(&self.stream, |stream| stream.source_name())
+    }
+
+    /// Says how the watermark of this source follows its events. Said twice, the last one counts.
+    pub fn watermarks(self, watermarks: Watermarks) -> Self {
+        with_stream!(&self.stream, |stream| stream.set_watermarks(watermarks));
+        self
+    }
+
+    /// Keeps rows of which a column compares so with a literal. A text is what a symbol is compared with; symbols are
+    /// compared for equality only.
+    ///
+    /// A column that there is not, or that is no match for the literal, is a mistake of the job's shape.
+    ///
+    /// ```
+    /// use pelton::rows::{Comparison, VecRows};
+    /// use pelton::{Error, Job, Layout, Options};
+    ///
+    /// let layout = Layout::parse("16/8 time_ns:i64@0* symbol:symbol@8 size:u32@12").unwrap();
+    /// let mut job = Job::new("typos");
+    /// job.rows("trades", VecRows::new(layout, Vec::new(), 64))
+    ///     .filter("sise", Comparison::Greater, 10)
+    ///     .filter("size", Comparison::Equal, "BAC");
+    /// let Err(Error::Shape { mistakes, .. }) = job.run(Options::workers(1)) else { panic!() };
+    /// assert!(mistakes[0].to_string().starts_with("`filter 1 behind trades` cannot use the column `sise`"));
+    /// assert!(mistakes[1].to_string().contains("it is u32 and does not compare with Text(\"BAC\")"));
+    /// ```
+    pub fn filter(self, column: &str, comparison: Comparison, literal: impl Into<Literal>) -> Self {
+        let Self { stream, rows, symbols } = self;
+        let condition = Condition::new(&rows, column, comparison, &literal.into(), &symbols);
+        let stream = with_stream!(stream, |stream| {
+            let step = stream.name_step("filter");
+            match condition {
+                Ok(condition) => stream.rechained(Some("filter"), |chain| chain.and(condition)).into(),
+                Err(bad) => {
+                    stream.graph.borrow_mut().mistakes.push(bad_column(&step, bad));
+                    stream.into()
+                }
+            }
+        });
+        Self { stream, rows, symbols }
+    }
+
+    /// The rows of both streams, in the job's order; of rows with the same cause, this stream's first. The watermark is
+    /// the lesser of the two. Streams of different layouts are a mistake of the job's shape.
+    pub fn union(self, other: Self) -> Self {
+        let Self { stream, rows, symbols } = self;
+        let names = with_stream!(&stream, |stream| stream.source_name());
+        let graph = with_stream!(&stream, |stream| stream.graph.clone());
+        let mut mistake = None;
+        if rows.layout().schema() != other.rows.layout().schema() {
+            let (first, second) = (rows.layout().schema(), other.rows.layout().schema());
+            mistake =
+                Some(format!("they are {first}, and in a union with `{}`, which are {second}", other.source_name()));
+        }
+        let stream = match (stream, other.stream) {
+            (AnyStream::Words2(a), AnyStream::Words2(b)) => union(a, b).into(),
+            (AnyStream::Words4(a), AnyStream::Words4(b)) => union(a, b).into(),
+            (AnyStream::Words8(a), AnyStream::Words8(b)) => union(a, b).into(),
+            (AnyStream::Words16(a), AnyStream::Words16(b)) => union(a, b).into(),
+            (AnyStream::Words32(a), AnyStream::Words32(b)) => union(a, b).into(),
+            (stream, _) => {
+                // Rows of one layout have one class, unless they are results of a step.
+                mistake = mistake.or_else(|| Some("a union of results with other rows is not possible yet".to_owned()));
+                stream
+            }
+        };
+        if let Some(mistake) = mistake {
+            graph.borrow_mut().mistakes.push(ShapeError::BadRows(names, mistake));
+        }
+        Self { stream, rows, symbols }
+    }
+
+    /// Groups the rows by one or several columns, in this order, of at most 32 bytes together. Floats are no keys.
+    ///
+    /// Mistakes are told with the step behind.
+    pub fn key_by(self, columns: impl IntoIterator<Item = impl Into<String>>) -> KeyedRows {
+        KeyedRows::new(self, columns.into_iter().map(Into::into).collect())
+    }
+
+    /// Gives the rows to a sink, in the job's order.
+    pub fn sink(self, name: &str, sink: impl RowSink) {
+        let sink = SinkOfClass::new(Box::new(sink), self.rows);
+        with_stream!(self.stream, |stream| stream.sink(name, sink));
+    }
+}
+
+fn union<const WORDS: usize>(first: ClassStream<WORDS>, second: ClassStream<WORDS>) -> ClassStream<WORDS> {
+    first.union(second).rechained(None, |_| RowChain::all())
+}
+
+/// The mistake of a step that cannot use a column.
+fn bad_column(step: &str, BadColumn { column, reason }: BadColumn) -> ShapeError {
+    ShapeError::BadColumn { step: step.to_owned(), column, reason }
+}
