@@ -5,7 +5,7 @@
 //! runs; what cannot be is a [`ShapeError`](crate::ShapeError) like any other. The job gives what the same job over
 //! typed streams gives, byte by byte: windows fire in the order of texts and numbers, and sums of integers are exact.
 //!
-//! Rows lie in classes of 16, 32, 64, 128 and 256 bytes ([`Row`]), and are used in place where a record has just the
+//! Rows lie in classes of 32, 64 and 256 bytes ([`Row`]), and are used in place where a record has just the
 //! size of its class. Code is compiled for each class once, in this crate. It reads columns by offset and type, so a
 //! typed stream is faster.
 

@@ -58,6 +58,12 @@ pub trait Aggregate<K>: Clone + Send + Sync + 'static {
     /// order among rows of equal time.
     const EXACT: bool = false;
 
+    /// [`Aggregate::EXACT`], for an aggregate of which only its value knows.
+    #[doc(hidden)]
+    fn is_exact(&self) -> bool {
+        Self::EXACT
+    }
+
     /// Adds all that `later` holds, which is not empty. What `acc` holds came before, unless the
     /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
     fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);

@@ -5,7 +5,7 @@ mod window;
 
 pub use window::{KeyedRows, RowOutput, WindowedRows};
 
-use crate::api::rows::class::{AnyStream, ClassStream, with_class, with_stream};
+use crate::api::rows::class::{AnySource, AnyStream, ClassStream, of_class, with_class};
 use crate::base::row::{Row, RowLayout};
 use crate::graph::model::Graph;
 use crate::operator::rows::BadColumn;
@@ -13,7 +13,7 @@ use crate::operator::rows::filter::{Comparison, Condition, Literal, RowChain};
 use crate::progress::watermark::Watermarks;
 use crate::runtime::row_sink::{RowSink, SinkOfClass};
 use crate::runtime::row_source::RowSource;
-use crate::{Dictionary, Job, Layout, ShapeError, VecSource};
+use crate::{Dictionary, Job, Layout, ShapeError, Source, VecSource};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -62,25 +62,26 @@ impl Job {
     /// ```
     pub fn rows(&mut self, name: &str, source: impl RowSource) -> RowStream {
         let layout = source.layout();
-        let symbols = self.symbols().clone();
         let mistake = match RowLayout::new(layout.clone()) {
             Err(error) => error.to_string(),
             Ok(_) if layout.time_field().is_none() => "no field is their event time".to_owned(),
             Ok(rows) => {
-                let stream = with_class!(rows.bytes(), |WORDS| {
-                    let source = source.open::<WORDS>(&rows);
-                    let stream = self.add_source(name, source, layout, rows.symbol_offsets());
-                    stream.rechained(None, |_| RowChain::<WORDS>::all()).into()
-                });
-                return RowStream { stream, rows, symbols };
+                let source = with_class!(rows.bytes(), |WORDS| source.open::<WORDS>(&rows).into());
+                return self.add_rows(name, source, rows);
             }
         };
         self.add_mistake(ShapeError::BadRows(name.to_owned(), mistake));
         // It stands for the source until the mistake is told, so that later steps find the columns.
-        let nothing = VecSource::new(Vec::<Row<2>>::new(), 1).into();
-        let stream: ClassStream<2> =
-            self.add_source(name, nothing, layout.clone(), Vec::new()).rechained(None, |_| RowChain::all());
-        RowStream { stream: stream.into(), rows: RowLayout::unchecked(layout), symbols }
+        let nothing = Source::from(VecSource::new(Vec::<Row<4>>::new(), 1));
+        self.add_rows(name, nothing.into(), RowLayout::unchecked(layout))
+    }
+
+    fn add_rows(&mut self, name: &str, source: AnySource, rows: RowLayout) -> RowStream {
+        let stream = of_class!(AnySource source, |source| {
+            let stream = self.add_source(name, source, rows.layout().clone(), rows.symbol_offsets());
+            stream.rechained(None, |_| RowChain::all()).into()
+        });
+        RowStream { stream, rows, symbols: self.symbols().clone() }
     }
 }
 
@@ -91,16 +92,16 @@ impl RowStream {
     }
 
     fn graph(&self) -> Rc<RefCell<Graph>> {
-        with_stream!(&self.stream, |stream| stream.graph.clone())
+        of_class!(AnyStream & self.stream, |stream| stream.graph.clone())
     }
 
     fn source_name(&self) -> String {
-        with_stream!(&self.stream, |stream| stream.source_name())
+        of_class!(AnyStream & self.stream, |stream| stream.source_name())
     }
 
     /// Says how the watermark of this source follows its events. Said twice, the last one counts.
     pub fn watermarks(self, watermarks: Watermarks) -> Self {
-        with_stream!(&self.stream, |stream| stream.set_watermarks(watermarks));
+        of_class!(AnyStream & self.stream, |stream| stream.set_watermarks(watermarks));
         self
     }
 
@@ -123,9 +124,13 @@ impl RowStream {
     /// assert!(mistakes[1].to_string().contains("it is u32 and does not compare with Text(\"BAC\")"));
     /// ```
     pub fn filter(self, column: &str, comparison: Comparison, literal: impl Into<Literal>) -> Self {
+        self.filter_by(column, comparison, &literal.into())
+    }
+
+    fn filter_by(self, column: &str, comparison: Comparison, literal: &Literal) -> Self {
         let Self { stream, rows, symbols } = self;
-        let condition = Condition::new(&rows, column, comparison, &literal.into(), &symbols);
-        let stream = with_stream!(stream, |stream| {
+        let condition = Condition::new(&rows, column, comparison, literal, &symbols);
+        let stream = of_class!(AnyStream stream, |stream| {
             let step = stream.name_step("filter");
             match condition {
                 Ok(condition) => stream.rechained(Some("filter"), |chain| chain.and(condition)).into(),
@@ -142,8 +147,8 @@ impl RowStream {
     /// the lesser of the two. Streams of different layouts are a mistake of the job's shape.
     pub fn union(self, other: Self) -> Self {
         let Self { stream, rows, symbols } = self;
-        let names = with_stream!(&stream, |stream| stream.source_name());
-        let graph = with_stream!(&stream, |stream| stream.graph.clone());
+        let names = of_class!(AnyStream & stream, |stream| stream.source_name());
+        let graph = of_class!(AnyStream & stream, |stream| stream.graph.clone());
         let mut mistake = None;
         if rows.layout().schema() != other.rows.layout().schema() {
             let (first, second) = (rows.layout().schema(), other.rows.layout().schema());
@@ -151,10 +156,8 @@ impl RowStream {
                 Some(format!("they are {first}, and in a union with `{}`, which are {second}", other.source_name()));
         }
         let stream = match (stream, other.stream) {
-            (AnyStream::Words2(a), AnyStream::Words2(b)) => union(a, b).into(),
             (AnyStream::Words4(a), AnyStream::Words4(b)) => union(a, b).into(),
             (AnyStream::Words8(a), AnyStream::Words8(b)) => union(a, b).into(),
-            (AnyStream::Words16(a), AnyStream::Words16(b)) => union(a, b).into(),
             (AnyStream::Words32(a), AnyStream::Words32(b)) => union(a, b).into(),
             (stream, _) => {
                 // Rows of one layout have one class, unless they are results of a step.
@@ -177,8 +180,12 @@ impl RowStream {
 
     /// Gives the rows to a sink, in the job's order.
     pub fn sink(self, name: &str, sink: impl RowSink) {
-        let sink = SinkOfClass::new(Box::new(sink), self.rows);
-        with_stream!(self.stream, |stream| stream.sink(name, sink));
+        self.lead_to(name, Box::new(sink));
+    }
+
+    fn lead_to(self, name: &str, sink: Box<dyn RowSink>) {
+        let sink = SinkOfClass::new(sink, self.rows);
+        of_class!(AnyStream self.stream, |stream| stream.sink(name, sink));
     }
 }
 

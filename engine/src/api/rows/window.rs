@@ -1,11 +1,10 @@
 //! Windows over rows whose layout is known at run time.
 
 use crate::api::keyed::{KeyedStep, add_step};
-use crate::api::rows::class::{ClassStream, with_stream};
+use crate::api::rows::class::{AnyStream, ClassStream, of_class};
 use crate::api::rows::{RowStream, bad_column};
 use crate::api::stream::Stream;
 use crate::base::row::Row;
-use crate::graph::factory::StepFactory;
 use crate::graph::model::{Port, StoreDeclaration, StoreKind};
 use crate::graph::window::{WindowFactory, WindowStep};
 use crate::operator::rows::aggregate::{AggregatePlan, BadAggregates, RESULT_WORDS, RowAggregate, RowAggregates};
@@ -89,8 +88,12 @@ impl WindowedRows {
         name: &str,
         aggregates: impl IntoIterator<Item = (impl Into<String>, RowAggregate)>,
     ) -> RowOutput {
-        let Self { keyed: KeyedRows { stream: input, columns }, windows } = self;
         let aggregates: Vec<_> = aggregates.into_iter().map(|(name, aggregate)| (name.into(), aggregate)).collect();
+        self.aggregate_all(name, &aggregates)
+    }
+
+    fn aggregate_all(self, name: &str, aggregates: &[(String, RowAggregate)]) -> RowOutput {
+        let Self { keyed: KeyedRows { stream: input, columns }, windows } = self;
         let graph = input.graph();
         if !windows.is_valid() {
             graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
@@ -99,14 +102,14 @@ impl WindowedRows {
         let mut bad = Vec::new();
         let key = KeyColumns::new(&rows, &columns, &mut bad);
         let mut bad: Vec<_> = bad.into_iter().map(BadAggregates::Column).collect();
-        let plan = Arc::new(AggregatePlan::new(&rows, key, &aggregates, &mut bad));
+        let plan = Arc::new(AggregatePlan::new(&rows, key, aggregates, &mut bad));
         graph.borrow_mut().mistakes.extend(bad.into_iter().map(|bad| match bad {
             BadAggregates::Column(bad) => bad_column(name, bad),
             BadAggregates::Layout(error) => ShapeError::BadRows(name.to_owned(), error.to_string()),
         }));
         let results = plan.results.clone();
         let step = Step { name, windows, plan, rows: rows.layout() };
-        let (main, late) = with_stream!(stream, |stream| {
+        let (main, late) = of_class!(AnyStream stream, |stream| {
             let (main, late) = step.add_behind(stream);
             (main.into(), late.into())
         });
@@ -145,24 +148,15 @@ impl Step<'_> {
             name,
         };
         let graph = stream.graph.clone();
-        let node = add_step(&mut graph.borrow_mut(), step, |name| match plan.is_exact {
-            true => factory::<WORDS, true>(name, windows, plan),
-            false => factory::<WORDS, false>(name, windows, plan),
+        let node = add_step(&mut graph.borrow_mut(), step, |name| {
+            let columns = plan.clone();
+            let key_of = move |row: &Row<WORDS>| columns.key.of(row.bytes());
+            let (aggregate, key) = (RowAggregates::<WORDS>(plan), PhantomData::<fn() -> RowKey>);
+            Box::new(WindowFactory::new(WindowStep { name, windows, key_of, aggregate, key }))
         });
         stream.lead_to(node, 0);
         let main = Stream::new(graph.clone(), (node, 0), RowChain::all(), None).with_layout(results);
         let late = Stream::new(graph, (node, 1), RowChain::all(), None).with_layout(rows.clone());
         (main, late)
     }
-}
-
-fn factory<const WORDS: usize, const EXACT: bool>(
-    name: Arc<str>,
-    windows: Tumbling,
-    plan: Arc<AggregatePlan>,
-) -> Box<dyn StepFactory> {
-    let columns = plan.clone();
-    let key_of = move |row: &Row<WORDS>| columns.key.of(row.bytes());
-    let aggregate = RowAggregates::<WORDS, EXACT>(plan);
-    Box::new(WindowFactory::new(WindowStep { name, windows, key_of, aggregate, key: PhantomData::<fn() -> RowKey> }))
 }

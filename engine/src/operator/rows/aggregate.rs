@@ -123,7 +123,7 @@ pub(crate) struct AggregatePlan {
     /// Of accumulators, without the zeros behind them.
     pub(crate) state: Layout,
     pub(crate) results: RowLayout,
-    pub(crate) is_exact: bool,
+    is_exact: bool,
     cells: Vec<Cell>,
 }
 
@@ -332,15 +332,18 @@ fn rows_of(acc: &[u8]) -> u64 {
     u64::from_le_bytes(at(acc, 0))
 }
 
-/// A plan as an aggregate over rows of one class; whether it may be combined is part of the type.
+/// A plan as an aggregate over rows of one class.
 #[derive(Debug, Clone)]
-pub(crate) struct RowAggregates<const WORDS: usize, const EXACT: bool>(pub(crate) Arc<AggregatePlan>);
+pub(crate) struct RowAggregates<const WORDS: usize>(pub(crate) Arc<AggregatePlan>);
 
-impl<const WORDS: usize, const EXACT: bool> Aggregate<RowKey> for RowAggregates<WORDS, EXACT> {
+impl<const WORDS: usize> Aggregate<RowKey> for RowAggregates<WORDS> {
     type In = Row<WORDS>;
     type Acc = Row<RESULT_WORDS>;
     type Out = Row<RESULT_WORDS>;
-    const EXACT: bool = EXACT;
+
+    fn is_exact(&self) -> bool {
+        self.0.is_exact
+    }
 
     #[inline(always)]
     fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Row<WORDS>) {
