@@ -38,6 +38,7 @@
 //!   [`CoProcessFunction`] or a [`BroadcastProcessFunction`]. Its name is the identity of its state.
 //! - All rows of a job have *one order*, which depends on the input alone. A *block* is what a worker
 //!   reads at once; where blocks end shows in no result, and neither does the number of workers.
+//! - A job can be built without Rust types for its rows, from schema text: [`rows`].
 //! - [`Job::explain`] says how a job would run.
 //! - A [`Report`] accounts for every event.
 //!

@@ -7,6 +7,12 @@ use std::collections::HashSet;
 const ALIGN_MAX: usize = 64;
 
 /// Why a text or a list of fields is no layout.
+///
+/// ```
+/// use pelton::{Layout, LayoutError};
+///
+/// assert_eq!(Layout::parse("8/8 t:i64@0 t:i64@8"), Err(LayoutError::SameName("t".into())));
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LayoutError {
@@ -261,7 +267,9 @@ mod tests {
         }
 
         #[test]
-        fn a_text_that_is_read_is_the_text_of_what_was_read(text in "[0-9]{1,2}/[0-9] ([a-c]:(i64|u8|text8|time)@[0-9]{1,2}[*]? ?){0,3}") {
+        fn a_text_that_is_read_is_the_text_of_what_was_read(
+            text in "(8|16|24|08)/[0-9] (([abc]:(i64|u8|text8|time)@(0|8|16|08)[*]? ?){1,3})"
+        ) {
             if let Ok(layout) = Layout::parse(&text) {
                 prop_assert_eq!(layout.schema(), text);
             }

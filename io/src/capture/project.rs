@@ -71,7 +71,7 @@ impl Projection {
         Ok(Self { columns, record_size: from.size(), same_time })
     }
 
-    /// The records as they are, where rows of a layout known at run time have them. `None` where the rows are the records.
+    /// The records as they are, where rows of a layout known at run time have them. `None` where rows are records.
     pub(super) fn rows<const WORDS: usize>(rows: &RowLayout) -> Option<Self> {
         let layout = rows.layout();
         if size_of::<Row<WORDS>>() == layout.size() && rows.start() == 0 {

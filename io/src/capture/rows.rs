@@ -50,7 +50,8 @@ impl Capture {
     }
 }
 
-/// A capture about to be replayed as rows whose layout is known at run time: a [`Replay`] of them.
+/// A capture about to be replayed as rows whose layout is known at run time: a [`Replay`] of them. Made by
+/// [`replay_rows`], where an example is, and by [`Capture::replay_rows`].
 #[derive(Debug, Clone)]
 pub struct RowReplay {
     capture: Capture,

@@ -45,7 +45,7 @@ from_classes! { Words4: 4, Words8: 8, Words32: 32, }
 ///
 /// It must not be in a generic function: the code of all classes would be compiled for each of its types.
 macro_rules! of_class {
-    ($any:ident $value:expr, |$typed:ident| $body:expr) => {
+    ($any:ident, $value:expr, |$typed:ident| $body:expr) => {
         match $value {
             $any::Words4($typed) => $body,
             $any::Words8($typed) => $body,

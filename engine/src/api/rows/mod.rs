@@ -77,7 +77,7 @@ impl Job {
     }
 
     fn add_rows(&mut self, name: &str, source: AnySource, rows: RowLayout) -> RowStream {
-        let stream = of_class!(AnySource source, |source| {
+        let stream = of_class!(AnySource, source, |source| {
             let stream = self.add_source(name, source, rows.layout().clone(), rows.symbol_offsets());
             stream.rechained(None, |_| RowChain::all()).into()
         });
@@ -92,16 +92,17 @@ impl RowStream {
     }
 
     fn graph(&self) -> Rc<RefCell<Graph>> {
-        of_class!(AnyStream & self.stream, |stream| stream.graph.clone())
+        of_class!(AnyStream, &self.stream, |stream| stream.graph.clone())
     }
 
     fn source_name(&self) -> String {
-        of_class!(AnyStream & self.stream, |stream| stream.source_name())
+        of_class!(AnyStream, &self.stream, |stream| stream.source_name())
     }
 
-    /// Says how the watermark of this source follows its events. Said twice, the last one counts.
+    /// Says how the watermark of this source follows its events. Said twice, the last one counts; said of anything but
+    /// a source, it counts for nothing.
     pub fn watermarks(self, watermarks: Watermarks) -> Self {
-        of_class!(AnyStream & self.stream, |stream| stream.set_watermarks(watermarks));
+        of_class!(AnyStream, &self.stream, |stream| stream.set_watermarks(watermarks));
         self
     }
 
@@ -130,7 +131,7 @@ impl RowStream {
     fn filter_by(self, column: &str, comparison: Comparison, literal: &Literal) -> Self {
         let Self { stream, rows, symbols } = self;
         let condition = Condition::new(&rows, column, comparison, literal, &symbols);
-        let stream = of_class!(AnyStream stream, |stream| {
+        let stream = of_class!(AnyStream, stream, |stream| {
             let step = stream.name_step("filter");
             match condition {
                 Ok(condition) => stream.rechained(Some("filter"), |chain| chain.and(condition)).into(),
@@ -145,35 +146,42 @@ impl RowStream {
 
     /// The rows of both streams, in the job's order; of rows with the same cause, this stream's first. The watermark is
     /// the lesser of the two. Streams of different layouts are a mistake of the job's shape.
+    ///
+    /// ```
+    /// use pelton::rows::{self, VecRows};
+    /// use pelton::{Job, Layout, Options};
+    ///
+    /// let layout = Layout::parse("8/8 time_ns:i64@0*")?;
+    /// let ticks = |times: [i64; 2]| VecRows::new(layout.clone(), times.map(i64::to_le_bytes).concat(), 64);
+    /// let mut job = Job::new("ticks");
+    /// let odd = job.rows("odd", ticks([1, 3]));
+    /// let even = job.rows("even", ticks([2, 4]));
+    /// odd.union(even).sink("out", rows::callback(|time, _| println!("{time}")));
+    /// assert_eq!(job.run(Options::workers(1))?.events_read(), 4);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     pub fn union(self, other: Self) -> Self {
-        let Self { stream, rows, symbols } = self;
-        let names = of_class!(AnyStream & stream, |stream| stream.source_name());
-        let graph = of_class!(AnyStream & stream, |stream| stream.graph.clone());
-        let mut mistake = None;
-        if rows.layout().schema() != other.rows.layout().schema() {
-            let (first, second) = (rows.layout().schema(), other.rows.layout().schema());
-            mistake =
-                Some(format!("they are {first}, and in a union with `{}`, which are {second}", other.source_name()));
+        let (name, graph) = (self.source_name(), self.graph());
+        let (schema, others) = (self.layout().schema(), other.layout().schema());
+        if schema != others {
+            let second = other.source_name();
+            let mistake = format!("they are {schema}, and in a union with `{second}`, whose rows are {others}");
+            graph.borrow_mut().mistakes.push(ShapeError::BadRows(name, mistake));
         }
+        let Self { stream, rows, symbols } = self;
         let stream = match (stream, other.stream) {
             (AnyStream::Words4(a), AnyStream::Words4(b)) => union(a, b).into(),
             (AnyStream::Words8(a), AnyStream::Words8(b)) => union(a, b).into(),
             (AnyStream::Words32(a), AnyStream::Words32(b)) => union(a, b).into(),
-            (stream, _) => {
-                // Rows of one layout have one class, unless they are results of a step.
-                mistake = mistake.or_else(|| Some("a union of results with other rows is not possible yet".to_owned()));
-                stream
-            }
+            // Rows of one layout are of one class: this is the mistake above.
+            (stream, _) => stream,
         };
-        if let Some(mistake) = mistake {
-            graph.borrow_mut().mistakes.push(ShapeError::BadRows(names, mistake));
-        }
         Self { stream, rows, symbols }
     }
 
     /// Groups the rows by one or several columns, in this order, of at most 32 bytes together. Floats are no keys.
     ///
-    /// Mistakes are told with the step behind.
+    /// Mistakes are told with the step behind. [`WindowedRows::aggregate`] has an example.
     pub fn key_by(self, columns: impl IntoIterator<Item = impl Into<String>>) -> KeyedRows {
         KeyedRows::new(self, columns.into_iter().map(Into::into).collect())
     }
@@ -185,7 +193,7 @@ impl RowStream {
 
     fn lead_to(self, name: &str, sink: Box<dyn RowSink>) {
         let sink = SinkOfClass::new(sink, self.rows);
-        of_class!(AnyStream self.stream, |stream| stream.sink(name, sink));
+        of_class!(AnyStream, self.stream, |stream| stream.sink(name, sink));
     }
 }
 

@@ -8,6 +8,16 @@ use std::cmp::Ordering;
 use std::sync::Arc;
 
 /// How a column is compared with a literal.
+///
+/// ```
+/// use pelton::rows::{Comparison, VecRows};
+/// use pelton::{Job, Layout};
+///
+/// let layout = Layout::parse("16/8 time_ns:i64@0* price:f64@8")?;
+/// let cheap = Job::new("prices").rows("prices", VecRows::new(layout, Vec::new(), 64));
+/// let cheap = cheap.filter("price", Comparison::LessOrEqual, 9.5).filter("price", Comparison::Greater, 0);
+/// # Ok::<(), pelton::LayoutError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Comparison {
     /// `=`

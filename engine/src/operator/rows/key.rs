@@ -53,8 +53,8 @@ pub(crate) struct KeyColumns {
 }
 
 impl KeyColumns {
-    /// Each column is found in the rows, and all of them fit into a key. Where that is not so, what is wrong is added to
-    /// `bad`, and the columns are no more than their names.
+    /// Each column is found in the rows, and all of them fit into a key. Where that is not so, what is wrong is added
+    /// to `bad`, and the columns are no more than their names.
     pub(crate) fn new(rows: &RowLayout, names: &[String], bad: &mut Vec<BadColumn>) -> Self {
         let mut columns: Vec<Column> = Vec::new();
         let mut size = 0;
