@@ -93,7 +93,7 @@ const BAR: &str = "76/1 window_start:time@0 window_end:time@8 symbol:symbol@16 v
                    kind:u8@23 \
                    trades:u64@24 volume:i128@32 low:i64@48 high:i64@56 smallest:u32@64 mean:f64@68";
 
-/// Bars of a single pass; `EXACT` says whether parts may be combined, which gives the same.
+/// Bars as a typed aggregate, whose parts may be combined.
 #[derive(Clone)]
 struct Bars;
 
