@@ -39,6 +39,7 @@
 //!   [`CoProcessFunction`] or a [`BroadcastProcessFunction`]. Its name is the identity of its state.
 //! - All rows of a job have *one order*, which depends on the input alone. A *block* is what a worker
 //!   reads at once; where blocks end shows in no result, and neither does the number of workers.
+//! - A job can be built without Rust types for its rows, from schema text: [`rows`].
 //! - [`Job::explain`] says how a job would run.
 //! - A [`Report`] accounts for every event.
 //!
@@ -55,6 +56,7 @@ mod operator;
 mod progress;
 #[doc(hidden)]
 pub mod ring;
+pub mod rows;
 mod runtime;
 mod store;
 pub mod testing;
@@ -72,6 +74,7 @@ pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::key::{CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
+pub use base::schema::LayoutError;
 pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MAX, Symbol};
 pub use base::time::Timestamp;
 pub use graph::explain::{JobPlan, PlanFormat};

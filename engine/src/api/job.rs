@@ -8,7 +8,7 @@ use crate::graph::model::{Graph, Kind, Node, Placement, Port};
 use crate::graph::source::TypedSource;
 use crate::operator::chain::Identity;
 use crate::progress::watermark::Watermarks;
-use crate::{Dictionary, Error, Event, JobPlan, Report, Source};
+use crate::{Dictionary, Error, Event, FieldKind, JobPlan, Layout, Report, ShapeError, Source};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
@@ -43,22 +43,41 @@ impl Job {
 
     /// Adds a source. Its watermarks ascend unless [`Stream::watermarks`] says otherwise.
     pub fn source<T: Event>(&mut self, name: &str, source: impl Into<Source<T>>) -> Stream<T> {
+        let layout = T::layout();
+        let symbols = layout.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
+        let symbols_at = symbols.map(|field| field.offset).collect();
+        self.add_source(name, source.into(), layout, symbols_at)
+    }
+
+    /// Adds a source of events of this layout, with symbols at these offsets.
+    pub(crate) fn add_source<T: Event>(
+        &mut self,
+        name: &str,
+        source: Source<T>,
+        layout: Layout,
+        symbols_at: Vec<usize>,
+    ) -> Stream<T> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.name("source", name);
         let watermarks = Arc::new(Mutex::new(Watermarks::ascending()));
-        let source = TypedSource::new(name.clone(), source.into(), watermarks.clone());
+        let source = TypedSource::new(name.clone(), source, watermarks.clone(), symbols_at);
         let node = graph.add_node(Node {
             name,
             title: String::from("source"),
             inputs: Vec::new(),
-            outputs: vec![Port { name: "events", layout: T::layout() }],
+            outputs: vec![Port { name: "events", layout: layout.clone() }],
             key: None,
             stores: Vec::new(),
             placement: Placement::All,
             parts_of: None,
             kind: Kind::Source(Box::new(source)),
         });
-        Stream::new(self.graph.clone(), (node, 0), Identity::new(), Some(watermarks))
+        Stream::new(self.graph.clone(), (node, 0), Identity::new(), Some(watermarks)).with_layout(layout)
+    }
+
+    /// Tells a mistake when the job is run.
+    pub(crate) fn add_mistake(&self, mistake: ShapeError) {
+        self.graph.borrow_mut().mistakes.push(mistake);
     }
 
     /// Runs the job on this thread and others until its input ends.

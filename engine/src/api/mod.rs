@@ -7,4 +7,5 @@ pub(crate) mod job;
 pub(crate) mod keyed;
 pub(crate) mod operate;
 pub(crate) mod options;
+pub(crate) mod rows;
 pub(crate) mod stream;

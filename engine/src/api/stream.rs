@@ -6,7 +6,7 @@ use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::sinks::{self, Unordered};
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
 use crate::progress::watermark::Watermarks;
-use crate::{Key, Record, ShapeError, Sink};
+use crate::{Key, Layout, Record, ShapeError, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,18 +22,21 @@ pub struct Stream<T: Record, C: Chain<Out = T> = Identity<T>> {
     chain: C,
     /// The steps of the chain, in words.
     steps: Vec<&'static str>,
+    /// Of the rows, as they are now.
+    layout: Layout,
     /// Of a source, until a step follows.
     watermarks: Option<Arc<Mutex<Watermarks>>>,
 }
 
 impl<T: Record, C: Chain<Out = T>> Clone for Stream<T, C> {
     fn clone(&self) -> Self {
-        let Self { graph, from, chain, steps, watermarks } = self;
+        let Self { graph, from, chain, steps, layout, watermarks } = self;
         Self {
             graph: graph.clone(),
             from: *from,
             chain: chain.clone(),
             steps: steps.clone(),
+            layout: layout.clone(),
             watermarks: watermarks.clone(),
         }
     }
@@ -42,9 +45,7 @@ impl<T: Record, C: Chain<Out = T>> Clone for Stream<T, C> {
 impl<T: Record> Stream<T> {
     /// Says how the watermark of this source follows its events. Said twice, the last one counts.
     pub fn watermarks(self, watermarks: Watermarks) -> Self {
-        if let Some(slot) = &self.watermarks {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = watermarks;
-        }
+        self.set_watermarks(watermarks);
         self
     }
 }
@@ -56,7 +57,36 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         chain: C,
         watermarks: Option<Arc<Mutex<Watermarks>>>,
     ) -> Self {
-        Self { graph, from, chain, steps: Vec::new(), watermarks }
+        Self { graph, from, chain, steps: Vec::new(), layout: T::layout(), watermarks }
+    }
+
+    /// The stream with rows of a layout that their type does not tell.
+    pub(crate) fn with_layout(self, layout: Layout) -> Self {
+        Self { layout, ..self }
+    }
+
+    /// The stream with another chain over the same rows, which has one step more of this kind.
+    pub(crate) fn rechained<D: Chain<Out = T>>(
+        self,
+        kind: Option<&'static str>,
+        chain: impl FnOnce(C) -> D,
+    ) -> Stream<T, D> {
+        let Self { graph, from, chain: inner, mut steps, layout, watermarks } = self;
+        steps.extend(kind);
+        let watermarks = watermarks.filter(|_| kind.is_none());
+        Stream { graph, from, chain: chain(inner), steps, layout, watermarks }
+    }
+
+    /// Says how the watermark of a source follows its events, where the stream is a source's.
+    pub(crate) fn set_watermarks(&self, watermarks: Watermarks) {
+        if let Some(slot) = &self.watermarks {
+            *slot.lock().unwrap_or_else(PoisonError::into_inner) = watermarks;
+        }
+    }
+
+    /// A name for a stateless step behind this stream.
+    pub(crate) fn name_step(&self, kind: &'static str) -> Arc<str> {
+        self.graph.borrow_mut().fused_name(kind, self.from.0)
     }
 
     /// The stream with one more stateless step, which `make` adds to the chain under a name.
@@ -65,10 +95,10 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         kind: &'static str,
         make: impl FnOnce(C, Arc<str>) -> D,
     ) -> Stream<U, D> {
+        let name = self.name_step(kind);
         let Self { graph, from, chain, mut steps, .. } = self;
-        let name = graph.borrow_mut().fused_name(kind, from.0);
         steps.push(kind);
-        Stream { graph, from, chain: make(chain, name), steps, watermarks: None }
+        Stream { graph, from, chain: make(chain, name), steps, layout: U::layout(), watermarks: None }
     }
 
     /// The name of the source or step that the rows come from.
@@ -78,9 +108,9 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
 
     /// Leads the rows to an input of a node.
     pub(crate) fn lead_to(self, to: NodeId, input: usize) {
-        let Self { graph, from, chain, steps, .. } = self;
+        let Self { graph, from, chain, steps, layout, .. } = self;
         let connect = Box::new(TypedChain(chain));
-        graph.borrow_mut().add_edge(Edge { from, to: (to, input), chain: steps, layout: T::layout(), connect });
+        graph.borrow_mut().add_edge(Edge { from, to: (to, input), chain: steps, layout, connect });
     }
 
     /// Keeps rows for which `keep` returns true.
@@ -114,12 +144,12 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     /// The watermark is the lesser of the two.
     pub fn union<D: Chain<Out = T>>(self, other: Stream<T, D>) -> Stream<T> {
         let name = format!("{} and {}", self.source_name(), other.source_name()).into();
-        let graph = self.graph.clone();
+        let (graph, layout) = (self.graph.clone(), self.layout.clone());
         let node = graph.borrow_mut().add_node(Node {
             name,
             title: String::from("union"),
-            inputs: ["first", "second"].map(|name| Port { name, layout: T::layout() }).into(),
-            outputs: vec![Port { name: "rows", layout: T::layout() }],
+            inputs: ["first", "second"].map(|name| Port { name, layout: layout.clone() }).into(),
+            outputs: vec![Port { name: "rows", layout: layout.clone() }],
             key: None,
             stores: Vec::new(),
             placement: Placement::All,
@@ -127,7 +157,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
             kind: Kind::Union(Box::new(TypedUnion::<T>::new())),
         });
         lead_both(self, other, node);
-        Stream::new(graph, (node, 0), Identity::new(), None)
+        Stream::new(graph, (node, 0), Identity::new(), None).with_layout(layout)
     }
 
     /// Groups the rows by a key. Each key belongs to one worker and sees its rows in the job's order.
@@ -151,7 +181,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
             graph.add_node(Node {
                 name,
                 title: String::from(if placement == Placement::All { "sink of each worker" } else { "sink" }),
-                inputs: vec![Port { name: "rows", layout: T::layout() }],
+                inputs: vec![Port { name: "rows", layout: self.layout.clone() }],
                 outputs: Vec::new(),
                 key: None,
                 stores: Vec::new(),

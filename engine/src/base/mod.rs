@@ -5,6 +5,8 @@ pub(crate) mod clock;
 pub(crate) mod key;
 pub(crate) mod prefetch;
 pub(crate) mod record;
+pub(crate) mod row;
+pub(crate) mod schema;
 pub(crate) mod symbol;
 pub(crate) mod sync;
 pub(crate) mod time;

@@ -20,6 +20,8 @@ pub(crate) struct TypedSource<T: Event> {
     /// Taken by the worker that polls it.
     feed: Mutex<Option<Box<dyn Feed<T>>>>,
     watermarks: Arc<Mutex<Watermarks>>,
+    /// Where the ids of symbols are in an event.
+    symbols_at: Vec<usize>,
     prepared: OnceLock<Prepared>,
 }
 
@@ -31,13 +33,18 @@ struct Prepared {
 }
 
 impl<T: Event> TypedSource<T> {
-    pub(crate) fn new(name: Arc<str>, source: Source<T>, watermarks: Arc<Mutex<Watermarks>>) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        source: Source<T>,
+        watermarks: Arc<Mutex<Watermarks>>,
+        symbols_at: Vec<usize>,
+    ) -> Self {
         let (blocks, feed) = match source.kind {
             SourceKind::Blocks(blocks) => (Some(blocks), None),
             SourceKind::Feed(feed) => (None, Some(feed)),
         };
         let speed = source.speed;
-        Self { name, blocks, speed, feed: Mutex::new(feed), watermarks, prepared: OnceLock::new() }
+        Self { name, blocks, speed, feed: Mutex::new(feed), watermarks, symbols_at, prepared: OnceLock::new() }
     }
 
     fn error(&self, error: BoxError) -> Error {
@@ -143,7 +150,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             times: context.times.clone(),
             jumps: context.jumps,
             pace,
-            symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols)),
+            symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols), &self.symbols_at),
             counters: prepared.counters.clone(),
             worker: context.worker,
         };

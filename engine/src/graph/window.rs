@@ -108,7 +108,7 @@ where
     }
 
     fn combining(&self) -> Option<Combining> {
-        if !A::EXACT {
+        if !self.step.aggregate.is_exact() {
             return None;
         }
         // All workers share the tables that are on their way; how many workers there are is known when one is built.

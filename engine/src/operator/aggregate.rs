@@ -2,7 +2,7 @@
 
 use crate::base::record::SCALAR_FIELD;
 use crate::operator::window::Window;
-use crate::{Field, Key, Layout, Record, Timestamp};
+use crate::{CanonicalKey, Dictionary, Field, Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
 use std::borrow::Cow;
 use std::marker::PhantomData;
@@ -58,12 +58,33 @@ pub trait Aggregate<K>: Clone + Send + Sync + 'static {
     /// order among rows of equal time.
     const EXACT: bool = false;
 
+    /// [`Aggregate::EXACT`], for an aggregate of which only its value knows.
+    #[doc(hidden)]
+    fn is_exact(&self) -> bool {
+        Self::EXACT
+    }
+
     /// Adds all that `later` holds, which is not empty. What `acc` holds came before, unless the
     /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
     fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
 
     /// The row for a window and key.
     fn result(&self, window: Window, key: &K, acc: &Self::Acc) -> Self::Out;
+
+    /// The layout of what is kept for a key, where it is not that of its type.
+    #[doc(hidden)]
+    fn state_layout(&self) -> Layout {
+        Self::Acc::layout()
+    }
+
+    /// By which the rows of a window are ordered. An aggregate that knows more of its keys than their type does may
+    /// say so; keys that differ must then have canonical keys that differ.
+    fn canonical(&self, key: &K, symbols: &Dictionary) -> CanonicalKey
+    where
+        K: Key,
+    {
+        CanonicalKey::of(key, symbols)
+    }
 }
 
 /// A result of an aggregate with its window and key: columns `window_start, window_end, <key>, value`.
@@ -221,7 +242,7 @@ const NAN: f64 = f64::from_bits(0x7ff8_0000_0000_0000);
 
 /// The float itself, or the one NaN; by total order that is larger than infinity.
 #[inline(always)]
-fn canonical(value: f64) -> f64 {
+pub(crate) fn canonical(value: f64) -> f64 {
     if value.is_nan() { NAN } else { value }
 }
 

@@ -36,6 +36,7 @@ pub(crate) mod co_process;
 pub(crate) mod keyed;
 mod outbox;
 pub(crate) mod process;
+pub(crate) mod rows;
 pub(crate) mod state;
 pub(crate) mod window;
 

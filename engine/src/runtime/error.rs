@@ -35,6 +35,19 @@ pub enum ShapeError {
     /// A source was made in a way that it cannot be read.
     #[error("the source `{0}` cannot be read: {1}")]
     BadSource(String, String),
+    /// A step cannot use a column of its rows.
+    #[error("`{step}` cannot use the column `{column}`: {reason}")]
+    BadColumn {
+        /// The step.
+        step: String,
+        /// The column, as it was given.
+        column: String,
+        /// Why.
+        reason: String,
+    },
+    /// The rows of a source, a union or a step cannot have the layout that they would need.
+    #[error("the rows of `{0}` do not work: {1}")]
+    BadRows(String, String),
     /// An option is outside its range.
     #[error("the option `{option}` is {found}; it must be {wanted}")]
     BadOption {

@@ -15,6 +15,8 @@ pub(crate) mod pipe;
 pub(crate) mod receiver;
 pub(crate) mod report;
 pub(crate) mod route;
+pub(crate) mod row_sink;
+pub(crate) mod row_source;
 pub(crate) mod rows;
 pub(crate) mod send;
 pub(crate) mod shared;

@@ -1,6 +1,6 @@
 //! What the symbol ids in a source's events stand for; one that stands for nothing ends the job.
 
-use crate::{BoxError, Dictionary, Event, FieldKind, Timestamp};
+use crate::{BoxError, Dictionary, Event, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
@@ -24,16 +24,15 @@ pub(crate) struct SourceSymbols {
 }
 
 impl SourceSymbols {
-    pub(crate) fn new<T: Event>(meaning: Meaning) -> Self {
-        let layout = T::layout();
-        let fields = layout.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
+    /// The symbols at these offsets of events of type `T`.
+    pub(crate) fn new<T: Event>(meaning: Meaning, offsets: &[usize]) -> Self {
         let is_inside = |offset: &usize| offset.checked_add(size_of::<u32>()).is_some_and(|end| end <= size_of::<T>());
         let known = match &meaning {
             Meaning::Same(texts) => *texts,
             Meaning::Mapped(ids) => ids.len(),
             Meaning::Jobs(_) => 0,
         };
-        Self { offsets: fields.map(|field| field.offset).filter(is_inside).collect(), meaning, known }
+        Self { offsets: offsets.iter().copied().filter(is_inside).collect(), meaning, known }
     }
 
     /// Whether events must be copied, so that their ids can be changed.

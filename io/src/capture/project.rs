@@ -6,6 +6,7 @@
 
 use super::error::CaptureError;
 use super::reader::Capture;
+use pelton::rows::{Row, RowLayout};
 use pelton::{Field, FieldKind, Record};
 
 /// How the fields of an event are filled from a record of a capture.
@@ -68,6 +69,24 @@ impl Projection {
             });
         }
         Ok(Self { columns, record_size: from.size(), same_time })
+    }
+
+    /// The records as they are, where rows of a layout known at run time have them. `None` where rows are records.
+    pub(super) fn rows<const WORDS: usize>(rows: &RowLayout) -> Option<Self> {
+        let layout = rows.layout();
+        if size_of::<Row<WORDS>>() == layout.size() && rows.start() == 0 {
+            return None;
+        }
+        let copy = |from: usize, to: usize, bytes: usize| {
+            let kind = FieldKind::Text(bytes as u32);
+            let from_name = layout.name().to_owned();
+            Column { from, from_kind: kind, from_name, to, to_kind: kind, how: How::Copy(bytes) }
+        };
+        let mut columns = vec![copy(0, rows.start(), layout.size())];
+        if let (8, Some(time)) = (rows.start(), layout.time_field()) {
+            columns.push(copy(time.offset, 0, 8));
+        }
+        Some(Self { columns, record_size: layout.size(), same_time: true })
     }
 
     /// Fills `events` from as many whole records.

@@ -86,7 +86,7 @@ pub struct Replay<T> {
 }
 
 impl<T: Event> Replay<T> {
-    fn new(capture: Capture, projection: Option<Arc<Projection>>) -> Self {
+    pub(super) fn new(capture: Capture, projection: Option<Arc<Projection>>) -> Self {
         let (from, until) = (Timestamp::MIN, None);
         Self { capture, projection, from, until, speed: Speed::Max, untrusted: false, events: PhantomData }
     }

@@ -1,9 +1,7 @@
 //! Layouts as captures hold them: written into the header and proven when read back.
 
 use super::format::RECORD_BYTES_MAX;
-use pelton::{Field, FieldKind, Layout};
-use std::borrow::Cow;
-use std::collections::HashSet;
+use pelton::Layout;
 
 /// The most fields of a record.
 const FIELDS_MAX: usize = 512;
@@ -12,76 +10,34 @@ pub(super) const NO_DECIMALS: u8 = u8::MAX;
 
 /// Proves that captures can hold `layout`: dense fields, one of them the event time.
 pub(super) fn check(layout: &Layout) -> Result<(), String> {
-    let (size, align) = (layout.size(), layout.align());
-    if size == 0 || size > RECORD_BYTES_MAX {
-        return Err(format!("a record has 1 to {RECORD_BYTES_MAX} bytes, not {size}"));
+    layout.check().map_err(|error| error.to_string())?;
+    if layout.size() > RECORD_BYTES_MAX {
+        return Err(format!("a record has 1 to {RECORD_BYTES_MAX} bytes, not {}", layout.size()));
     }
-    if !align.is_power_of_two() || align > 64 || !size.is_multiple_of(align) {
-        return Err(format!("an alignment of {align} does not suit records of {size} bytes"));
-    }
-    if layout.fields().is_empty() || layout.fields().len() > FIELDS_MAX {
+    if layout.fields().len() > FIELDS_MAX {
         return Err(format!("a record has 1 to {FIELDS_MAX} fields, not {}", layout.fields().len()));
     }
-    let mut names = HashSet::new();
-    let mut end = 0usize;
-    for field in layout.fields() {
-        let name = &*field.name;
-        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control() || ":@*".contains(c)) {
-            return Err(format!("{name:?} is not a name of a field"));
-        }
-        if !names.insert(name) {
-            return Err(format!("two fields are named `{name}`"));
-        }
-        if field.offset != end {
-            return Err(format!("field `{name}` is at byte {} and not at {end}: records have no gaps", field.offset));
-        }
-        end = end.saturating_add(field.kind.size());
-        if field.time && !matches!(field.kind, FieldKind::I64 | FieldKind::Timestamp) {
-            return Err(format!("the event time `{name}` is {} and not i64 or time", field.kind));
-        }
-        if field.decimals == Some(NO_DECIMALS) {
-            return Err(format!("field `{name}` has more than {} decimals", NO_DECIMALS - 1));
-        }
+    if let Some(field) = layout.fields().iter().find(|field| field.decimals == Some(NO_DECIMALS)) {
+        return Err(format!("field `{}` has more than {} decimals", field.name, NO_DECIMALS - 1));
     }
-    if end != size {
-        return Err(format!("the fields end at byte {end} of {size}: records have no gaps"));
-    }
-    match layout.fields().iter().filter(|field| field.time).count() {
-        1 => Ok(()),
-        count => Err(format!("one field is the event time, not {count}")),
+    match layout.time_field() {
+        Some(_) => Ok(()),
+        None => Err("one field is the event time, not 0".into()),
     }
 }
 
 /// The layout that [`Layout::schema`] wrote. `decimals` has a byte for each field.
 pub(super) fn parse(schema: &str, name: &str, decimals: &[u8]) -> Result<Layout, String> {
-    let mut words = schema.split(' ');
-    let (size, align) = words.next().and_then(|word| word.split_once('/')).ok_or("it starts with size/align")?;
-    let number = |text: &str| text.parse::<usize>().map_err(|_| format!("{text:?} is not a number"));
-    let (size, align) = (number(size)?, number(align)?);
-    let mut fields = Vec::new();
-    for word in words {
-        let bad = || format!("{word:?} is not name:type@offset");
-        let (field, rest) = word.split_once(':').ok_or_else(bad)?;
-        let (kind, offset) = rest.split_once('@').ok_or_else(bad)?;
-        let (offset, time) = offset.strip_suffix('*').map_or((offset, false), |offset| (offset, true));
-        let decimals = decimals.get(fields.len()).copied().filter(|&digits| digits != NO_DECIMALS);
-        fields.push(Field {
-            name: Cow::Owned(field.to_owned()),
-            kind: FieldKind::parse(kind).ok_or_else(|| format!("{kind:?} is not a type"))?,
-            offset: number(offset)?,
-            decimals,
-            time,
-        });
-    }
+    let layout = Layout::parse(schema).map_err(|error| error.to_string())?;
+    let mut fields = layout.fields().to_vec();
     if decimals.len() != fields.len() {
         return Err(format!("{} fields, but decimals of {}", fields.len(), decimals.len()));
     }
-    let layout = Layout::new(name.to_owned(), size, align, fields);
-    check(&layout)?;
-    // Two texts for one layout would be two fingerprints.
-    if layout.schema() != schema {
-        return Err("it is not written in the one way it can be".into());
+    for (field, &digits) in fields.iter_mut().zip(decimals) {
+        field.decimals = Some(digits).filter(|&digits| digits != NO_DECIMALS);
     }
+    let layout = Layout::new(name.to_owned(), layout.size(), layout.align(), fields);
+    check(&layout)?;
     Ok(layout)
 }
 
@@ -102,17 +58,17 @@ mod tests {
         for (schema, reason) in [
             ("", "starts with"),
             ("8", "starts with"),
-            ("8/8", "1 to 512 fields"),
+            ("8/8", "at least one field"),
             ("x/8 t:i64@0*", "not a number"),
-            ("0/8 t:i64@0*", "1 to 65536 bytes"),
-            ("99999999999/8 t:i64@0*", "1 to 65536 bytes"),
+            ("0/8 t:i64@0*", "no gaps"),
+            ("99999999992/8 t:i64@0*", "no gaps"),
             ("8/0 t:i64@0*", "alignment"),
             ("8/3 t:i64@0*", "alignment"),
             ("8/8 t:i64@0", "event time"),
             ("8/4 t:i32@0* u:i32@4", "event time"),
             ("16/8 t:i64@0* u:i64@8*", "event time"),
             ("16/8 t:i64@0* t:i64@8", "two fields"),
-            ("16/8 t:i64@0* u:i64@4", "no gaps"),
+            ("16/8 t:i64@0* u:i64@4", "overlaps"),
             ("16/8 t:i64@0*", "no gaps"),
             ("16/8 t:i64@0* u:string@8", "not a type"),
             ("16/8 t:i64@0*  u:i64@8", "name:type@offset"),
@@ -122,6 +78,19 @@ mod tests {
             let fields = schema.split(' ').count().saturating_sub(1);
             let error = parse(schema, "", &vec![NO_DECIMALS; fields]).unwrap_err();
             assert!(error.contains(reason), "{schema}: {error}");
+        }
+    }
+
+    #[test]
+    fn records_too_large_for_captures_are_refused() {
+        let wide = (0..17).map(|i| format!(" f{i}:text4096@{}", 8 + 4096 * i)).collect::<String>();
+        let many = (0..512).map(|i| format!(" f{i}:u8@{}", 8 + i)).collect::<String>();
+        for (schema, reason) in [
+            (format!("{}/8 t:i64@0*{wide}", 8 + 17 * 4096), "1 to 65536 bytes"),
+            (format!("520/8 t:i64@0*{many}"), "1 to 512 fields"),
+        ] {
+            let error = parse(&schema, "", &vec![NO_DECIMALS; schema.split(' ').count() - 1]).unwrap_err();
+            assert!(error.contains(reason), "{error}");
         }
     }
 }

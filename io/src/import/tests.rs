@@ -327,7 +327,7 @@ fn progress_names_each_file_at_its_start_and_end() {
 #[test]
 fn progress_names_each_file_that_was_made_as_soon_as_it_is_there() {
     let place = Place::new();
-    let input = place.file("in.csv", &format!("{TRADES}nonsense\n"));
+    let input = place.file("in.csv", format!("{TRADES}nonsense\n"));
     let mut seen = Vec::new();
     import(Format::LeanTrade, &[input], &place.output(), &place.options, &mut |progress| {
         assert!(progress.made.iter().all(|path| path.exists()), "{:?}", progress.made);

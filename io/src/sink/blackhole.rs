@@ -1,6 +1,7 @@
 //! The sink that keeps nothing but a count and a hash: for benchmarks and comparisons.
 
-use pelton::{BoxError, Record, Sink, Timestamp};
+use pelton::rows::{RowSink, RowSlice};
+use pelton::{BoxError, Dictionary, Layout, Record, Sink, Timestamp};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -79,20 +80,42 @@ fn row_hash(time: Timestamp, row: &[u8]) -> u64 {
     hash
 }
 
-impl<T: Record> Sink<T> for Blackhole {
-    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
-        if times.len() != rows.len() {
-            return Err(format!("{} times for {} rows", times.len(), rows.len()).into());
+impl Blackhole {
+    #[inline]
+    fn see<'a>(
+        &mut self,
+        times: &[Timestamp],
+        records: impl ExactSizeIterator<Item = &'a [u8]>,
+    ) -> Result<usize, BoxError> {
+        let rows = records.len();
+        if times.len() != rows {
+            return Err(format!("{} times for {rows} rows", times.len()).into());
         }
         let mut hash = self.hash;
-        for (&time, row) in times.iter().zip(rows) {
-            hash = fold(hash ^ row_hash(time, bytemuck::bytes_of(row)), MULTIPLIERS[0]).rotate_left(23);
+        for (&time, record) in times.iter().zip(records) {
+            hash = fold(hash ^ row_hash(time, record), MULTIPLIERS[0]).rotate_left(23);
         }
         self.hash = hash;
-        self.count += rows.len() as u64;
+        self.count += rows as u64;
         self.seen.0.0.store(self.count, Ordering::Release);
         self.seen.0.1.store(hash, Ordering::Release);
-        Ok(rows.len())
+        Ok(rows)
+    }
+}
+
+impl<T: Record> Sink<T> for Blackhole {
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        self.see(times, rows.iter().map(bytemuck::bytes_of))
+    }
+}
+
+impl RowSink for Blackhole {
+    fn open(&mut self, _: &Layout, _: &Arc<Dictionary>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
+        self.see(times, rows.iter().map(|row| row.bytes()))
     }
 }
 
@@ -107,7 +130,7 @@ mod tests {
         for rows in rows.chunks(batch) {
             let times: Vec<_> = rows.iter().map(|row| Timestamp::from_nanos(row.0)).collect();
             let rows: Vec<_> = rows.iter().map(|row| row.1).collect();
-            sink.write(&times, &rows).unwrap();
+            Sink::write(&mut sink, &times, &rows).unwrap();
         }
         (sink.seen().count(), sink.seen().hash())
     }

@@ -1,6 +1,7 @@
 //! The sink of text rows: one buffer, one encoder, one file.
 
 use super::encode::{Format, RowEncoder};
+use pelton::rows::{RowSink, RowSlice};
 use pelton::{BoxError, Dictionary, Layout, Record, Sink, Timestamp};
 use std::fs::File;
 use std::io::{self, Write};
@@ -24,7 +25,7 @@ pub struct SinkError {
 
 /// Writes rows as lines of text; made by [`crate::csv`] and [`crate::jsonl`].
 ///
-/// Rows of any record can be written, of one type by one sink. Dropped before its end, as when its
+/// Rows of any record can be written, of one type or layout by one sink. Dropped before its end, as when its
 /// job is stopped at once, it still writes the rows that it took: what it leaves are whole lines.
 pub struct TextSink {
     out: Box<dyn Write + Send>,
@@ -94,6 +95,19 @@ impl TextSink {
         self.failed |= result.is_err();
         result.map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
     }
+
+    fn put<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<(), SinkError> {
+        // Bounds what one call gathers: a row is written out before it is far over the buffer.
+        for record in records {
+            if let Some(encoder) = &mut self.encoder {
+                encoder.row(record, &mut self.buffer);
+            }
+            if self.buffer.len() >= BUFFER_BYTES {
+                self.write_out()?;
+            }
+        }
+        Ok(())
+    }
 }
 
 impl<T: Record> Sink<T> for TextSink {
@@ -107,15 +121,25 @@ impl<T: Record> Sink<T> for TextSink {
         if self.encoder.is_none() {
             self.encoder(&T::layout());
         }
-        // Bounds what one call gathers: a row is written out before it is far over the buffer.
-        for row in rows {
-            if let Some(encoder) = &mut self.encoder {
-                encoder.row(bytemuck::bytes_of(row), &mut self.buffer);
-            }
-            if self.buffer.len() >= BUFFER_BYTES {
-                self.write_out()?;
-            }
-        }
+        self.put(rows.iter().map(bytemuck::bytes_of))?;
+        Ok(rows.len())
+    }
+
+    fn flush(&mut self) -> Result<(), BoxError> {
+        Ok(self.flush_out()?)
+    }
+}
+
+impl RowSink for TextSink {
+    fn open(&mut self, layout: &Layout, symbols: &Arc<Dictionary>) -> Result<(), BoxError> {
+        self.symbols = Some(symbols.clone());
+        self.encoder(layout);
+        Ok(())
+    }
+
+    fn write(&mut self, _: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
+        self.encoder(rows.layout());
+        self.put(rows.iter().map(|row| row.bytes()))?;
         Ok(rows.len())
     }
 

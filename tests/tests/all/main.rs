@@ -8,6 +8,7 @@ mod merged_sources;
 mod order;
 mod plans;
 mod real_data;
+mod run_time_rows;
 mod sources;
 mod style;
 mod symbols;

@@ -9,7 +9,6 @@ use crate::operator::{Firing, OperatorOutput, Outbox};
 use crate::store::dense::Bits;
 use crate::store::groups::Groups;
 use crate::{CanonicalKey, Dictionary, Key};
-use bytemuck::Pod;
 
 /// A place in the order of firing: canonical key, number of the entry.
 pub(crate) type Order = (CanonicalKey, u32);
@@ -39,8 +38,8 @@ pub(crate) struct FiringOrder {
     texts: usize,
 }
 
-fn order_of<K: Key>(number: u32, key: &K, symbols: &Dictionary) -> Order {
-    (CanonicalKey::of(key, symbols), number)
+fn order_of<K: Key, A: Aggregate<K>>(number: u32, key: &K, aggregate: &A, symbols: &Dictionary) -> Order {
+    (aggregate.canonical(key, symbols), number)
 }
 
 /// Sorts by canonical key; keys that share one by their bytes.
@@ -60,8 +59,8 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::
     out: &mut Outbox<O>,
 ) -> Firing {
     let symbols = out.symbols().clone();
-    order.start(groups, &symbols);
-    while let Some((canonical, number)) = order.next(groups, &symbols) {
+    order.start(groups, aggregate, &symbols);
+    while let Some((canonical, number)) = order.next(groups, aggregate, &symbols) {
         if out.is_full() {
             return Firing::More;
         }
@@ -76,7 +75,12 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::
 
 impl FiringOrder {
     /// Finds the order of a window's keys, unless it is one that fires already.
-    pub(crate) fn start<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
+    pub(crate) fn start<K: Key, A: Aggregate<K>>(
+        &mut self,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
@@ -93,7 +97,7 @@ impl FiringOrder {
         let firing: usize = known_words.iter().map(|word| word.count_ones() as usize).sum();
         let mut rest = 0;
         if firing * KNOWN_SHARE >= self.known.len() {
-            self.learn(groups, symbols);
+            self.learn(groups, aggregate, symbols);
             if groups.len() == firing && self.known.len() == firing {
                 self.known_fire = true;
                 std::mem::swap(&mut self.orders, &mut self.known);
@@ -106,7 +110,7 @@ impl FiringOrder {
             self.orders.extend(self.known.iter().filter(is_firing));
             rest = KNOWN_END as u32;
         }
-        let others = groups.entries(rest).map(|(number, key, _)| order_of(number, &key, symbols));
+        let others = groups.entries(rest).map(|(number, key, _)| order_of(number, &key, aggregate, symbols));
         let kept = self.orders.len();
         self.orders.extend(others);
         if self.orders.len() > kept {
@@ -116,7 +120,7 @@ impl FiringOrder {
     }
 
     /// Adds the window's dense keys to what is known.
-    fn learn<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
+    fn learn<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
         let texts = symbols.len();
         if texts != self.texts {
             self.texts = texts;
@@ -132,7 +136,7 @@ impl FiringOrder {
         for (at, (word, known)) in dense.present().iter().zip(&mut self.known_bits).enumerate() {
             for bit in Bits(word & !*known) {
                 let number = at * 64 + bit;
-                self.known.push(order_of(number as u32, &dense.entry(number).0, symbols));
+                self.known.push(order_of(number as u32, &dense.entry(number).0, aggregate, symbols));
             }
             *known |= word;
         }
@@ -143,19 +147,24 @@ impl FiringOrder {
 
     /// The next entry to fire.
     #[inline]
-    pub(crate) fn next<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) -> Option<Order> {
+    pub(crate) fn next<K: Key, A: Aggregate<K>>(
+        &mut self,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) -> Option<Order> {
         if self.fired == self.orders.len() {
-            self.go_on(groups, symbols);
+            self.go_on(groups, aggregate, symbols);
         }
         self.orders.get(self.fired).copied()
     }
 
-    fn go_on<K: Key, V: Pod>(&mut self, groups: &Groups<K, V>, symbols: &Dictionary) {
+    fn go_on<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
         let Some(start) = self.next else { return };
         self.orders.clear();
         self.fired = 0;
         let entries = groups.entries(start).take(AT_ONCE);
-        self.orders.extend(entries.map(|(number, key, _)| order_of(number, &key, symbols)));
+        self.orders.extend(entries.map(|(number, key, _)| order_of(number, &key, aggregate, symbols)));
         self.next = self.orders.last().map(|last| last.1 + 1);
     }
 
@@ -179,7 +188,7 @@ impl FiringOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Symbol;
+    use crate::{Symbol, count};
     use proptest::prelude::*;
 
     /// The keys that fire, in order, a call of `next` and `fired` for each.
@@ -187,8 +196,9 @@ mod tests {
         let mut keys = Vec::new();
         loop {
             // Asking again to start changes nothing while a window fires.
-            order.start(groups, symbols);
-            let Some((_, number)) = order.next(groups, symbols) else { break };
+            let aggregate = count::<u64>();
+            order.start(groups, &aggregate, symbols);
+            let Some((_, number)) = order.next(groups, &aggregate, symbols) else { break };
             keys.push(groups.entry(number).0);
             order.fired();
         }

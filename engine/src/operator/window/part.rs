@@ -99,7 +99,7 @@ where
     ) -> Self {
         let merging = aggregate.clone();
         let merge = Box::new(move |value: &mut A::Acc, more: &A::Acc| merging.merge(value, more));
-        let store = SliceStore::new(windows, settings).merging(merge);
+        let store = SliceStore::new(windows, aggregate.state_layout(), settings).merging(merge);
         Self { worker, slices: Slices::new(windows, key_of, aggregate, store), tables }
     }
 }

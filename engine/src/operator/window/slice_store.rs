@@ -21,6 +21,8 @@ pub(crate) struct SliceStore<K, V> {
     windows: Tumbling,
     seed: HashSeed,
     keys_max: usize,
+    /// Of what is kept for a key.
+    layout: Layout,
     pub(crate) open: OpenWindows<Groups<K, V>>,
     /// Empty groups for slices to come.
     spare: Vec<Groups<K, V>>,
@@ -33,11 +35,12 @@ pub(crate) struct SliceStore<K, V> {
 }
 
 impl<K: Key, V: Record> SliceStore<K, V> {
-    pub(crate) fn new(windows: Tumbling, settings: &StoreSettings) -> Self {
+    pub(crate) fn new(windows: Tumbling, layout: Layout, settings: &StoreSettings) -> Self {
         Self {
             windows,
             seed: settings.seed,
             keys_max: settings.keys_max,
+            layout,
             open: OpenWindows::new(windows, settings.open_windows_max),
             spare: Vec::new(),
             closed: None,
@@ -113,7 +116,7 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
     }
 
     fn layout(&self) -> Layout {
-        V::layout()
+        self.layout.clone()
     }
 
     fn bytes(&self) -> usize {

@@ -21,7 +21,8 @@ where
     F: Fn(&A::In) -> K,
 {
     pub(crate) fn new(windows: Tumbling, key_of: F, aggregate: A, settings: &StoreSettings) -> Self {
-        let slices = Slices::new(windows, key_of, aggregate, SliceStore::new(windows, settings));
+        let store = SliceStore::new(windows, aggregate.state_layout(), settings);
+        let slices = Slices::new(windows, key_of, aggregate, store);
         Self { slices, firing: FiringOrder::default() }
     }
 }

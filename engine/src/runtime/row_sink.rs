@@ -1,0 +1,118 @@
+//! Sinks of rows whose layout is known at run time.
+
+use crate::base::row::{Row, RowLayout, RowRef, RowSlice};
+use crate::{BoxError, Dictionary, Layout, Sink, Timestamp};
+use std::sync::Arc;
+
+/// Takes rows of a layout that it learns when it is opened: a [`Sink`] for them.
+///
+/// ```
+/// use pelton::{BoxError, Dictionary, Layout, Timestamp};
+/// use pelton::rows::{RowSink, RowSlice};
+/// use std::sync::Arc;
+///
+/// /// Prints the records as bytes.
+/// struct Dump;
+///
+/// impl RowSink for Dump {
+///     fn open(&mut self, layout: &Layout, _: &Arc<Dictionary>) -> Result<(), BoxError> {
+///         println!("{}", layout.schema());
+///         Ok(())
+///     }
+///     fn write(&mut self, _: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
+///         rows.iter().for_each(|row| println!("{:02x?}", row.bytes()));
+///         Ok(rows.len())
+///     }
+/// }
+/// ```
+pub trait RowSink: Send + 'static {
+    /// Called once before the first row, on the worker's thread.
+    ///
+    /// # Errors
+    /// When the sink cannot be made ready, or does not take such rows; the job ends with the error.
+    fn open(&mut self, layout: &Layout, symbols: &Arc<Dictionary>) -> Result<(), BoxError>;
+
+    /// Takes a prefix of the rows and says how many, as [`Sink::write`] does. There is a time for each row.
+    ///
+    /// # Errors
+    /// When rows cannot be written; the job ends with the error.
+    fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError>;
+
+    /// Makes what was written visible to readers; called when the stream pauses.
+    ///
+    /// # Errors
+    /// As for [`RowSink::write`].
+    fn flush(&mut self) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    /// Called once after the last row; not when the job failed or was stopped at once.
+    ///
+    /// # Errors
+    /// When the last rows cannot be written.
+    fn finish(&mut self) -> Result<(), BoxError> {
+        self.flush()
+    }
+}
+
+/// A sink that calls a function with each row and its time, on a worker's thread.
+///
+/// ```
+/// use pelton::Timestamp;
+/// use pelton::rows::{self, RowRef, RowSink};
+///
+/// let sink = rows::callback(|time: Timestamp, row: RowRef<'_>| println!("{time} {:?}", row.integer(0)));
+/// # let _: &dyn RowSink = &sink;
+/// ```
+pub fn callback<F>(call: F) -> RowCallback<F>
+where
+    F: FnMut(Timestamp, RowRef<'_>) + Send + 'static,
+{
+    RowCallback { call }
+}
+
+/// Made by [`callback`].
+pub struct RowCallback<F> {
+    call: F,
+}
+
+impl<F: FnMut(Timestamp, RowRef<'_>) + Send + 'static> RowSink for RowCallback<F> {
+    fn open(&mut self, _: &Layout, _: &Arc<Dictionary>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
+        times.iter().zip(rows.iter()).for_each(|(time, row)| (self.call)(*time, row));
+        Ok(rows.len())
+    }
+}
+
+/// A sink of rows, as one of rows of any class.
+pub(crate) struct SinkOfClass {
+    sink: Box<dyn RowSink>,
+    rows: RowLayout,
+}
+
+impl SinkOfClass {
+    pub(crate) fn new(sink: Box<dyn RowSink>, rows: RowLayout) -> Self {
+        Self { sink, rows }
+    }
+}
+
+impl<const WORDS: usize> Sink<Row<WORDS>> for SinkOfClass {
+    fn open(&mut self, symbols: &Arc<Dictionary>) -> Result<(), BoxError> {
+        self.sink.open(self.rows.layout(), symbols)
+    }
+
+    fn write(&mut self, times: &[Timestamp], rows: &[Row<WORDS>]) -> Result<usize, BoxError> {
+        self.sink.write(times, RowSlice::new(&self.rows, rows))
+    }
+
+    fn flush(&mut self) -> Result<(), BoxError> {
+        self.sink.flush()
+    }
+
+    fn finish(&mut self) -> Result<(), BoxError> {
+        self.sink.finish()
+    }
+}
