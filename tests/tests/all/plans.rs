@@ -152,7 +152,7 @@ fn a_union_a_join_and_two_sinks_are_all_in_the_plan() {
         assert_eq!(edges(&json, "quoted", "late trades"), [("late left", "rows", to_sink)]);
         let quoted = node(&json, "quoted");
         let stores: Vec<_> = quoted["stores"].as_array().unwrap().iter().map(|store| &store["name"]).collect();
-        assert_eq!(stores, ["left", "right"]);
+        assert_eq!(stores, ["keys", "left", "right", "waiting"]);
         assert_eq!(quoted["bound_ns"], 9);
         assert_eq!(quoted["key"], u64::layout().schema());
         let text = plan.to_string();
