@@ -37,6 +37,11 @@ pub(crate) fn add_step(graph: &mut Graph, step: KeyedStep<'_>, make: impl FnOnce
     let KeyedStep { title, inputs, outputs, key, .. } = step;
     let factory = make();
     let stores = factory.stores();
+    for (at, store) in stores.iter().enumerate() {
+        if stores[..at].iter().any(|other| other.name == store.name) {
+            graph.mistakes.push(ShapeError::DuplicateStore(name.to_string(), store.name));
+        }
+    }
     graph.add_node(Node {
         name,
         title,

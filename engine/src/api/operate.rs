@@ -8,7 +8,7 @@ use crate::graph::step::{single_input, two_inputs};
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::{Operator, OperatorInput, OperatorOutput, Outputs};
 use crate::runtime::outputs::StepOutputs;
-use crate::runtime::route::KeyRoute;
+use crate::runtime::route::{KeyRoute, ToAll};
 use crate::{Key, Record};
 use std::cell::RefCell;
 use std::marker::PhantomData;
@@ -53,7 +53,7 @@ where
     F: Fn(&T) -> K + Clone + Send + Sync + 'static,
 {
     /// Runs an [`Operator`] over the rows of this stream, one on each worker, over the keys that are the worker's. The
-    /// name is the identity of its state. `make` is called on each worker, and once before.
+    /// name is the identity of its state. `make` is called on each worker, and before that to see what an operator keeps.
     ///
     /// ```
     /// use pelton::{
@@ -125,6 +125,32 @@ where
             single_input(move |workers, seed| KeyRoute::new(key_of.clone(), workers, seed), needs_clocks, make)
         });
         stream.lead_to(node, 0);
+        OperatorStreams::new(graph, node)
+    }
+
+    /// As [`KeyedStream::operate`], with the rows of this stream as input 0 and all rows of `broadcast` as input 1 on each
+    /// worker: what they do must be the same on all.
+    pub fn operate_with_broadcast<R, D, Op>(
+        self,
+        broadcast: Stream<R, D>,
+        name: &str,
+        make: impl Fn(&StepContext) -> Op + Clone + Send + Sync + 'static,
+    ) -> OperatorStreams<Op::Outputs>
+    where
+        R: Record,
+        D: Chain<Out = R>,
+        Op: OperatorInput<0, Row = T> + OperatorInput<1, Row = R>,
+        Op::Outputs: StepOutputs,
+    {
+        let key_of = self.key_of;
+        let step = own_step::<K, Op>(name, vec![port::<T>("rows"), port::<R>("broadcast")]);
+        let graph = self.stream.graph.clone();
+        let node = add_step(&mut graph.borrow_mut(), step, || {
+            let needs_clocks = make(&StepContext::declaring()).needs_watermarks();
+            let route = move |workers, seed| KeyRoute::new(key_of.clone(), workers, seed);
+            two_inputs((route, |_, _| ToAll), needs_clocks, make)
+        });
+        lead_both(self.stream, broadcast, node);
         OperatorStreams::new(graph, node)
     }
 

@@ -180,7 +180,7 @@ impl Options {
     }
 
     /// The most bytes that the stores of a step take on one worker, by default 2^40. More end the job with an error; what
-    /// they take is looked at each 1,024 rows.
+    /// they take is looked at each 65,536 rows, and each 1,024 once half of the room is used.
     pub fn state_bytes_max(mut self, bytes: usize) -> Self {
         self.stores.bytes_max = bytes;
         self

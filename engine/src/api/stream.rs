@@ -77,10 +77,15 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         Stream { graph, from, chain: chain(inner), steps, layout, watermarks }
     }
 
-    /// Says how the watermark of a source follows its events, where the stream is a source's.
+    /// Says how the watermark of a source follows its events; of any other stream that is a mistake.
     pub(crate) fn set_watermarks(&self, watermarks: Watermarks) {
-        if let Some(slot) = &self.watermarks {
-            *slot.lock().unwrap_or_else(PoisonError::into_inner) = watermarks;
+        match &self.watermarks {
+            Some(slot) => *slot.lock().unwrap_or_else(PoisonError::into_inner) = watermarks,
+            None => {
+                let mut graph = self.graph.borrow_mut();
+                let behind = graph.nodes[self.from.0].name.to_string();
+                graph.mistakes.push(ShapeError::MisplacedWatermarks(behind));
+            }
         }
     }
 

@@ -220,14 +220,16 @@ const MULTIPLIERS: [u64; 2] = [0x9e37_79b9_7f4a_7c15, 0xd6e8_feb8_6659_fd93];
 pub struct HashSeed(u64);
 
 impl HashSeed {
-    /// A seed that was written down.
-    pub const fn new(seed: u64) -> Self {
-        Self(seed)
+    /// A seed from a number, whose bits are mixed (the finaliser of SplitMix64; Steele, Lea, Flood 2014).
+    pub const fn new(number: u64) -> Self {
+        let word = (number ^ (number >> 30)).wrapping_add(MULTIPLIERS[0]).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        Self(word ^ (word >> 31))
     }
 
     /// A seed that nobody knows.
     pub fn random() -> Self {
-        Self(RandomState::new().hash_one(0))
+        Self::new(RandomState::new().hash_one(0))
     }
 
     /// The key's hash: folded multiplication of 8 bytes at a time, as in wyhash.

@@ -4,7 +4,7 @@
 //! rows arrive and how wide their order is.
 
 use crate::graph::exchange::OrderKind;
-use crate::graph::model::{EdgeId, Kind, Node, NodeId, Placement};
+use crate::graph::model::{EdgeId, Kind, Node, NodeId, Placement, StoreDeclaration};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::ways::made_on_first;
 use std::fmt::Write;
@@ -214,7 +214,7 @@ fn node_line(plan: &Plan, id: NodeId) -> NodeLine {
         },
         runs_on,
         key: node.key.as_ref().map(|key| key.schema()),
-        stores: node.stores.iter().map(|store| (store.name, store.kind.name(), store.value.schema())).collect(),
+        stores: node.stores.iter().map(|store| (store.name, store.kind.name(), kept(store))).collect(),
         outputs: node.outputs.iter().map(|port| (port.name, port.layout.schema())).collect(),
         bound_ns: (!matches!(node.kind, Kind::Sink { .. })).then_some(plan.nodes[id].bound),
     }
@@ -255,6 +255,12 @@ fn edge_line(plan: &Plan, id: NodeId, planned: &PlannedWay) -> EdgeLine {
     }
 }
 
+/// The layouts of what a store keeps: of its own keys, where it has some, and of values.
+fn kept(store: &StoreDeclaration) -> String {
+    let key = store.key.as_ref().map_or_else(String::new, |key| format!("{} to ", key.schema()));
+    key + &store.value.schema()
+}
+
 /// FNV-1a with 64 bits over what saved state depends on.
 fn fingerprint(plan: &Plan) -> u64 {
     let mut text = String::new();
@@ -263,7 +269,7 @@ fn fingerprint(plan: &Plan) -> u64 {
     for node in nodes {
         let _ = write!(text, "{}:{}", node.name, node.key.as_ref().map_or_else(String::new, |key| key.schema()));
         for store in &node.stores {
-            let _ = write!(text, "|{} {} {}", store.name, store.kind.name(), store.value.schema());
+            let _ = write!(text, "|{} {} {}", store.name, store.kind.name(), kept(store));
         }
         text.push('\n');
     }

@@ -26,6 +26,8 @@ pub(crate) struct Port {
 pub(crate) struct StoreDeclaration {
     pub(crate) name: &'static str,
     pub(crate) kind: StoreKind,
+    /// Of what its values are found by, where that is not the key of the step.
+    pub(crate) key: Option<Layout>,
     /// Of what is kept for a key.
     pub(crate) value: Layout,
 }

@@ -197,7 +197,8 @@ fn declared<Op: Operator>(make: impl Fn(&StepContext) -> Op + Send + Sync + 'sta
     Box::new(move || {
         let mut stores = Vec::new();
         make(&StepContext::declaring()).stores(&mut |name, store| {
-            stores.push(StoreDeclaration { name, kind: store.kind(), value: store.layout() });
+            let (kind, key, value) = (store.kind(), store.key_layout(), store.layout());
+            stores.push(StoreDeclaration { name, kind, key, value });
         });
         stores
     })

@@ -10,11 +10,10 @@ use crate::operator::chain::Identity;
 use crate::operator::window::Tumbling;
 use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
-use crate::operator::window::slice_store::window_slot;
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::runtime::route::{KeyRoute, Route, ToOne};
 use crate::runtime::task::Task;
-use crate::{Key, Record, worker_of};
+use crate::{Key, Record};
 use std::marker::PhantomData;
 use std::sync::{Arc, OnceLock};
 
@@ -47,7 +46,7 @@ struct InTurn {
 
 impl Route<PartRef> for InTurn {
     fn worker(&self, part: &PartRef) -> usize {
-        worker_of(window_slot(self.windows, part.start), self.workers)
+        self.windows.number(part.start).rem_euclid(self.workers as i64) as usize
     }
 }
 

@@ -166,7 +166,7 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<1> for Br
             }
             let Self { function, table, .. } = self;
             blame::at_index(index, || function.on_broadcast(time, row, table));
-            table.check()?;
+            Store::check(table)?;
         }
         Ok(batch.len())
     }

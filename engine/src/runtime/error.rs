@@ -11,6 +11,12 @@ pub enum ShapeError {
     /// Two steps, sources or sinks share a name.
     #[error("the name `{0}` is given twice: names are the identity of state and of reports")]
     DuplicateName(String),
+    /// Two stores of a step share a name.
+    #[error("two stores of `{0}` are called `{1}`")]
+    DuplicateStore(String, &'static str),
+    /// Watermarks are said of a stream that is not a source's own.
+    #[error("watermarks are said of what comes behind `{0}`: say them of the source, before any other step")]
+    MisplacedWatermarks(String),
     /// A step, source or sink has an empty name.
     #[error("a {0} has an empty name")]
     EmptyName(&'static str),

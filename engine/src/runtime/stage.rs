@@ -1,7 +1,7 @@
 //! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
-use crate::operator::{Batch, Firing, Operator, OperatorInput, Outbox, state};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, state};
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, due_clock};
 use crate::runtime::metrics::{StepCounters, add};
@@ -16,8 +16,8 @@ use std::sync::Arc;
 /// Rows that an outbox holds before it is full.
 const OUTBOX_ROWS: usize = 1024;
 
-/// Rows that are taken before bytes of state are counted again.
-const UNCOUNTED_ROWS_MAX: usize = 1024;
+/// Rows that are taken before bytes of state are counted again: the fewest, once half of the room is used, and the most.
+const UNCOUNTED_ROWS: (usize, usize) = (1024, 1 << 16);
 
 /// Where a step stands in the graph.
 #[derive(Debug, Clone, Copy)]
@@ -76,6 +76,8 @@ where
     /// The most bytes of state, and rows taken since they were counted.
     bytes_max: usize,
     uncounted_rows: usize,
+    /// How many rows may be taken before that.
+    uncounted_max: usize,
     counters: Arc<StepCounters>,
     shared: Arc<JobShared>,
 }
@@ -110,23 +112,32 @@ where
             end: Timestamp::MAX,
             bytes_max,
             uncounted_rows: 0,
+            uncounted_max: if at.counting.input { UNCOUNTED_ROWS.0 } else { 1 },
             counters,
             shared,
         }
     }
 
-    fn fail(&self, error: crate::OperatorError) {
+    fn fail(&self, error: OperatorError) {
         self.shared.fail(Error::Step { step: self.counters.name.to_string(), error });
     }
 
     /// Ends the job where the state has grown beyond its limit.
     #[cold]
     fn check_bytes(&mut self) {
-        self.uncounted_rows = 0;
         let bytes = state::bytes(&mut self.operator);
+        self.uncounted_rows = 0;
+        let next = if bytes > self.bytes_max / 2 { UNCOUNTED_ROWS.0 } else { self.uncounted_max * 2 };
+        // Tables of parts come as one row each.
+        self.uncounted_max = if self.at.counting.input { next.min(UNCOUNTED_ROWS.1) } else { 1 };
         if bytes > self.bytes_max {
             self.fail(StoreError::TooManyBytes(bytes, self.bytes_max).into());
         }
+    }
+
+    /// Whether an operator that took no row does so for a reason: there is no room, it emitted, or more is due.
+    fn moves_on(&self, watermark: Timestamp) -> bool {
+        Op::Outputs::fullest(&self.outbox.columns) > 0 || self.operator.next_firing() <= watermark
     }
 
     /// Gives on what the operator emitted.
@@ -284,6 +295,10 @@ where
             || blame::in_step(name, || operator.on_batch(batch, outbox)),
         );
         match result {
+            Ok(taken) if taken > count || (taken == 0 && !self.moves_on(batch.watermark(0))) => {
+                self.fail(OperatorError::Failed(format!("it took {taken} rows of {count}, though it could go on")));
+                0
+            }
             Ok(taken) => {
                 // Rows that reach all workers count where the first takes them.
                 let is_counted = self.at.worker == 0 || Some(PORT) != self.at.counting.broadcast;
@@ -293,7 +308,7 @@ where
                 self.give_on(rows.places, rows.clocks);
                 self.due = due_clock(self.operator.next_firing(), self.at.bound);
                 self.uncounted_rows += taken;
-                if self.uncounted_rows >= UNCOUNTED_ROWS_MAX {
+                if self.uncounted_rows >= self.uncounted_max {
                     self.check_bytes();
                 }
                 taken

@@ -20,7 +20,6 @@ pub struct BroadcastTable<K, V> {
     /// Entries in the order of their keys' bytes.
     order: Vec<u32>,
     keys_max: usize,
-    changed: Option<Vec<K>>,
 }
 
 impl<K: Key, V: Record> BroadcastTable<K, V> {
@@ -28,7 +27,7 @@ impl<K: Key, V: Record> BroadcastTable<K, V> {
     pub fn new(settings: &StoreSettings) -> Self {
         // The limit is looked at behind the row that passed it: functions cannot fail.
         let table = KeyedTable::new(&StoreSettings { keys_max: usize::MAX, ..*settings });
-        Self { table, order: Vec::new(), keys_max: settings.keys_max, changed: None }
+        Self { table, order: Vec::new(), keys_max: settings.keys_max }
     }
 
     /// The value of a key, where it has one.
@@ -42,15 +41,8 @@ impl<K: Key, V: Record> BroadcastTable<K, V> {
         self.order.binary_search_by(|entry| bytemuck::bytes_of(self.table.key(*entry as usize)).cmp(bytes))
     }
 
-    fn note(&mut self, key: K) {
-        if let Some(changed) = &mut self.changed {
-            changed.push(key);
-        }
-    }
-
     /// Gives a key a value, and returns the one it had.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        self.note(key);
         match self.place(&key) {
             Ok(at) => Some(std::mem::replace(self.table.value_mut(self.order[at] as usize), value)),
             Err(at) => {
@@ -65,7 +57,6 @@ impl<K: Key, V: Record> BroadcastTable<K, V> {
     /// Takes the value of a key away.
     pub fn remove(&mut self, key: &K) -> Option<V> {
         let at = self.place(key).ok()?;
-        self.note(*key);
         Some(self.table.remove(self.order.remove(at) as usize))
     }
 
@@ -83,14 +74,6 @@ impl<K: Key, V: Record> BroadcastTable<K, V> {
     pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
         self.order.iter().map(|entry| (self.table.key(*entry as usize), self.table.value(*entry as usize)))
     }
-
-    /// An error where there are more keys than the limit allows.
-    pub(crate) const fn check(&self) -> Result<(), StoreError> {
-        if self.len() > self.keys_max {
-            return Err(StoreError::TooManyKeys(self.keys_max));
-        }
-        Ok(())
-    }
 }
 
 impl<K: Key, V: Record> Store for BroadcastTable<K, V> {
@@ -106,40 +89,31 @@ impl<K: Key, V: Record> Store for BroadcastTable<K, V> {
         Store::bytes(&self.table) + self.order.len() * 4
     }
 
-    /// A piece is a key with its value, or alone where it has none.
+    fn key_layout(&self) -> Option<Layout> {
+        Some(K::layout())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        if self.len() > self.keys_max { Err(StoreError::TooManyKeys(self.keys_max)) } else { Ok(()) }
+    }
+
     fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        let changed = self.changed.replace(Vec::new()).filter(|_| scope == Scope::Changed);
-        let mut bytes = Vec::new();
-        let mut write = |key: &K, value: Option<&V>| {
-            bytes.clear();
-            bytes.extend_from_slice(bytemuck::bytes_of(key));
-            if let Some(value) = value {
-                bytes.push(1);
-                bytes.extend_from_slice(bytemuck::bytes_of(value));
-            }
-            piece(Share::All, &bytes);
-        };
-        match changed {
-            None => self.iter().for_each(|(key, value)| write(key, Some(value))),
-            Some(changed) => changed.iter().for_each(|key| write(key, self.get(key))),
-        }
+        self.table.save(scope, &mut |_, bytes| piece(Share::All, bytes));
     }
 
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        let (Share::All, Some((key, rest))) = (share, piece.split_at_checked(size_of::<K>())) else {
+        let (Share::All, Some((key, _))) = (share, piece.split_at_checked(size_of::<K>())) else {
             return Err(StoreError::misfit("no key of all workers"));
         };
         let key: K = bytemuck::pod_read_unaligned(key);
-        match rest.split_first() {
-            None => {
-                self.remove(&key);
-            }
-            Some((1, value)) if value.len() == size_of::<V>() => {
-                self.insert(key, bytemuck::pod_read_unaligned(value));
-            }
-            Some(_) => return Err(StoreError::misfit("a wrong length")),
+        let place = self.place(&key);
+        self.table.restore(self.table.share_of(&key), piece)?;
+        match (place, self.table.find(&key)) {
+            (Ok(at), None) => drop(self.order.remove(at)),
+            (Err(at), Some(entry)) => self.order.insert(at, entry as u32),
+            (Ok(_), Some(_)) | (Err(_), None) => {}
         }
-        self.check()
+        Ok(())
     }
 }
 

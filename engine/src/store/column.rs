@@ -10,7 +10,11 @@ use bytemuck::Pod;
 pub(crate) trait Column {
     fn kind(&self) -> StoreKind;
     fn layout(&self) -> Layout;
+    fn key_layout(&self) -> Option<Layout> {
+        None
+    }
     fn bytes(&self) -> usize;
+    fn check(&self) -> Result<(), StoreError>;
 
     fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8]));
 
@@ -57,8 +61,16 @@ impl<K: Key, V: Pod, C: Column> Store for Of<'_, K, V, C> {
         self.column.layout()
     }
 
+    fn key_layout(&self) -> Option<Layout> {
+        self.column.key_layout()
+    }
+
     fn bytes(&self) -> usize {
         self.column.bytes()
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.column.check()
     }
 
     fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
@@ -109,7 +121,7 @@ impl<C: Collection> Collections<C> {
         self.by_number.get(entry)
     }
 
-    /// Changes the collection of an entry of the table, which stays while its collection is not empty.
+    /// Changes the collection of an entry of the table, which cannot be removed while its collection is not empty.
     #[inline]
     pub(crate) fn change<K: Key, V: Pod, R>(
         &mut self,
@@ -129,8 +141,8 @@ impl<C: Collection> Collections<C> {
         match (before == 0, after == 0) {
             (true, false) => table.pin(entry),
             (false, true) => {
+                *collection = C::default();
                 table.unpin(entry);
-                table.remove_if_empty(entry);
             }
             _ => {}
         }
@@ -190,10 +202,16 @@ impl<C: Collection> Collections<C> {
     ) -> Result<(), StoreError> {
         let (key, rest) = table.parse_key(share, piece)?;
         let Some(collection) = C::read(rest) else { return Err(StoreError::misfit("a wrong length")) };
-        let entry = table.find_or_insert(key)?;
+        if collection.len() == 0 {
+            if let Some(entry) = table.find(&key) {
+                self.change(table, entry, |all| *all = collection);
+                table.remove_if_empty(entry);
+            }
+            return Ok(());
+        }
+        let entry = table.find_or_restore(key);
         self.change(table, entry, |all| *all = collection);
-        table.remove_if_empty(entry);
-        self.check()
+        Ok(())
     }
 }
 

@@ -209,6 +209,11 @@ impl<K: Key, V: Pod> Dense<K, V> {
         self.len = 0;
     }
 
+    /// From now on nothing was saved.
+    pub(crate) const fn forget_saved(&mut self) {
+        self.is_saved = false;
+    }
+
     /// Keys and values that were written since this was last called, where it was and `all` is not asked for.
     pub(crate) fn take_changed(&mut self, all: bool, mut entry: impl FnMut(&K, &V)) {
         let is_all = all || !self.is_saved;

@@ -48,6 +48,13 @@ impl<K: Key, V: Pod> Groups<K, V> {
         Self { worker: u32::try_from(worker).ok(), ..self }
     }
 
+    /// The same, of which nothing was saved.
+    pub(crate) fn unsaved(mut self) -> Self {
+        self.dense.forget_saved();
+        self.sparse.forget_saved();
+        self
+    }
+
     /// The worker that they are to be given back to.
     pub(crate) fn worker(&self) -> Option<usize> {
         self.worker.map(|worker| worker as usize)

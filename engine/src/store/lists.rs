@@ -8,7 +8,8 @@ use bytemuck::Pod;
 
 /// A list of rows for each entry of a [`KeyedTable`], in the order in which they were pushed.
 ///
-/// The limit of rows of a job holds for all lists of a worker together.
+/// The limit of rows of a job holds for all lists of a store together. Lists that become empty no longer hold their entry,
+/// which is to be removed then ([`KeyedTable::remove`]).
 ///
 /// ```
 /// use pelton::{KeyedLists, KeyedTable, StoreSettings};
@@ -52,6 +53,7 @@ impl<T: Pod> Collection for List<T> {
 impl<T: Record> KeyedLists<T> {
     /// Empty lists.
     pub const fn new(settings: &StoreSettings) -> Self {
+        const { assert!(size_of::<T>() > 0, "rows without bytes") };
         Self(Collections::new(settings.rows_max))
     }
 
@@ -96,6 +98,10 @@ impl<T: Record> Column for KeyedLists<T> {
 
     fn bytes(&self) -> usize {
         self.0.bytes(size_of::<T>())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.0.check()
     }
 
     fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {

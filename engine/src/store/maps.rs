@@ -10,7 +10,8 @@ use std::ops::RangeBounds;
 
 /// A map for each entry of a [`KeyedTable`], in growing order of the maps' own keys.
 ///
-/// The limit of rows of a job holds for the entries of all maps of a worker together.
+/// The limit of rows of a job holds for the entries of all maps of a store together. Maps that become empty no longer hold
+/// their entry, which is to be removed then ([`KeyedTable::remove`]).
 ///
 /// ```
 /// use pelton::{KeyedMaps, KeyedTable, StoreSettings};
@@ -65,6 +66,7 @@ impl<M: Pod + Ord, T: Pod> Collection for Map<M, T> {
 impl<M: Record + Ord, T: Record> KeyedMaps<M, T> {
     /// Empty maps.
     pub const fn new(settings: &StoreSettings) -> Self {
+        const { assert!(size_of::<M>() + size_of::<T>() > 0, "entries without bytes") };
         Self(Collections::new(settings.rows_max))
     }
 
@@ -123,8 +125,16 @@ impl<M: Record + Ord, T: Record> Column for KeyedMaps<M, T> {
         T::layout()
     }
 
+    fn key_layout(&self) -> Option<Layout> {
+        Some(M::layout())
+    }
+
     fn bytes(&self) -> usize {
         self.0.bytes(size_of::<M>() + size_of::<T>())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.0.check()
     }
 
     fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {

@@ -11,14 +11,16 @@
 //!   └ KeyedRows<T>   rows for each entry, by time
 //! BroadcastTable     a table that all workers have alike
 //! Value<T>           one value that all workers have alike
-//! OpenWindows        accumulators by slice of time and key (in `operator/window`)
+//! SliceStore         accumulators by slice of time and key (in `operator/window`)
 //! ```
 //! What hangs on a table finds its keys by the numbers of the table's entries: a key is hashed once for all of them. An
-//! entry stays while anything hangs on it.
+//! entry stays while anything hangs on it, and until it is removed.
 //!
 //! **Pieces.** State is written as pieces, each of one key or of the whole step. A store writes all it has, or what
-//! changed since it last wrote. Pieces written later replace those written before; those of one writing can be
-//! restored in any order. A piece is of a slot, and so of whichever worker owns the slot then, or of all workers.
+//! changed since it last wrote. What changed is restored into a store of the same worker, writing after writing, and
+//! replaces what was written before; the pieces of one writing come in any order. All that a store then has can be
+//! dealt out: a piece is of a slot, and so of whichever worker owns the slot now, or of all workers. There it is
+//! adopted, beside pieces of other workers. Limits are looked at when all pieces have come.
 
 mod broadcast;
 mod changes;
@@ -158,20 +160,34 @@ pub trait Store {
     /// The layout of what it keeps: of a value, a row or an element.
     fn layout(&self) -> Layout;
 
+    /// The layout of what its values are found by, where that is not the key of the step.
+    fn key_layout(&self) -> Option<Layout> {
+        None
+    }
+
     /// Bytes that it takes, about.
     fn bytes(&self) -> usize;
 
     /// Writes pieces.
     fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8]));
 
-    /// Takes a piece that [`Store::save`] wrote.
+    /// Takes a piece that a store of the same worker wrote; it replaces what was there.
     ///
     /// # Errors
-    /// When the piece is not of such a store, or a limit is reached.
+    /// When the piece is not of such a store.
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError>;
 
-    /// Whether it can write what changed. One that cannot writes all each time, and only the last writing counts.
-    fn is_incremental(&self) -> bool {
-        true
+    /// Takes a piece of all that a store of any worker has. Where several have something of one key, it is combined.
+    ///
+    /// # Errors
+    /// When the piece is not of such a store.
+    fn adopt(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+        self.restore(share, piece)
     }
+
+    /// Whether what it has is within its limits.
+    ///
+    /// # Errors
+    /// When it is not.
+    fn check(&self) -> Result<(), StoreError>;
 }

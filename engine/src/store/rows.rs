@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 /// Rows for each entry of a [`KeyedTable`], in order of time.
 ///
-/// The limit of rows of a job holds for all rows of a worker together.
+/// The limit of rows of a job holds for all rows of a store together. Without rows an entry is no longer held, and is to be
+/// removed then ([`KeyedTable::remove`]).
 ///
 /// ```
 /// use pelton::{KeyedRows, KeyedTable, StoreSettings, Timestamp};
@@ -100,6 +101,10 @@ impl<T: Record> Column for KeyedRows<T> {
 
     fn bytes(&self) -> usize {
         self.0.bytes(size_of::<(Timestamp, T)>())
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.0.check()
     }
 
     fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {

@@ -187,6 +187,11 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         })
     }
 
+    /// From now on nothing was saved.
+    pub(crate) fn forget_saved(&mut self) {
+        self.changes = Changes::EMPTY;
+    }
+
     /// Bytes that it takes.
     pub(crate) fn bytes(&self) -> usize {
         size_of_val(self.tags.values()) + size_of_val(self.slots.values())

@@ -96,7 +96,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
 
     /// The same, empty table, whose values expire so long after they were written, in event time:
     /// [`KeyedTable::touch`].
-    pub fn with_time_to_live(self, time: Option<Duration>) -> Self {
+    pub(crate) fn with_time_to_live(self, time: Option<Duration>) -> Self {
         let expiry = time.map(|time| Expiry { nanos: duration_nanos(time), written: Vec::new(), swept: 0 });
         Self { expiry, ..self }
     }
@@ -195,7 +195,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         loop {
             let word = self.index[at];
             if word == 0 {
-                return self.insert(key, hash);
+                return self.insert_one_more(key, hash);
             }
             if Self::tag(word) == Self::tag(hash) {
                 let number = (word as u32 - 1) as usize;
@@ -207,12 +207,23 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         }
     }
 
+    /// The number of a key's entry, which is made where there is none, whatever the limit.
+    pub(crate) fn find_or_restore(&mut self, key: K) -> usize {
+        self.find(&key).unwrap_or_else(|| self.insert(key, self.seed.hash(&key)))
+    }
+
+    /// As [`KeyedTable::insert`], within the limit.
     #[cold]
     #[inline(never)]
-    fn insert(&mut self, key: K, hash: u64) -> Result<usize, StoreError> {
-        if self.len == self.keys_max {
+    fn insert_one_more(&mut self, key: K, hash: u64) -> Result<usize, StoreError> {
+        if self.len >= self.keys_max {
             return Err(StoreError::TooManyKeys(self.keys_max));
         }
+        Ok(self.insert(key, hash))
+    }
+
+    /// Makes the entry of a key that has none.
+    fn insert(&mut self, key: K, hash: u64) -> usize {
         if (self.len + 1) * 2 > self.index.len() {
             self.grow();
         }
@@ -231,7 +242,10 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         self.taken[number / 64] |= 1 << (number % 64);
         self.len += 1;
         self.changes.note(number);
-        Ok(number)
+        if let Some(written) = self.expiry.as_mut().and_then(|expiry| expiry.written.get_mut(number)) {
+            *written = Timestamp::MAX;
+        }
+        number
     }
 
     /// Puts an entry that is not there into the index.
@@ -253,26 +267,35 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         }
     }
 
-    /// Removes an entry and gives back the value that it had. It stays, with zeros, where something hangs on it.
+    /// Removes an entry and gives back the value that it had. Where something hangs on it, it stays with zeros, and can be
+    /// removed once nothing does.
     pub fn remove(&mut self, entry: usize) -> V {
         let before = std::mem::replace(self.value_mut(entry), V::zeroed());
         self.remove_if_empty(entry);
         before
     }
 
-    /// Removes an entry whose value is zeros, where nothing hangs on it: nobody can tell it from one that is not there.
+    /// Removes an entry whose value is zeros, where nothing hangs on it.
     #[inline]
     pub(crate) fn remove_if_empty(&mut self, entry: usize) {
         let is_pinned = self.pins.get(entry).is_some_and(|pins| *pins > 0);
-        if !is_pinned && bytemuck::bytes_of(self.value(entry)).iter().all(|byte| *byte == 0) {
+        if !is_pinned && self.is_zeros(entry) {
             self.remove_entry(entry);
         }
+    }
+
+    fn is_zeros(&self, entry: usize) -> bool {
+        bytemuck::bytes_of(self.value(entry)).iter().all(|byte| *byte == 0)
     }
 
     #[cold]
     fn remove_entry(&mut self, number: usize) {
         let key = *self.key(number);
         let Some(mut hole) = self.find_word(&key, self.seed.hash(&key)) else { return };
+        if (self.index[hole] as u32 - 1) as usize != number {
+            // The entry was removed before, and its key has another one.
+            return;
+        }
         // What stands behind the hole moves up, unless it would come to stand before its home.
         let mask = self.index.len() - 1;
         let mut at = hole;
@@ -315,7 +338,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     /// Begins a row that a key's value is looked at for, at `watermark`: a value that expired by then is zeros. It was
     /// written at `time`, or at the watermark where that is later.
     #[inline(always)]
-    pub fn touch(&mut self, entry: usize, time: Timestamp, watermark: Timestamp) {
+    pub(crate) fn touch(&mut self, entry: usize, time: Timestamp, watermark: Timestamp) {
         if self.expiry.is_some() {
             self.touch_expiring(entry, time, watermark);
         }
@@ -344,9 +367,9 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         if entry >= expiry.written.len() {
             expiry.written.resize(entry + 1, Timestamp::MAX);
         }
-        let is_expired = expiry.written[entry].plus_nanos(expiry.nanos) <= watermark;
-        if is_expired {
-            expiry.written[entry] = Timestamp::MAX;
+        let written = expiry.written[entry];
+        let is_expired = written < Timestamp::MAX && written.plus_nanos(expiry.nanos) <= watermark;
+        if is_expired && !self.is_zeros(entry) {
             *self.value_mut(entry) = V::zeroed();
         }
         is_expired
@@ -413,6 +436,10 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
         segments + self.index.len() * size_of::<Word>() + self.pins.len() * 4 + written
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        if self.len > self.keys_max { Err(StoreError::TooManyKeys(self.keys_max)) } else { Ok(()) }
+    }
+
     fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
         let changed = self.changes.take().filter(|_| scope == Scope::Changed);
         let mut bytes = Vec::new();
@@ -452,7 +479,7 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
             return Err(StoreError::misfit("a wrong length"));
         }
         let (value, written) = rest.split_at(size_of::<V>());
-        let entry = self.find_or_insert(key)?;
+        let entry = self.find_or_restore(key);
         *self.value_mut(entry) = bytemuck::pod_read_unaligned(value);
         if let (Some(expiry), Some(written)) = (&mut self.expiry, written.first_chunk::<8>()) {
             if entry >= expiry.written.len() {
@@ -493,6 +520,30 @@ mod tests {
         }
         assert_eq!(table.len(), 30);
         assert!(table.entries().all(|(_, _, value)| *value == 100));
+    }
+
+    /// The most words that are looked at to find a key.
+    fn longest_probe(table: &KeyedTable<u64, u64>) -> usize {
+        let mask = table.index.len() - 1;
+        let distance = |(at, word): (usize, &u64)| {
+            let key = table.key((*word as u32 - 1) as usize);
+            (at.wrapping_sub(table.home(table.seed.hash(key))) & mask) + 1
+        };
+        table.index.iter().enumerate().filter(|(_, word)| **word != 0).map(distance).max().unwrap_or(0)
+    }
+
+    #[test]
+    fn keys_that_were_chosen_to_collide_collide_by_one_seed_only() {
+        let known = HashSeed::new(0);
+        let chosen: Vec<u64> = (0..1 << 20).filter(|key: &u64| known.hash(key) % (1 << 11) == 5).take(400).collect();
+        let fill = |seed| {
+            let mut table = KeyedTable::new(&StoreSettings { seed, ..StoreSettings::default() });
+            chosen.iter().for_each(|key| drop(table.find_or_insert(*key)));
+            longest_probe(&table)
+        };
+        assert_eq!(chosen.len(), 400);
+        let probes = [known, HashSeed::new(1), HashSeed::random()].map(fill);
+        assert!(probes[0] == 400 && probes[1] < 60 && probes[2] < 60, "{probes:?}");
     }
 
     #[test]

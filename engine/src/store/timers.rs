@@ -83,10 +83,7 @@ impl Timers {
             self.first = self.first.min(time);
             self.note(time, entry as u32);
         }
-        if self.waiting.len() > self.limit {
-            return Err(StoreError::TooManyTimers(self.limit));
-        }
-        Ok(())
+        Column::check(self)
     }
 
     fn note(&mut self, time: Timestamp, entry: u32) {
@@ -142,6 +139,13 @@ impl Column for Timers {
         Timestamp::layout()
     }
 
+    fn check(&self) -> Result<(), StoreError> {
+        if self.waiting.len() > self.limit {
+            return Err(StoreError::TooManyTimers(self.limit));
+        }
+        Ok(())
+    }
+
     fn bytes(&self) -> usize {
         // Nodes of the set are at least half full.
         self.waiting.len() * 2 * size_of::<(Timestamp, u32)>()
@@ -183,8 +187,10 @@ impl Column for Timers {
         };
         let time = Timestamp::from_nanos(i64::from_le_bytes(*time));
         if *waits == 1 {
-            let entry = table.find_or_insert(key)?;
-            return self.insert(table, time, entry);
+            let entry = table.find_or_restore(key);
+            // Its limit is looked at later.
+            let _ = self.insert(table, time, entry);
+            return Ok(());
         }
         if let Some(entry) = table.find(&key) {
             self.take(time, entry as u32, table);

@@ -394,9 +394,9 @@ where
                 Share::Slot(slot) => worker_of(slot, instances)..=worker_of(slot, instances),
                 Share::All => 0..=instances - 1,
             };
-            self.instances[owners].iter_mut().try_for_each(|instance| restore(instance, &piece))?;
+            self.instances[owners].iter_mut().try_for_each(|instance| restore(instance, &piece, true))?;
         }
-        Ok(())
+        self.instances.iter_mut().try_for_each(check)
     }
 
     /// Saves what changed; now and then, restores all that was saved into a fresh operator.
@@ -409,12 +409,8 @@ where
         }
         self.replace(1);
         let saved = std::mem::take(&mut self.saved);
-        let last = saved.len() - 1;
-        for (writing, pieces) in saved.iter().enumerate() {
-            let pieces = pieces.iter().filter(|piece| piece.is_incremental || writing == last);
-            pieces.into_iter().try_for_each(|piece| restore(&mut self.instances[0], piece))?;
-        }
-        Ok(())
+        saved.iter().flatten().try_for_each(|piece| restore(&mut self.instances[0], piece, false))?;
+        check(&mut self.instances[0])
     }
 
     /// Goes on with so many fresh operators.
@@ -427,9 +423,13 @@ where
     }
 }
 
-fn restore<Op: Operator>(instance: &mut Instance<Op>, piece: &state::Piece) -> Result<(), String> {
+fn restore<Op: Operator>(instance: &mut Instance<Op>, piece: &state::Piece, is_dealt: bool) -> Result<(), String> {
     let refused = |error| format!("restore refused a piece that save wrote: {error}");
-    state::restore(&mut instance.operator, piece).map_err(refused)
+    state::restore(&mut instance.operator, piece, is_dealt).map_err(refused)
+}
+
+fn check<Op: Operator>(instance: &mut Instance<Op>) -> Result<(), String> {
+    state::check(&mut instance.operator).map_err(|error| format!("what was restored is beyond a limit: {error}"))
 }
 
 fn message(payload: &(dyn Any + Send)) -> String {

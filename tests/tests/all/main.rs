@@ -5,6 +5,7 @@ mod failure;
 mod joins;
 mod jumps;
 mod merged_sources;
+mod operators;
 mod order;
 mod plans;
 mod real_data;

@@ -25,7 +25,7 @@ impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
         settings: &StoreSettings,
         tables: Arc<PartTables<K, A::Acc>>,
     ) -> Self {
-        let store = SliceStore::new(windows, aggregate.state_layout(), settings).owned_by_window();
+        let store = SliceStore::new(windows, aggregate.state_layout(), settings);
         Self { aggregate, tables, store, firing: FiringOrder::default() }
     }
 

@@ -67,7 +67,7 @@ impl<S> OpenWindows<S> {
             Some((open, _)) if *open == window => self.ring[place],
             _ => match self.order.get(&window.start) {
                 Some(&slot) => slot,
-                None => self.open(window, make())?,
+                None => self.open_one_more(window, make())?,
             },
         };
         self.last = Some((window, slot));
@@ -82,11 +82,27 @@ impl<S> OpenWindows<S> {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    /// As [`OpenWindows::find_or_open`], whatever the limit.
+    pub(crate) fn find_or_restore(&mut self, time: Timestamp, make: impl FnOnce() -> S) -> (u32, Window) {
+        let window = self.windows.assign(time);
+        let slot = self.order.get(&window.start).copied();
+        (slot.unwrap_or_else(|| self.open(window, make())), window)
+    }
+
+    /// An error where more windows are open than the limit allows.
+    pub(crate) fn check(&self) -> Result<(), StoreError> {
+        if self.order.len() > self.most { Err(StoreError::TooManyWindows(self.most)) } else { Ok(()) }
+    }
+
     #[cold]
-    fn open(&mut self, window: Window, state: S) -> Result<u32, StoreError> {
-        if self.order.len() == self.most {
+    fn open_one_more(&mut self, window: Window, state: S) -> Result<u32, StoreError> {
+        if self.order.len() >= self.most {
             return Err(StoreError::TooManyWindows(self.most));
         }
+        Ok(self.open(window, state))
+    }
+
+    fn open(&mut self, window: Window, state: S) -> u32 {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(None);
             self.slots.len() as u32 - 1
@@ -100,7 +116,7 @@ impl<S> OpenWindows<S> {
         }
         let place = self.place(window);
         self.ring[place] = slot;
-        Ok(slot)
+        slot
     }
 
     /// Doubles the ring, so that windows that shared a place do so no longer.

@@ -7,7 +7,7 @@
 
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
-use crate::operator::window::slice_store::SliceStore;
+use crate::operator::window::slice_store::merging_store;
 use crate::operator::window::slices::Slices;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::groups::Groups;
@@ -55,7 +55,8 @@ impl<K: Key, V: bytemuck::Pod> PartTables<K, V> {
             tables.sent.push(None);
             tables.sent.len() as u32 - 1
         });
-        tables.sent[number as usize] = Some(groups);
+        // Nobody has saved it where it comes to.
+        tables.sent[number as usize] = Some(groups.unsaved());
         let spare = tables.spare[worker].pop();
         drop(tables);
         let mut spare = spare.unwrap_or_else(|| Groups::new(self.seed).of_worker(worker));
@@ -97,9 +98,7 @@ where
         settings: &StoreSettings,
         tables: Arc<PartTables<K, A::Acc>>,
     ) -> Self {
-        let merging = aggregate.clone();
-        let merge = Box::new(move |value: &mut A::Acc, more: &A::Acc| merging.merge(value, more));
-        let store = SliceStore::new(windows, aggregate.state_layout(), settings).merging(merge);
+        let store = merging_store(windows, &aggregate, settings);
         Self { worker, slices: Slices::new(windows, key_of, aggregate, store), tables }
     }
 }
@@ -139,7 +138,7 @@ where
     }
 
     fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
-        show("parts", &mut self.slices.store);
+        show("slices", &mut self.slices.store);
     }
 }
 

@@ -1,20 +1,29 @@
 //! Accumulators by slice of time and key: what window operators keep.
 
+use crate::operator::aggregate::Aggregate;
 use crate::operator::window::open::OpenWindows;
 use crate::operator::window::{Tumbling, Window};
 use crate::store::groups::Groups;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind, StoreSettings};
-use crate::{HashSeed, Key, Layout, Record, SLOTS, Slot, Timestamp, slot_of};
-
-/// The slot of a window, where workers have whole windows: those that start one after another lie far apart, since
-/// they are numbered in steps of the golden ratio.
-pub(crate) fn window_slot(windows: Tumbling, start: Timestamp) -> Slot {
-    const STEP: i64 = 2531;
-    windows.number(start).wrapping_mul(STEP).rem_euclid(SLOTS as i64) as Slot
-}
+use crate::{HashSeed, Key, Layout, Record, Timestamp, slot_of};
 
 /// Merges what was saved of a key into what there is.
-pub(crate) type Merge<V> = Box<dyn Fn(&mut V, &V)>;
+type Merge<V> = Box<dyn Fn(&mut V, &V)>;
+
+/// The slices of a step whose workers may each have something of one key, where its aggregate is exact: parts that were
+/// combined on one number of workers go on as slices on another.
+pub(crate) fn merging_store<K: Key, A: Aggregate<K>>(
+    windows: Tumbling,
+    aggregate: &A,
+    settings: &StoreSettings,
+) -> SliceStore<K, A::Acc> {
+    let store = SliceStore::new(windows, aggregate.state_layout(), settings);
+    if !aggregate.is_exact() {
+        return store;
+    }
+    let merging = aggregate.clone();
+    SliceStore { merge: Some(Box::new(move |value, more| merging.merge(value, more))), ..store }
+}
 
 /// The open slices of one step on one worker, each with accumulators by key.
 pub(crate) struct SliceStore<K, V> {
@@ -28,10 +37,8 @@ pub(crate) struct SliceStore<K, V> {
     spare: Vec<Groups<K, V>>,
     /// The starts of slices that were closed since all was last written, once it was.
     closed: Option<Vec<Timestamp>>,
-    /// Where several workers have something of one key: what is restored is merged.
+    /// Where several workers may have something of one key.
     merge: Option<Merge<V>>,
-    /// Whether a worker has the windows that are its, and not the keys.
-    is_by_window: bool,
 }
 
 impl<K: Key, V: Record> SliceStore<K, V> {
@@ -45,22 +52,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
             spare: Vec::new(),
             closed: None,
             merge: None,
-            is_by_window: false,
         }
-    }
-
-    /// The same, where several workers may have something of one key.
-    pub(crate) fn merging(self, merge: Merge<V>) -> Self {
-        Self { merge: Some(merge), ..self }
-    }
-
-    /// The same, where a worker has the windows that are its: [`window_slot`].
-    pub(crate) fn owned_by_window(self) -> Self {
-        Self { is_by_window: true, ..self }
-    }
-
-    fn slot_of(&self, start: Timestamp, key: &K) -> Slot {
-        if self.is_by_window { window_slot(self.windows, start) } else { slot_of(self.seed.hash(key)) }
     }
 
     /// The slot of the slice that `time` is in, which is opened where it is not, with its window.
@@ -104,6 +96,36 @@ impl<K: Key, V: Record> SliceStore<K, V> {
         }
     }
 
+    /// Takes a piece, of which `put` puts the value beside what there is of its key.
+    fn take_piece(
+        &mut self,
+        share: Share,
+        piece: &[u8],
+        put: impl FnOnce(Option<&Merge<V>>, &mut V, &V),
+    ) -> Result<(), StoreError> {
+        let Some((start, rest)) = piece.split_first_chunk::<8>() else { return Err(StoreError::misfit("no window")) };
+        let start = Timestamp::from_nanos(i64::from_le_bytes(*start));
+        if self.windows.assign(start).start != start {
+            return Err(StoreError::misfit("a time that is no window's start"));
+        }
+        let Share::Slot(slot) = share else {
+            self.open.close(start);
+            return if rest.is_empty() { Ok(()) } else { Err(StoreError::misfit("a wrong length")) };
+        };
+        if rest.len() != size_of::<K>() + size_of::<V>() {
+            return Err(StoreError::misfit("a wrong length"));
+        }
+        let (key, value) = rest.split_at(size_of::<K>());
+        let (key, value) = (bytemuck::pod_read_unaligned::<K>(key), bytemuck::pod_read_unaligned(value));
+        if slot_of(self.seed.hash(&key)) != slot {
+            return Err(StoreError::misfit("a key of another slot"));
+        }
+        let seed = self.seed;
+        let (slot, _) = self.open.find_or_restore(start, || Groups::new(seed));
+        put(self.merge.as_ref(), self.open.state_mut(slot).value_mut(key), &value);
+        Ok(())
+    }
+
     /// Keeps empty groups for a slice to come.
     pub(crate) fn keep_spare(&mut self, groups: Groups<K, V>) {
         self.spare.push(groups);
@@ -130,48 +152,32 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
         for start in closed.into_iter().flatten() {
             piece(Share::All, &start.as_nanos().to_le_bytes());
         }
-        let Self { windows, seed, is_by_window, .. } = *self;
+        let seed = self.seed;
         let mut bytes = Vec::new();
         for (window, groups) in self.open.iter_mut() {
-            let of_window = is_by_window.then(|| window_slot(windows, window.start));
             groups.take(scope, |key, value| {
                 bytes.clear();
                 bytes.extend_from_slice(&window.start.as_nanos().to_le_bytes());
                 bytes.extend_from_slice(bytemuck::bytes_of(key));
                 bytes.extend_from_slice(bytemuck::bytes_of(value));
-                piece(Share::Slot(of_window.unwrap_or_else(|| slot_of(seed.hash(key)))), &bytes);
+                piece(Share::Slot(slot_of(seed.hash(key))), &bytes);
             });
         }
     }
 
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        let Some((start, rest)) = piece.split_first_chunk::<8>() else { return Err(StoreError::misfit("no window")) };
-        let start = Timestamp::from_nanos(i64::from_le_bytes(*start));
-        if self.windows.assign(start).start != start {
-            return Err(StoreError::misfit("a time that is no window's start"));
-        }
-        let Share::Slot(slot) = share else {
-            self.open.close(start);
-            return if rest.is_empty() { Ok(()) } else { Err(StoreError::misfit("a wrong length")) };
-        };
-        if rest.len() != size_of::<K>() + size_of::<V>() {
-            return Err(StoreError::misfit("a wrong length"));
-        }
-        let (key, value) = rest.split_at(size_of::<K>());
-        let (key, value) = (bytemuck::pod_read_unaligned::<K>(key), bytemuck::pod_read_unaligned(value));
-        if self.slot_of(start, &key) != slot {
-            return Err(StoreError::misfit("a key of another slot"));
-        }
-        let (slot, _) = self.find_or_open(start)?;
-        let groups = self.open.state_mut(slot);
-        match &self.merge {
-            Some(merge) => merge(groups.value_mut(key), &value),
-            None => *groups.value_mut(key) = value,
-        }
-        if groups.len() > self.keys_max { Err(self.too_many_keys()) } else { Ok(()) }
+        self.take_piece(share, piece, |_, value, saved| *value = *saved)
     }
 
-    fn is_incremental(&self) -> bool {
-        self.merge.is_none()
+    fn adopt(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+        self.take_piece(share, piece, |merge, value, saved| match merge {
+            Some(merge) => merge(value, saved),
+            None => *value = *saved,
+        })
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.open.check()?;
+        if self.open.iter().any(|groups| groups.len() > self.keys_max) { Err(self.too_many_keys()) } else { Ok(()) }
     }
 }

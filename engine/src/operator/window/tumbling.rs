@@ -4,7 +4,7 @@
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
-use crate::operator::window::slice_store::SliceStore;
+use crate::operator::window::slice_store::merging_store;
 use crate::operator::window::slices::Slices;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{Store, StoreSettings};
@@ -21,7 +21,7 @@ where
     F: Fn(&A::In) -> K,
 {
     pub(crate) fn new(windows: Tumbling, key_of: F, aggregate: A, settings: &StoreSettings) -> Self {
-        let store = SliceStore::new(windows, aggregate.state_layout(), settings);
+        let store = merging_store(windows, &aggregate, settings);
         let slices = Slices::new(windows, key_of, aggregate, store);
         Self { slices, firing: FiringOrder::default() }
     }

@@ -3,12 +3,14 @@
 use super::{Row, at, cases, steps};
 use crate::operator::process::ProcessOperator;
 use crate::testing::model::{self, Actions, Call};
-use crate::testing::{self, Verify};
+use crate::testing::{self, Expected, Script, Step, Verify};
 use crate::{
     Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, ProcessContext, ProcessFunction, Record, StoreError,
     StoreSettings, Timestamp,
 };
 use proptest::prelude::*;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 #[derive(Debug, Clone, Copy, Record)]
 #[repr(C)]
@@ -284,4 +286,92 @@ fn more_timers_than_fire_at_once_may_be_due_before_a_row() {
         verify = verify.row(1, key);
     }
     verify.at(10, 11, u32::MAX).expect([(11, 1)], []).check();
+}
+
+/// Counts the rows of a key, of which it forgets all 4 ns behind the last one, and all where a row is 7.
+#[derive(Clone)]
+struct Recent;
+
+const LIFE: i64 = 4;
+
+impl ProcessFunction<u32> for Recent {
+    type In = u32;
+    type State = u64;
+    type Out = u64;
+
+    fn on_row(&self, _: &u32, time: Timestamp, row: &u32, rows: &mut u64, context: &mut ProcessContext<'_, u64, u32>) {
+        *rows += 1;
+        context.emit(*rows);
+        if *row % 10 == 7 {
+            context.clear_state();
+        }
+        context.timer(time.plus_nanos(6));
+    }
+
+    fn on_timer(&self, _: &u32, _: Timestamp, rows: &mut u64, context: &mut ProcessContext<'_, u64, u32>) {
+        context.emit(*rows + 100);
+        // State that a timer writes lives no longer.
+        *rows += 1;
+    }
+
+    fn time_to_live(&self) -> Option<Duration> {
+        Some(Duration::from_nanos(LIFE as u64))
+    }
+}
+
+/// What comes out of `Recent`, whose keys are the tens of its rows.
+fn recent(script: &Script<u32>) -> Vec<(Timestamp, u64)> {
+    let (mut kept, mut out) = (BTreeMap::<u32, (u64, Timestamp)>::new(), Vec::new());
+    let mut timers = BTreeSet::<(Timestamp, u32)>::new();
+    let count = |kept: &BTreeMap<u32, (u64, Timestamp)>, key, at: Timestamp| {
+        kept.get(&key).filter(|(_, written)| written.plus_nanos(LIFE) > at).map_or(0, |(rows, _)| *rows)
+    };
+    let fire = |kept: &mut BTreeMap<u32, (u64, Timestamp)>, key, at| {
+        let rows = count(kept, key, at);
+        if let Some(of_key) = kept.get_mut(&key) {
+            of_key.0 = rows + 1;
+        }
+        rows + 100
+    };
+    for step in script.steps().iter().copied().chain([Step::Watermark(script.reached())]) {
+        let (Step::Row { watermark, .. } | Step::Watermark(watermark)) = step;
+        while let Some((time, key)) = timers.first().copied().filter(|(time, _)| *time <= watermark) {
+            timers.pop_first();
+            out.push((time, fire(&mut kept, key, time)));
+        }
+        let Step::Row { time, value, .. } = step else { continue };
+        let key = value / 10;
+        let rows = count(&kept, key, watermark) + 1;
+        out.push((time, rows));
+        kept.insert(key, (if value % 10 == 7 { 0 } else { rows }, time.max(watermark)));
+        let timer = time.plus_nanos(6);
+        if timer > watermark {
+            timers.insert((timer, key));
+        } else {
+            out.push((watermark.plus_nanos(1), fire(&mut kept, key, timer)));
+        }
+    }
+    out
+}
+
+#[test]
+fn state_expires_by_the_watermark_at_a_rows_place_and_is_cleared_where_a_function_asks_for_it() {
+    let step = (0i64..7, 0u32..40, 0i64..9);
+    proptest!(cases(96), |(rows in prop::collection::vec(step, 0..40), seed: u64)| {
+        let (mut clock, mut reached) = (0, i64::MIN);
+        let steps = rows.into_iter().map(|(passed, value, behind)| {
+            clock += passed;
+            reached = reached.max(clock - 5);
+            Step::Row { time: at(clock - behind), value, watermark: at(reached) }
+        });
+        let steps: Vec<_> = steps.collect();
+        let verdict = Verify::new(|| testing::process(|row: &u32| row / 10, Recent))
+            .keyed_by(|row: &u32| row / 10)
+            .seed(seed)
+            .steps(steps)
+            .against(|script| Expected { main: recent(script), late: Vec::new() });
+        if let Err(failure) = verdict.result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    });
 }

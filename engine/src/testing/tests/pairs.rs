@@ -1,6 +1,6 @@
 //! Operators with two inputs, of which a small one has planted faults.
 
-use super::{at, cases};
+use super::{at, cases, pieces_of, save_whole};
 use crate::testing::{ExpectedTwo, Failure, Script, Side, Step, Verify, hash_of};
 use crate::{
     Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
@@ -112,17 +112,29 @@ impl Store for Latest {
         0
     }
 
-    fn is_incremental(&self) -> bool {
-        false
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn save(&mut self, _: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+        let mut pieces = Vec::new();
         for (key, (value, end)) in &self.values {
-            piece(Share::Slot(slot_of(hash_of(key))), bytemuck::bytes_of(&[*key as i64, *value, end.as_nanos()]));
+            pieces.push((slot_of(hash_of(key)), bytemuck::bytes_of(&[*key as i64, *value, end.as_nanos()]).to_vec()));
         }
+        save_whole(scope, pieces, piece);
     }
 
-    fn restore(&mut self, _: Share, piece: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, bytes: &[u8]) -> Result<(), StoreError> {
+        let (pieces, replaces) = pieces_of(share, bytes);
+        if replaces {
+            self.values.clear();
+        }
+        pieces.into_iter().try_for_each(|piece| self.restore_piece(piece))
+    }
+}
+
+impl Latest {
+    fn restore_piece(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let [key, value, end]: [i64; 3] = bytemuck::pod_read_unaligned(piece);
         if self.fault != Fault::ForgetsRight {
             self.values.insert(key as u64, (value, at(end)));

@@ -1,6 +1,6 @@
 //! Operators that give the rows of one cause in parts, and those that fire without a sign.
 
-use super::at;
+use super::{at, pieces_of, save_whole};
 use crate::testing::{Failure, Step, Verify};
 use crate::{
     Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
@@ -83,18 +83,30 @@ impl Store for Copies {
         0
     }
 
-    fn is_incremental(&self) -> bool {
-        false
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn save(&mut self, _: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+        let mut pieces = Vec::new();
         assert_eq!(self.given, [0; 2], "saved within a row or a firing");
-        self.waiting
-            .iter()
-            .for_each(|(time, copies)| piece(Share::Slot(7), bytemuck::bytes_of(&[time.as_nanos() as u64, *copies])));
+        self.waiting.iter().for_each(|(time, copies)| {
+            pieces.push((7, bytemuck::bytes_of(&[time.as_nanos() as u64, *copies]).to_vec()))
+        });
+        save_whole(scope, pieces, piece);
     }
 
-    fn restore(&mut self, _: Share, piece: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, bytes: &[u8]) -> Result<(), StoreError> {
+        let (pieces, replaces) = pieces_of(share, bytes);
+        if replaces {
+            self.waiting.clear();
+        }
+        pieces.into_iter().try_for_each(|piece| self.restore_piece(piece))
+    }
+}
+
+impl Copies {
+    fn restore_piece(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let [time, copies]: [u64; 2] = bytemuck::pod_read_unaligned(piece);
         self.waiting.push((at(time as i64), copies));
         self.waiting.sort();

@@ -52,7 +52,7 @@ fn saved(mut operator: impl OperatorInput<0, Row = u64>) -> Vec<Piece> {
 fn survives<Op: OperatorInput<0, Row = u64, Outputs: OperatorOutput<0>>>(mut operator: Op, pieces: &[Piece]) -> usize {
     let mut taken = 0;
     for piece in pieces {
-        match state::restore(&mut operator, piece) {
+        match state::restore(&mut operator, piece, true) {
             Ok(()) => taken += 1,
             Err(OperatorError::Store(StoreError::Misfit(what))) => assert!(what.contains(piece.store), "{what}"),
             Err(other) => panic!("{other}"),
@@ -64,7 +64,7 @@ fn survives<Op: OperatorInput<0, Row = u64, Outputs: OperatorOutput<0>>>(mut ope
 }
 
 fn piece(store: &'static str, slot: Slot, bytes: Vec<u8>) -> Piece {
-    Piece { store, share: Share::Slot(slot), bytes, is_incremental: true }
+    Piece { store, share: Share::Slot(slot), bytes }
 }
 
 proptest! {
@@ -118,11 +118,11 @@ proptest! {
 fn pieces_of_another_operator_are_refused() {
     for piece in saved(tumbling()) {
         let other = testing::tumbling(Tumbling::of(Duration::from_nanos(10)), |row: &u32| *row, crate::count());
-        let error = state::restore(&mut { other }, &piece).unwrap_err();
+        let error = state::restore(&mut { other }, &piece, true).unwrap_err();
         let Share::Slot(slot) = piece.share else { panic!("a piece of all workers") };
         let what = format!("a wrong length in a piece of slot {slot} of store `slices`");
         assert_eq!(error, StoreError::Misfit(what).into());
-        let error = state::restore(&mut process(), &piece).unwrap_err();
+        let error = state::restore(&mut process(), &piece, true).unwrap_err();
         assert_eq!(error, StoreError::Misfit(String::from("there is no store `slices`")).into());
     }
 }

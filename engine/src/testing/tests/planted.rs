@@ -1,5 +1,6 @@
 //! Operators with one planted fault each, which the harness must find, and the one without.
 
+use super::{pieces_of, save_whole};
 use crate::testing::{Expected, Failure, Script, Step, Verify, hash_of};
 use crate::{
     Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
@@ -196,11 +197,12 @@ impl Store for Ledger {
         0
     }
 
-    fn is_incremental(&self) -> bool {
-        false
+    fn check(&self) -> Result<(), StoreError> {
+        Ok(())
     }
 
-    fn save(&mut self, _: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+        let mut pieces = Vec::new();
         for (number, (&key, &count)) in self.counts.iter().enumerate() {
             let mut bytes = bytemuck::bytes_of(&[u64::from(key), count, number as u64]).to_vec();
             for (time, _) in self.waiting.iter().filter(|(_, other)| *other == key) {
@@ -211,11 +213,23 @@ impl Store for Ledger {
                 Fault::SlotsOutOfRange => 4096,
                 _ => slot_of(hash_of(&key)),
             };
-            piece(Share::Slot(slot), &bytes);
+            pieces.push((slot, bytes));
         }
+        save_whole(scope, pieces, piece);
     }
 
-    fn restore(&mut self, _: Share, piece: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, bytes: &[u8]) -> Result<(), StoreError> {
+        let (pieces, replaces) = pieces_of(share, bytes);
+        if replaces {
+            self.counts.clear();
+            self.waiting.clear();
+        }
+        pieces.into_iter().try_for_each(|piece| self.restore_piece(piece))
+    }
+}
+
+impl Ledger {
+    fn restore_piece(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let words: Vec<i64> = piece.chunks(8).map(bytemuck::pod_read_unaligned).collect();
         let key = words[0] as u32;
         match self.fault {

@@ -172,7 +172,7 @@ fn fire<Op: Operator>(
 /// What `fresh` goes on with when it restores what `operator` saved.
 fn restored<Op: Operator<Outputs: Outputs>>(operator: &mut Op, mut fresh: Op) -> Op {
     let pieces = state::save(operator, Scope::All);
-    pieces.iter().rev().for_each(|piece| state::restore(&mut fresh, piece).unwrap());
+    pieces.iter().rev().for_each(|piece| state::restore(&mut fresh, piece, true).unwrap());
     assert_eq!(fresh.next_firing(), operator.next_firing());
     fresh
 }
@@ -338,8 +338,66 @@ fn one_key_more_than_the_limit_is_an_error_when_it_is_restored() {
     assert_eq!(operator.on_batch(Batch::new(&[at(0); 3], &[1, 2, 3]), &mut out), Ok(3));
     let pieces = state::save(&mut operator, Scope::All);
     let (mut restored, _) = limited(8, 2);
-    let results: Vec<_> = pieces.iter().map(|piece| state::restore(&mut restored, piece)).collect();
-    assert_eq!(results, [Ok(()), Ok(()), Err(StoreError::TooManyKeys(2).into())]);
+    assert!(pieces.iter().all(|piece| state::restore(&mut restored, piece, true).is_ok()));
+    assert_eq!(state::check(&mut restored), Err(StoreError::TooManyKeys(2).into()));
+}
+
+/// One worker goes on with what two combined, and two with what one had.
+#[test]
+fn windows_combined_on_some_workers_go_on_on_any_other_number() {
+    let windows = Tumbling::of(Duration::from_nanos(10));
+    let key_of: fn(&u64) -> u64 = |key| *key;
+    let settings = StoreSettings::default();
+    let tables = Arc::new(PartTables::new(2, settings.seed));
+    let part = |worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone());
+    let merged = || MergedOperator::new(windows, count::<u64>(), &settings, tables.clone());
+    let mut out = Outbox::new(16, Default::default());
+    let (mut parts, mut merging) = ([part(0), part(1)], merged());
+    let (times, rows) = ([1, 2, 11, 12, 13].map(at), [1, 2, 1, 3, 1]);
+    for part in &mut parts {
+        assert_eq!(part.on_batch(Batch::new(&times, &rows), &mut out), Ok(5));
+    }
+    // The first worker's part of the first window has been sent when the state is saved.
+    let mut refs = Vec::new();
+    state::save(&mut parts[0], Scope::Changed);
+    fire(&mut parts[0], at(9), &mut out, |out| refs.extend_from_slice(out.rows::<1>().1));
+    let mut merged_out = Outbox::new(16, Default::default());
+    assert_eq!(merging.on_batch(Batch::new(&[at(9)], &refs), &mut merged_out), Ok(1));
+    let pieces: Vec<_> = parts
+        .iter_mut()
+        .flat_map(|part| state::save(part, Scope::All))
+        .chain(state::save(&mut merging, Scope::Changed))
+        .collect();
+    let sums = |rows: &[Windowed<u64, u64>]| {
+        let of = |row: &Windowed<u64, u64>| (row.window().start.as_nanos(), row.key(), row.value());
+        rows.iter().map(of).collect::<Vec<_>>()
+    };
+    let expected = [(0, 1, 2), (0, 2, 2), (10, 1, 4), (10, 3, 2)];
+
+    let mut single = testing::tumbling(windows, key_of, count());
+    pieces.iter().for_each(|piece| state::restore(&mut single, piece, true).unwrap());
+    let single_pieces = state::save(&mut single, Scope::All);
+    let mut found = Vec::new();
+    let mut single_out = Outbox::new(16, Default::default());
+    fire(&mut single, Timestamp::MAX, &mut single_out, |out| found.extend_from_slice(out.rows::<0>().1));
+    assert_eq!(sums(&found), expected);
+
+    // And back, to three workers.
+    let tables = Arc::new(PartTables::new(3, settings.seed));
+    let mut parts: Vec<_> =
+        (0..3).map(|worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone())).collect();
+    for (at, piece) in single_pieces.iter().enumerate() {
+        state::restore(&mut parts[at % 3], piece, true).unwrap();
+    }
+    let mut merging = MergedOperator::new(windows, count::<u64>(), &settings, tables);
+    let (mut refs, mut found) = (Vec::new(), Vec::new());
+    for part in &mut parts {
+        fire(part, Timestamp::MAX, &mut out, |out| refs.extend_from_slice(out.rows::<1>().1));
+    }
+    let times = vec![at(0); refs.len()];
+    assert_eq!(merging.on_batch(Batch::new(&times, &refs), &mut merged_out), Ok(refs.len()));
+    fire(&mut merging, Timestamp::MAX, &mut merged_out, |out| found.extend_from_slice(out.rows::<0>().1));
+    assert_eq!(sums(&found), expected);
 }
 
 /// The watermark at a row's own place says what is late: nothing that an operator would have to remember.
