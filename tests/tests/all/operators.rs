@@ -80,8 +80,10 @@ impl OperatorInput<1> for Levels {
     }
 }
 
+type Rows<T> = Vec<(i64, T)>;
+
 /// What comes out of the plain loop: results, and late rows.
-fn plain(left: &[Sample], right: &[Sample]) -> (Vec<(i64, Row)>, Vec<(i64, Sample)>) {
+fn plain(left: &[Sample], right: &[Sample]) -> (Rows<Row>, Rows<Sample>) {
     let mut levels = BTreeMap::<u64, BTreeMap<u64, i64>>::new();
     let (mut results, mut late) = (Vec::new(), Vec::new());
     let times = |samples: &[Sample]| samples.iter().map(|sample| sample.time_ns).collect::<Vec<_>>();

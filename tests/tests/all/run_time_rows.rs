@@ -502,8 +502,8 @@ fn a_plan_shows_the_layouts_of_rows_keys_and_states() {
     let exchanged = plan(Some(RowAggregate::last("price")));
     let text = exchanged.to_string();
     assert!(text.contains("key 8/1 symbol:symbol@0 venue:text2@4 suspicious:u8@6 kind:u8@7"), "{text}");
-    let state = "store slices: slices of 76/1 rows:u64@0 volume:i128@8 low:i64@24 high:i64@32 smallest:u32@40 \
-                 mean:i128@44 more.time:time@60 more:i64@68";
+    let state = "store slices: slices of 76/1 #rows:u64@0 volume:i128@8 low:i64@24 high:i64@32 smallest:u32@40 \
+                 mean:i128@44 more#time:time@60 more:i64@68";
     assert!(text.contains(state), "{text}");
     assert!(text.contains("first > filter: edge") && text.contains("second > filter: edge"), "{text}");
     let json: serde_json::Value = serde_json::from_str(&exchanged.to(PlanFormat::Json)).unwrap();

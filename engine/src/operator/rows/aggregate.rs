@@ -144,8 +144,8 @@ impl AggregatePlan {
         bad: &mut Vec<BadAggregates>,
     ) -> Self {
         let mut cells = Vec::new();
-        // Names of what is kept hold a colon where they are not those of results.
-        let mut state = vec![(":rows".to_owned(), FieldKind::U64, None)];
+        // Names of what is kept have a `#` where they are not those of results.
+        let mut state = vec![("#rows".to_owned(), FieldKind::U64, None)];
         let time = FieldKind::Timestamp;
         let mut results = vec![("window_start".to_owned(), time, None), ("window_end".to_owned(), time, None)];
         let key_fields = key.layout().fields().iter();
@@ -160,7 +160,7 @@ impl AggregatePlan {
                 Ok(Compiled { op, kind, from, keeps, gives }) => {
                     let mut at = end_of(&state);
                     if matches!(op, Op::First | Op::Last) {
-                        state.push((format!("{name}:time"), time, None));
+                        state.push((format!("{name}#time"), time, None));
                         at = end_of(&state);
                     }
                     cells.push(Cell { op, kind, from, at, to: end_of(&results) });
