@@ -69,7 +69,7 @@ pub struct KeyedTable<K, V> {
 #[derive(Debug)]
 struct Expiry {
     nanos: i64,
-    /// When each value was written.
+    /// When each value was written; `Timestamp::MIN` where no row did.
     written: Vec<Timestamp>,
     /// The next number to look at.
     swept: usize,
@@ -243,7 +243,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         self.len += 1;
         self.changes.note(number);
         if let Some(written) = self.expiry.as_mut().and_then(|expiry| expiry.written.get_mut(number)) {
-            *written = Timestamp::MAX;
+            *written = Timestamp::MIN;
         }
         number
     }
@@ -365,10 +365,10 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     pub(crate) fn expire(&mut self, entry: usize, watermark: Timestamp) -> bool {
         let Some(expiry) = &mut self.expiry else { return false };
         if entry >= expiry.written.len() {
-            expiry.written.resize(entry + 1, Timestamp::MAX);
+            expiry.written.resize(entry + 1, Timestamp::MIN);
         }
         let written = expiry.written[entry];
-        let is_expired = written < Timestamp::MAX && written.plus_nanos(expiry.nanos) <= watermark;
+        let is_expired = written.plus_nanos(expiry.nanos) <= watermark;
         if is_expired && !self.is_zeros(entry) {
             *self.value_mut(entry) = V::zeroed();
         }
@@ -415,7 +415,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         bytes.push(1);
         bytes.extend_from_slice(bytemuck::bytes_of(self.value(entry)));
         if let Some(expiry) = &self.expiry {
-            let written = expiry.written.get(entry).copied().unwrap_or(Timestamp::MAX);
+            let written = expiry.written.get(entry).copied().unwrap_or(Timestamp::MIN);
             bytes.extend_from_slice(&written.as_nanos().to_le_bytes());
         }
     }
@@ -483,7 +483,7 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
         *self.value_mut(entry) = bytemuck::pod_read_unaligned(value);
         if let (Some(expiry), Some(written)) = (&mut self.expiry, written.first_chunk::<8>()) {
             if entry >= expiry.written.len() {
-                expiry.written.resize(entry + 1, Timestamp::MAX);
+                expiry.written.resize(entry + 1, Timestamp::MIN);
             }
             expiry.written[entry] = Timestamp::from_nanos(i64::from_le_bytes(*written));
         }
@@ -565,6 +565,15 @@ mod tests {
         for key in 2..500 {
             see(key, 100, 99);
         }
+        // What no row has written is expired.
+        let entry = table.find_or_insert(9999).unwrap();
+        *table.value_mut(entry) = 1;
+        assert!(table.expire(entry, at(0)) && *table.value(entry) == 0);
+        table.remove(entry);
+        let mut see = |key, time, watermark| {
+            let entry = table.find_or_insert(key).unwrap();
+            table.touch(entry, at(time), at(watermark));
+        };
         // All of them have expired, and were swept while others came.
         for key in 500..1500 {
             see(key, 200, 199);

@@ -52,7 +52,8 @@ pub mod model;
 mod output;
 mod rows;
 mod script;
-#[cfg(test)]
+// The models of the ring are built with full optimisation, which these would make slow.
+#[cfg(all(test, not(loom)))]
 mod tests;
 mod verify;
 
