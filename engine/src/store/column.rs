@@ -205,7 +205,6 @@ impl<C: Collection> Collections<C> {
         if collection.len() == 0 {
             if let Some(entry) = table.find(&key) {
                 self.change(table, entry, |all| *all = collection);
-                table.remove_if_empty(entry);
             }
             return Ok(());
         }

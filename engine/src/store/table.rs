@@ -18,6 +18,8 @@ const SEGMENT_BITS: u32 = 8;
 const SEGMENT: usize = 1 << SEGMENT_BITS;
 /// Entries that are looked at for expiry each time one is touched: more than can be added meanwhile.
 const SWEPT: usize = 2;
+/// Set among the pins of an entry that leaves when they are gone.
+const LEAVES: u32 = 1 << 31;
 /// One index word: 32 bits of hash over the number of the entry plus 1; 0 is empty.
 type Word = u64;
 
@@ -333,6 +335,19 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     /// One thing less hangs on an entry, which may then be removed.
     pub(crate) fn unpin(&mut self, entry: usize) {
         self.pins[entry] -= 1;
+        if self.pins[entry] == LEAVES {
+            self.pins[entry] = 0;
+            self.remove_entry(entry);
+        }
+    }
+
+    /// Removes an entry once nothing hangs on it: what hung on it leaves with other pieces.
+    fn leave(&mut self, entry: usize) {
+        *self.value_mut(entry) = V::zeroed();
+        match self.pins.get_mut(entry).filter(|pins| **pins > 0) {
+            Some(pins) => *pins |= LEAVES,
+            None => self.remove_entry(entry),
+        }
     }
 
     /// Begins a row that a key's value is looked at for, at `watermark`: a value that expired by then is zeros. It was
@@ -471,7 +486,7 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
                 return Err(StoreError::misfit("neither a value nor none"));
             }
             if let Some(entry) = self.find(&key) {
-                self.remove(entry);
+                self.leave(entry);
             }
             return Ok(());
         };
@@ -480,6 +495,9 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
         }
         let (value, written) = rest.split_at(size_of::<V>());
         let entry = self.find_or_restore(key);
+        if let Some(pins) = self.pins.get_mut(entry) {
+            *pins &= !LEAVES;
+        }
         *self.value_mut(entry) = bytemuck::pod_read_unaligned(value);
         if let (Some(expiry), Some(written)) = (&mut self.expiry, written.first_chunk::<8>()) {
             if entry >= expiry.written.len() {

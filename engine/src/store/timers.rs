@@ -194,7 +194,6 @@ impl Column for Timers {
         }
         if let Some(entry) = table.find(&key) {
             self.take(time, entry as u32, table);
-            table.remove_if_empty(entry);
         }
         Ok(())
     }
