@@ -145,6 +145,13 @@ fn a_conversion_that_is_ended_at_once_leaves_no_file() {
     pipe.write_all(&b"1,2\n".repeat(10_000)).unwrap();
     until("the rejected line", || place.path("rows.pelton.rejects.csv").exists());
     assert_eq!(place.hidden(), 1);
+    // What it has read no longer grows: it waits.
+    let read = || std::fs::read_to_string(format!("/proc/{}/io", child.id())).unwrap();
+    until("the end of what there is to read", || {
+        let before = read();
+        sleep(Duration::from_millis(100));
+        read() == before
+    });
     send("-INT", &child);
     let line = said.next().unwrap().unwrap();
     assert!(line.contains("SIGINT: stopping; a second signal ends the command at once"), "{line}");
