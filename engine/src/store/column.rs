@@ -101,6 +101,55 @@ pub(crate) trait Collection: Default {
     fn read(bytes: &[u8]) -> Option<Self>;
 }
 
+/// A store that keeps a collection for each entry.
+pub(crate) trait Collected {
+    type Collection: Collection;
+    const KIND: StoreKind;
+    const ELEMENT_BYTES: usize;
+    /// The layout of an element, and of what it is found by.
+    fn element() -> Layout;
+    fn element_key() -> Option<Layout> {
+        None
+    }
+    fn collections(&self) -> &Collections<Self::Collection>;
+    fn collections_mut(&mut self) -> &mut Collections<Self::Collection>;
+}
+
+impl<S: Collected> Column for S {
+    fn kind(&self) -> StoreKind {
+        S::KIND
+    }
+
+    fn layout(&self) -> Layout {
+        S::element()
+    }
+
+    fn key_layout(&self) -> Option<Layout> {
+        S::element_key()
+    }
+
+    fn bytes(&self) -> usize {
+        self.collections().bytes(S::ELEMENT_BYTES)
+    }
+
+    fn check(&self) -> Result<(), StoreError> {
+        self.collections().check()
+    }
+
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+        self.collections_mut().save(table, scope, piece);
+    }
+
+    fn restore<K: Key, V: Pod>(
+        &mut self,
+        table: &mut KeyedTable<K, V>,
+        share: Share,
+        piece: &[u8],
+    ) -> Result<(), StoreError> {
+        self.collections_mut().restore(table, share, piece)
+    }
+}
+
 impl<C: Collection> Collections<C> {
     pub(crate) const fn new(elements_max: usize) -> Self {
         Self { by_number: Vec::new(), changes: Changes::EMPTY, elements: 0, elements_max }
@@ -158,16 +207,11 @@ impl<C: Collection> Collections<C> {
         Ok(())
     }
 
-    pub(crate) fn bytes(&self, element: usize) -> usize {
+    fn bytes(&self, element: usize) -> usize {
         self.by_number.len() * size_of::<C>() + self.elements * element
     }
 
-    pub(crate) fn save<K: Key, V: Pod>(
-        &mut self,
-        table: &KeyedTable<K, V>,
-        scope: Scope,
-        piece: &mut dyn FnMut(Share, &[u8]),
-    ) {
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
         let changed = self.changes.take().filter(|_| scope == Scope::Changed);
         let mut bytes = Vec::new();
         let mut write = |key: &K, collection: Option<&C>| {
@@ -194,7 +238,7 @@ impl<C: Collection> Collections<C> {
         }
     }
 
-    pub(crate) fn restore<K: Key, V: Pod>(
+    fn restore<K: Key, V: Pod>(
         &mut self,
         table: &mut KeyedTable<K, V>,
         share: Share,

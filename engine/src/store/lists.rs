@@ -1,8 +1,8 @@
 //! A list for each key.
 
-use crate::store::column::{Collection, Collections, Column, elements};
+use crate::store::column::{Collected, Collection, Collections, elements};
 use crate::store::table::KeyedTable;
-use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
+use crate::store::{StoreError, StoreKind, StoreSettings};
 use crate::{Key, Layout, Record};
 use bytemuck::Pod;
 
@@ -28,7 +28,7 @@ use bytemuck::Pod;
 pub struct KeyedLists<T>(Collections<List<T>>);
 
 #[derive(Debug)]
-struct List<T>(Vec<T>);
+pub(crate) struct List<T>(Vec<T>);
 
 impl<T> Default for List<T> {
     fn default() -> Self {
@@ -87,33 +87,20 @@ impl<T: Record> KeyedLists<T> {
     }
 }
 
-impl<T: Record> Column for KeyedLists<T> {
-    fn kind(&self) -> StoreKind {
-        StoreKind::KeyedLists
-    }
+impl<T: Record> Collected for KeyedLists<T> {
+    type Collection = List<T>;
+    const KIND: StoreKind = StoreKind::KeyedLists;
+    const ELEMENT_BYTES: usize = size_of::<T>();
 
-    fn layout(&self) -> Layout {
+    fn element() -> Layout {
         T::layout()
     }
 
-    fn bytes(&self) -> usize {
-        self.0.bytes(size_of::<T>())
+    fn collections(&self) -> &Collections<List<T>> {
+        &self.0
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.0.check()
-    }
-
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        self.0.save(table, scope, piece);
-    }
-
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError> {
-        self.0.restore(table, share, piece)
+    fn collections_mut(&mut self) -> &mut Collections<List<T>> {
+        &mut self.0
     }
 }

@@ -1,8 +1,8 @@
 //! A sorted map for each key.
 
-use crate::store::column::{Collection, Collections, Column};
+use crate::store::column::{Collected, Collection, Collections};
 use crate::store::table::KeyedTable;
-use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
+use crate::store::{StoreError, StoreKind, StoreSettings};
 use crate::{Key, Layout, Record};
 use bytemuck::Pod;
 use std::collections::BTreeMap;
@@ -30,7 +30,7 @@ use std::ops::RangeBounds;
 pub struct KeyedMaps<M, T>(Collections<Map<M, T>>);
 
 #[derive(Debug)]
-struct Map<M, T>(BTreeMap<M, T>);
+pub(crate) struct Map<M, T>(BTreeMap<M, T>);
 
 impl<M, T> Default for Map<M, T> {
     fn default() -> Self {
@@ -116,37 +116,24 @@ impl<M: Record + Ord, T: Record> KeyedMaps<M, T> {
     }
 }
 
-impl<M: Record + Ord, T: Record> Column for KeyedMaps<M, T> {
-    fn kind(&self) -> StoreKind {
-        StoreKind::KeyedMaps
-    }
+impl<M: Record + Ord, T: Record> Collected for KeyedMaps<M, T> {
+    type Collection = Map<M, T>;
+    const KIND: StoreKind = StoreKind::KeyedMaps;
+    const ELEMENT_BYTES: usize = size_of::<M>() + size_of::<T>();
 
-    fn layout(&self) -> Layout {
+    fn element() -> Layout {
         T::layout()
     }
 
-    fn key_layout(&self) -> Option<Layout> {
+    fn element_key() -> Option<Layout> {
         Some(M::layout())
     }
 
-    fn bytes(&self) -> usize {
-        self.0.bytes(size_of::<M>() + size_of::<T>())
+    fn collections(&self) -> &Collections<Map<M, T>> {
+        &self.0
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.0.check()
-    }
-
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        self.0.save(table, scope, piece);
-    }
-
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError> {
-        self.0.restore(table, share, piece)
+    fn collections_mut(&mut self) -> &mut Collections<Map<M, T>> {
+        &mut self.0
     }
 }

@@ -1,8 +1,8 @@
 //! Rows for each key, in order of time; of equal times in the order in which they came.
 
-use crate::store::column::{Collection, Collections, Column};
+use crate::store::column::{Collected, Collection, Collections};
 use crate::store::table::KeyedTable;
-use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
+use crate::store::{StoreError, StoreKind, StoreSettings};
 use crate::{Key, Layout, Record, Timestamp};
 use bytemuck::Pod;
 use std::collections::VecDeque;
@@ -90,40 +90,27 @@ impl<T: Record> KeyedRows<T> {
     }
 }
 
-impl<T: Record> Column for KeyedRows<T> {
-    fn kind(&self) -> StoreKind {
-        StoreKind::KeyedRows
-    }
+impl<T: Record> Collected for KeyedRows<T> {
+    type Collection = TimedRows<T>;
+    const KIND: StoreKind = StoreKind::KeyedRows;
+    const ELEMENT_BYTES: usize = size_of::<(Timestamp, T)>();
 
-    fn layout(&self) -> Layout {
+    fn element() -> Layout {
         T::layout()
     }
 
-    fn bytes(&self) -> usize {
-        self.0.bytes(size_of::<(Timestamp, T)>())
+    fn collections(&self) -> &Collections<TimedRows<T>> {
+        &self.0
     }
 
-    fn check(&self) -> Result<(), StoreError> {
-        self.0.check()
-    }
-
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        self.0.save(table, scope, piece);
-    }
-
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError> {
-        self.0.restore(table, share, piece)
+    fn collections_mut(&mut self) -> &mut Collections<TimedRows<T>> {
+        &mut self.0
     }
 }
 
 /// The rows of one key.
 #[derive(Debug, Clone)]
-struct TimedRows<T>(VecDeque<(Timestamp, T)>);
+pub(crate) struct TimedRows<T>(VecDeque<(Timestamp, T)>);
 
 impl<T> Default for TimedRows<T> {
     fn default() -> Self {

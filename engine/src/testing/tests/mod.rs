@@ -2,6 +2,7 @@
 
 mod aggregates;
 mod broadcast;
+mod combined;
 mod functions;
 mod joins;
 mod pairs;
@@ -11,10 +12,11 @@ mod planted;
 mod scripts;
 mod small;
 mod stores;
+mod whole;
 mod windows;
 
 use super::Step;
-use crate::{Record, Scope, Share, Slot, Timestamp};
+use crate::{Record, Timestamp};
 use proptest::prelude::*;
 
 /// What the tests' operators take.
@@ -29,31 +31,6 @@ struct Row {
 
 fn at(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(nanos)
-}
-
-/// Writes pieces of state; what changed as one piece with all of them, which replaces what there was.
-fn save_whole(scope: Scope, pieces: Vec<(Slot, Vec<u8>)>, piece: &mut dyn FnMut(Share, &[u8])) {
-    match scope {
-        Scope::All => pieces.iter().for_each(|(slot, bytes)| piece(Share::Slot(*slot), bytes)),
-        Scope::Changed => {
-            let framed = pieces.iter().flat_map(|(_, bytes)| [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat());
-            piece(Share::All, &framed.collect::<Vec<u8>>());
-        }
-    }
-}
-
-/// The pieces in what [`save_whole`] wrote at once, and whether they replace all there was.
-fn pieces_of(share: Share, mut bytes: &[u8]) -> (Vec<&[u8]>, bool) {
-    if share != Share::All {
-        return (vec![bytes], false);
-    }
-    let mut pieces = Vec::new();
-    while let Some((len, rest)) = bytes.split_first_chunk::<8>() {
-        let (piece, rest) = rest.split_at(u64::from_le_bytes(*len) as usize);
-        pieces.push(piece);
-        bytes = rest;
-    }
-    (pieces, true)
 }
 
 /// Cases of one property: few, since each runs in all modes of the harness.

@@ -1,10 +1,11 @@
 //! Operators with two inputs, of which a small one has planted faults.
 
-use super::{at, cases, pieces_of, save_whole};
+use super::whole::Whole;
+use super::{at, cases};
 use crate::testing::{ExpectedTwo, Failure, Script, Side, Step, Verify, hash_of};
 use crate::{
-    Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
-    StoreError, StoreKind, Timestamp, slot_of,
+    Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Record, Slot, Store, StoreError,
+    Timestamp, slot_of,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -99,42 +100,20 @@ impl Operator for Latest {
     }
 }
 
-impl Store for Latest {
-    fn kind(&self) -> StoreKind {
-        StoreKind::KeyedTable
-    }
-
-    fn layout(&self) -> Layout {
-        i64::layout()
-    }
-
-    fn bytes(&self) -> usize {
-        0
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+impl Whole for Latest {
+    fn pieces(&self) -> Vec<(Slot, Vec<u8>)> {
         let mut pieces = Vec::new();
         for (key, (value, end)) in &self.values {
             pieces.push((slot_of(hash_of(key)), bytemuck::bytes_of(&[*key as i64, *value, end.as_nanos()]).to_vec()));
         }
-        save_whole(scope, pieces, piece);
+        pieces
     }
 
-    fn restore(&mut self, share: Share, bytes: &[u8]) -> Result<(), StoreError> {
-        let (pieces, replaces) = pieces_of(share, bytes);
-        if replaces {
-            self.values.clear();
-        }
-        pieces.into_iter().try_for_each(|piece| self.restore_piece(piece))
+    fn clear(&mut self) {
+        self.values.clear();
     }
-}
 
-impl Latest {
-    fn restore_piece(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+    fn add(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let [key, value, end]: [i64; 3] = bytemuck::pod_read_unaligned(piece);
         if self.fault != Fault::ForgetsRight {
             self.values.insert(key as u64, (value, at(end)));

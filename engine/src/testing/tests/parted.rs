@@ -1,10 +1,10 @@
 //! Operators that give the rows of one cause in parts, and those that fire without a sign.
 
-use super::{at, pieces_of, save_whole};
+use super::at;
+use super::whole::Whole;
 use crate::testing::{Failure, Step, Verify};
 use crate::{
-    Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
-    StoreError, StoreKind, Timestamp,
+    Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Slot, Store, StoreError, Timestamp,
 };
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,43 +70,21 @@ impl Operator for Copies {
     }
 }
 
-impl Store for Copies {
-    fn kind(&self) -> StoreKind {
-        StoreKind::KeyedTable
-    }
-
-    fn layout(&self) -> Layout {
-        u64::layout()
-    }
-
-    fn bytes(&self) -> usize {
-        0
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+impl Whole for Copies {
+    fn pieces(&self) -> Vec<(Slot, Vec<u8>)> {
         let mut pieces = Vec::new();
         assert_eq!(self.given, [0; 2], "saved within a row or a firing");
         self.waiting.iter().for_each(|(time, copies)| {
             pieces.push((7, bytemuck::bytes_of(&[time.as_nanos() as u64, *copies]).to_vec()))
         });
-        save_whole(scope, pieces, piece);
+        pieces
     }
 
-    fn restore(&mut self, share: Share, bytes: &[u8]) -> Result<(), StoreError> {
-        let (pieces, replaces) = pieces_of(share, bytes);
-        if replaces {
-            self.waiting.clear();
-        }
-        pieces.into_iter().try_for_each(|piece| self.restore_piece(piece))
+    fn clear(&mut self) {
+        self.waiting.clear();
     }
-}
 
-impl Copies {
-    fn restore_piece(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+    fn add(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let [time, copies]: [u64; 2] = bytemuck::pod_read_unaligned(piece);
         self.waiting.push((at(time as i64), copies));
         self.waiting.sort();

@@ -1,10 +1,10 @@
 //! Operators with one planted fault each, which the harness must find, and the one without.
 
-use super::{pieces_of, save_whole};
+use super::whole::Whole;
 use crate::testing::{Expected, Failure, Script, Step, Verify, hash_of};
 use crate::{
-    Batch, CanonicalKey, Firing, Layout, Operator, OperatorError, OperatorInput, Outbox, Record, Scope, Share, Store,
-    StoreError, StoreKind, Timestamp, slot_of,
+    Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Slot, Store, StoreError, Timestamp,
+    slot_of,
 };
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -184,24 +184,8 @@ impl Operator for Ledger {
     }
 }
 
-impl Store for Ledger {
-    fn kind(&self) -> StoreKind {
-        StoreKind::KeyedTable
-    }
-
-    fn layout(&self) -> Layout {
-        u64::layout()
-    }
-
-    fn bytes(&self) -> usize {
-        0
-    }
-
-    fn check(&self) -> Result<(), StoreError> {
-        Ok(())
-    }
-
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+impl Whole for Ledger {
+    fn pieces(&self) -> Vec<(Slot, Vec<u8>)> {
         let mut pieces = Vec::new();
         for (number, (&key, &count)) in self.counts.iter().enumerate() {
             let mut bytes = bytemuck::bytes_of(&[u64::from(key), count, number as u64]).to_vec();
@@ -215,21 +199,15 @@ impl Store for Ledger {
             };
             pieces.push((slot, bytes));
         }
-        save_whole(scope, pieces, piece);
+        pieces
     }
 
-    fn restore(&mut self, share: Share, bytes: &[u8]) -> Result<(), StoreError> {
-        let (pieces, replaces) = pieces_of(share, bytes);
-        if replaces {
-            self.counts.clear();
-            self.waiting.clear();
-        }
-        pieces.into_iter().try_for_each(|piece| self.restore_piece(piece))
+    fn clear(&mut self) {
+        self.counts.clear();
+        self.waiting.clear();
     }
-}
 
-impl Ledger {
-    fn restore_piece(&mut self, piece: &[u8]) -> Result<(), StoreError> {
+    fn add(&mut self, piece: &[u8]) -> Result<(), StoreError> {
         let words: Vec<i64> = piece.chunks(8).map(bytemuck::pod_read_unaligned).collect();
         let key = words[0] as u32;
         match self.fault {
