@@ -4,6 +4,7 @@
 pub mod data;
 pub mod events;
 pub mod jobs;
+pub mod marks;
 pub mod rng;
 pub mod rows;
 pub mod running;

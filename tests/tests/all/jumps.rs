@@ -1,16 +1,18 @@
 //! An event that jumps far ahead moves no watermark, until some in a row do, whoever reads it and however it comes.
 
 use pelton::{
-    BlockSummary, Chain, Collected, Job, ManualClock, Options, ProcessContext, ProcessFunction, Report, Source, Stream,
-    Timestamp, Tumbling, VecSource, Watermarks, collect, count, push,
+    BlockSummary, Chain, Collected, Job, ManualClock, Options, Report, Source, Stream, Tumbling, Watermarks, collect,
+    count, push,
 };
 use pelton_tests::events::{Row, Sample};
+use pelton_tests::marks::{Marks, SlowMarks};
 use pelton_tests::rng::Rng;
-use pelton_tests::slow::{Call, Function, Placed, merged_by, reached, run, watermark};
+use pelton_tests::rows::{assert_same, rows_of, rows_of_model};
+use pelton_tests::running::{DEADLINE, finish, paced, push_in_pieces, settle, step_in_any_order};
+use pelton_tests::slow::{Placed, merged_by, reached, run, watermark};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-const DEADLINE: Duration = Duration::from_secs(30);
 const BLOCKS: [usize; 5] = [1, 2, 3, 64, 4096];
 const WORKERS: [usize; 4] = [1, 2, 3, 8];
 
@@ -98,41 +100,6 @@ fn expected(sources: &[Vec<i64>]) -> Expected {
     }
 }
 
-/// Emits each row with the watermark before it, and what it was to fire at when a timer fires.
-#[derive(Clone)]
-struct Marks;
-
-impl ProcessFunction<u64> for Marks {
-    type In = Row;
-    type State = u64;
-    type Out = Row;
-
-    fn on_row(&self, _: &u64, time: Timestamp, row: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
-        context.emit(Row { a: row.a << 1 | i64::from(context.is_behind()), b: context.watermark().as_nanos(), ..*row });
-        context.timer(time.plus_nanos(25));
-    }
-
-    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
-        context.emit(Row { key: *key + 10, a: context.watermark().as_nanos(), b: time.as_nanos() });
-    }
-}
-
-struct SlowMarks;
-
-impl Function<Row> for SlowMarks {
-    type Out = Row;
-    fn key(&self, row: &Row) -> u64 {
-        row.a as u64 % 5
-    }
-    fn row(&mut self, _: u64, time: i64, row: &Row, call: &mut Call<Row>) {
-        call.rows.push(Row { a: row.a << 1 | i64::from(call.is_behind), b: call.watermark, ..*row });
-        call.timers.push(time + 25);
-    }
-    fn timer(&mut self, key: u64, time: i64, call: &mut Call<Row>) {
-        call.rows.push(Row { key: key + 10, a: call.watermark, b: time });
-    }
-}
-
 /// What a job gave.
 struct Given {
     marks: Collected<Row>,
@@ -189,30 +156,15 @@ fn windows_of(rows: &[Placed<Row>]) -> (Vec<(i64, u64, u64)>, Rows) {
     (counts.into_iter().map(|((end, key), count)| (end, key, count)).collect(), late)
 }
 
-fn rows_of(collected: &Collected<Row>) -> Rows {
-    collected.take().into_iter().map(|(time, row)| (time.as_nanos(), row)).collect()
-}
-
-fn assert_same(found: &[(i64, Row)], expected: &[(i64, Row)], what: &str) {
-    if let Some(at) = (0..found.len().min(expected.len())).find(|&i| found[i] != expected[i]) {
-        panic!("{what}: row {at} is {:?}, expected {:?}", found[at], expected[at]);
-    }
-    assert_eq!(found.len(), expected.len(), "rows of {what}");
-}
-
 impl Given {
     /// Compares what a job gave with what it has to give.
     fn check(&self, report: &Report, sources: &[Vec<i64>], what: &str) {
         let expected = expected(sources);
-        let marks: Rows = run(&expected.rows, expected.end, BOUND, SlowMarks)
-            .into_iter()
-            .map(|placed| (placed.time, placed.row))
-            .collect();
+        let marks = rows_of_model(&run(&expected.rows, expected.end, BOUND, SlowMarks));
         assert_same(&rows_of(&self.marks), &marks, &format!("marks, {what}"));
         let (windows, late) = windows_of(&expected.rows);
         assert_eq!((self.windows)(), windows, "{what}");
         assert_same(&rows_of(&self.late), &late, &format!("late rows, {what}"));
-        report.balance().unwrap();
         for (index, times) in sources.iter().enumerate() {
             let step = report.step(&format!("s{index}")).unwrap();
             assert_eq!((step.jumped, step.rejected), (expected.jumped[index], expected.rejected[index]), "{what}");
@@ -225,11 +177,7 @@ impl Given {
 }
 
 fn bounded(times: &[i64], block: usize) -> Source<Sample> {
-    VecSource::new(events(times), block).into()
-}
-
-fn finish(job: Job, options: Options) -> Report {
-    job.start(options).unwrap().join_within(DEADLINE).unwrap()
+    paced(&events(times), block, None)
 }
 
 #[test]
@@ -274,19 +222,13 @@ fn pushed_in_pieces_of_any_size_it_gives_the_same() {
     for seed in 0..12 {
         let times = jumpy(seed, 400);
         let mut rng = Rng::new(seed);
-        let (mut input, source) = push::<Sample>(1 << rng.below(10));
+        let (input, source) = push::<Sample>(1 << rng.below(10));
         let (job, given) = declare(vec![source]);
         let workers = WORKERS[seed as usize % 4];
         let handle = job.start(options(workers).feed_block_events(1 + rng.below(50) as usize)).unwrap();
-        let all = events(&times);
-        let mut left = &all[..];
-        while !left.is_empty() {
-            let (piece, after) = left.split_at(left.len().min(1 << rng.below(8)));
-            input.send(piece).unwrap();
-            left = after;
-        }
-        drop(input);
+        push_in_pieces(input, &events(&times), 128, &mut rng);
         let report = handle.join_within(DEADLINE).unwrap();
+        report.balance().unwrap();
         given.check(&report, &[times], &format!("seed {seed}, pushed to {workers} workers"));
     }
 }
@@ -299,17 +241,14 @@ fn a_bounded_source_beside_a_feed_is_judged_by_itself() {
             let (input, source) = push::<Sample>(4);
             drop(input);
             let (job, given) = declare(vec![bounded(&times, block), source]);
-            let mut simulation = job.simulate(options(1)).unwrap();
-            while !simulation.is_ended() {
-                simulation.step(0);
-            }
-            let report = simulation.finish().unwrap();
-            report.balance().unwrap();
+            let simulation = job.simulate(options(1)).unwrap();
+            let what = format!("seed {seed}, blocks of {block}");
+            let report = step_in_any_order(simulation, 1, &mut Rng::new(seed), &what);
             let expected = expected(std::slice::from_ref(&times));
-            assert_eq!(report.step("s0").unwrap().jumped, expected.jumped[0], "seed {seed}, blocks of {block}");
+            assert_eq!(report.step("s0").unwrap().jumped, expected.jumped[0], "{what}");
             // The feed holds the clock back until it is found to have ended, which is before the second block.
             let late = rows_of(&given.late).len();
-            assert!(late <= windows_of(&expected.rows).1.len(), "seed {seed}, blocks of {block}: {late} late rows");
+            assert!(late <= windows_of(&expected.rows).1.len(), "{what}: {late} late rows");
         }
     }
 }
@@ -324,7 +263,6 @@ fn minute(change: impl Fn(&mut Vec<i64>), options: Options) -> (u64, u64, Vec<u6
     let readings = job.source("readings", bounded(&times, 7)).key_by(|_| 0u64);
     readings.window(Tumbling::of(Duration::from_secs(10))).aggregate("counts", count()).sink("out", sink);
     let report = finish(job, options);
-    report.balance().unwrap();
     let counts = rows.take().iter().map(|(_, row)| row.value()).collect();
     (report.step("counts").unwrap().late, report.step("readings").unwrap().jumped, counts)
 }
@@ -390,9 +328,7 @@ fn a_replay_at_recorded_speed_does_not_wait_for_an_event_that_jumps() {
             let mut simulation = job.simulate(options).unwrap();
             let mut found = 0;
             for second in 0..40 {
-                for step in 0..200 * workers {
-                    simulation.step(step % workers);
-                }
+                settle(&mut simulation, workers);
                 found += rows.take().len() as i64;
                 // What jumps comes with the one before it.
                 let expected = if second % 8 == 2 { second + 2 } else { second + 1 };

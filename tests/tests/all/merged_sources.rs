@@ -1,14 +1,15 @@
 //! Bounded sources merge by row: by the largest time so far, the source, the position, and by nothing else.
 
 use pelton::{
-    BlockSummary, Chain, CoProcessFunction, Collected, Event, Job, Options, ProcessContext, ProcessFunction, Report,
-    Stop, Stream, Timestamp, Tumbling, Watermarks, collect, count,
+    BlockSummary, Chain, CoProcessFunction, Collected, Event, Job, Options, ProcessContext, Report, Stop, Stream,
+    Timestamp, Tumbling, Watermarks, collect, count,
 };
 use pelton_tests::events::{Row, Sample};
+use pelton_tests::marks::{Marks, SlowMarks};
 use pelton_tests::rng::Rng;
 use pelton_tests::rows::{assert_same, rows_of, rows_of_model};
 use pelton_tests::running::{DEADLINE, finish, paced, wait_until};
-use pelton_tests::slow::{Call, Function, Placed, merged, run, watermark};
+use pelton_tests::slow::{Placed, merged, run, watermark};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -226,41 +227,6 @@ fn empty_sources_and_sources_of_one_event_take_part() {
                 assert_same(&rows_of(&rows), &expected, &format!("blocks of {blocks:?} on {workers} workers"));
             }
         }
-    }
-}
-
-/// Emits each row with the watermark before it, and the time that it was to fire at when its timer fires.
-#[derive(Clone)]
-struct Marks;
-
-impl ProcessFunction<u64> for Marks {
-    type In = Row;
-    type State = u64;
-    type Out = Row;
-
-    fn on_row(&self, _: &u64, time: Timestamp, row: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
-        context.emit(Row { a: row.a << 1 | i64::from(context.is_behind()), b: context.watermark().as_nanos(), ..*row });
-        context.timer(time.plus_nanos(25));
-    }
-
-    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
-        context.emit(Row { key: *key + 10, a: context.watermark().as_nanos(), b: time.as_nanos() });
-    }
-}
-
-struct SlowMarks;
-
-impl Function<Row> for SlowMarks {
-    type Out = Row;
-    fn key(&self, row: &Row) -> u64 {
-        row.a as u64 % 5
-    }
-    fn row(&mut self, _: u64, time: i64, row: &Row, call: &mut Call<Row>) {
-        call.rows.push(Row { a: row.a << 1 | i64::from(call.is_behind), b: call.watermark, ..*row });
-        call.timers.push(time + 25);
-    }
-    fn timer(&mut self, key: u64, time: i64, call: &mut Call<Row>) {
-        call.rows.push(Row { key: key + 10, a: call.watermark, b: time });
     }
 }
 
