@@ -48,5 +48,5 @@ pub use error::CaptureError;
 pub use format::{BLOCK_BYTES_MAX, FOOTER_BYTES_MAX, RECORD_BYTES_MAX};
 pub use reader::{Capture, Cut};
 pub use replay::{Replay, Speed, replay};
-pub use rows::{RowReplay, replay_rows};
+pub use rows::{AnyRow, RowReplay, replay_rows};
 pub use writer::{CaptureWriter, Output, RawWriter, Summary, WriterOptions};

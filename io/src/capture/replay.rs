@@ -85,7 +85,7 @@ pub struct Replay<T> {
     events: PhantomData<fn() -> T>,
 }
 
-impl<T: Event> Replay<T> {
+impl<T> Replay<T> {
     pub(super) fn new(capture: Capture, projection: Option<Arc<Projection>>) -> Self {
         let (from, until) = (Timestamp::MIN, None);
         Self { capture, projection, from, until, speed: Speed::Max, untrusted: false, events: PhantomData }
@@ -121,6 +121,14 @@ impl<T: Event> Replay<T> {
         &self.capture
     }
 
+    /// The same part of the capture, as other events.
+    pub(super) fn into_events<U>(self, projection: Option<Arc<Projection>>) -> Replay<U> {
+        let Self { capture, from, until, speed, untrusted, .. } = self;
+        Replay { capture, projection, from, until, speed, untrusted, events: PhantomData }
+    }
+}
+
+impl<T: Event> Replay<T> {
     /// The blocks to replay. Those at the edges of the times are read to see what is left of them;
     /// what is wrong with one is reported when its turn comes.
     pub fn into_blocks(self) -> impl BlockSource<T> {

@@ -3,9 +3,9 @@
 use super::error::CaptureError;
 use super::project::Projection;
 use super::reader::Capture;
-use super::replay::{Replay, Speed};
+use super::replay::Replay;
 use pelton::rows::{Row, RowLayout, RowSource};
-use pelton::{Layout, Source, Timestamp};
+use pelton::{Layout, Source};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,65 +45,24 @@ pub fn replay_rows(path: impl AsRef<Path>) -> Result<RowReplay, CaptureError> {
 impl Capture {
     /// The capture as a source of rows of the layout that it was written with.
     pub fn replay_rows(&self) -> RowReplay {
-        let (from, until) = (Timestamp::MIN, None);
-        RowReplay { capture: self.clone(), from, until, speed: Speed::Max, untrusted: false }
+        Replay::new(self.clone(), None)
     }
 }
 
-/// A capture about to be replayed as rows whose layout is known at run time: a [`Replay`] of them. Made by
-/// [`replay_rows`], where an example is, and by [`Capture::replay_rows`].
-#[derive(Debug, Clone)]
-pub struct RowReplay {
-    capture: Capture,
-    from: Timestamp,
-    until: Option<Timestamp>,
-    speed: Speed,
-    untrusted: bool,
-}
+/// Rows of whatever layout a capture was written with.
+#[derive(Debug, Clone, Copy)]
+pub struct AnyRow;
 
-impl RowReplay {
-    /// As [`Replay::from`].
-    pub fn from(mut self, from: Timestamp) -> Self {
-        self.from = from;
-        self
-    }
-
-    /// As [`Replay::until`].
-    pub fn until(mut self, until: Timestamp) -> Self {
-        self.until = Some(until);
-        self
-    }
-
-    /// As [`Replay::speed`].
-    pub fn speed(mut self, speed: Speed) -> Self {
-        self.speed = speed;
-        self
-    }
-
-    /// As [`Replay::untrusted`].
-    pub fn untrusted(mut self, untrusted: bool) -> Self {
-        self.untrusted = untrusted;
-        self
-    }
-
-    /// The capture that is replayed.
-    pub fn capture(&self) -> &Capture {
-        &self.capture
-    }
-}
+/// A capture about to be replayed as rows whose layout is known at run time. Made by [`replay_rows`], where an example
+/// is, and by [`Capture::replay_rows`].
+pub type RowReplay = Replay<AnyRow>;
 
 impl RowSource for RowReplay {
     fn layout(&self) -> Layout {
-        self.capture.layout().clone()
+        self.capture().layout().clone()
     }
 
     fn open<const WORDS: usize>(self, rows: &RowLayout) -> Source<Row<WORDS>> {
-        let Self { capture, from, until, speed, untrusted } = self;
-        let projection = Projection::rows::<WORDS>(rows).map(Arc::new);
-        let mut replay = Replay::<Row<WORDS>>::new(capture, projection).from(from).speed(speed).untrusted(untrusted);
-        if let Some(until) = until {
-            replay = replay.until(until);
-        }
-        replay.into()
+        self.into_events::<Row<WORDS>>(Projection::rows::<WORDS>(rows).map(Arc::new)).into()
     }
 }
