@@ -1,6 +1,6 @@
 //! The bars that `pelton replay` makes, as a job, and the sink that it and the loop by hand write them to.
 
-use pelton::{BoxError, Dictionary, Job, Options, Report, Sink, Source, Timestamp, Tumbling, Watermarks};
+use pelton::{BoxError, Dictionary, Encoders, Job, Options, Report, Sink, Source, Timestamp, Tumbling, Watermarks};
 use pelton_io::Trade;
 use pelton_io::bars::{Bar, Priced, bars};
 use pelton_io::sink::{Format, TextSink};
@@ -37,6 +37,16 @@ impl Sink<Bar> for BarText {
         let written = self.text.write(times, rows)?;
         self.rows += written as u64;
         Ok(written)
+    }
+
+    fn encoders(&self) -> Option<Encoders> {
+        Sink::<Bar>::encoders(&self.text)
+    }
+
+    fn write_encoded(&mut self, rows: usize, lines: &[u8]) -> Result<(), BoxError> {
+        Sink::<Bar>::write_encoded(&mut self.text, rows, lines)?;
+        self.rows += rows as u64;
+        Ok(())
     }
 
     fn flush(&mut self) -> Result<(), BoxError> {

@@ -96,7 +96,7 @@ pub use runtime::error::{Error, ShapeError};
 pub use runtime::idle::IdleStrategy;
 pub use runtime::metrics::{StepKind, StepReport};
 pub use runtime::report::Report;
-pub use runtime::sink::Sink;
+pub use runtime::sink::{Encoder, Encoders, Sink};
 pub use runtime::source::{BlockReader, BlockSource, BlockSummary, Feed, Polled, Source, VecSource};
 pub use runtime::worker::WorkerStep;
 pub use store::{

@@ -33,6 +33,7 @@ const JUMP_MAX: Duration = Duration::from_secs(366 * 86_400);
 #[derive(Clone)]
 pub struct Options {
     workers: usize,
+    is_most: bool,
     pin: bool,
     idle: IdleStrategy,
     ring_bytes: usize,
@@ -45,15 +46,22 @@ pub struct Options {
 }
 
 impl Options {
-    /// One worker for each core that the process may use.
+    /// At most one worker for each core that the process may use; see [`Options::at_most`].
     pub fn per_core() -> Self {
-        Self::workers(std::thread::available_parallelism().map_or(1, usize::from))
+        Self::at_most(std::thread::available_parallelism().map_or(1, usize::from))
     }
 
-    /// So many workers, in range 1 ..= [`WORKERS_MAX`]. One is the whole engine in one thread.
+    /// As many workers as serve the job, at most this, in range 1 ..= [`WORKERS_MAX`]. Where two would spend more on
+    /// exchanging rows than they spare, it is one; [`Job::explain`](crate::Job::explain) tells when and why.
+    pub fn at_most(workers: usize) -> Self {
+        Self { is_most: true, ..Self::workers(workers) }
+    }
+
+    /// Exactly so many workers, in range 1 ..= [`WORKERS_MAX`]. One is the whole engine in one thread.
     pub fn workers(workers: usize) -> Self {
         Self {
             workers,
+            is_most: false,
             pin: true,
             idle: IdleStrategy::default(),
             ring_bytes: 512 << 10,
@@ -221,6 +229,7 @@ impl Options {
     pub(crate) fn deployment(self, symbols: Arc<Dictionary>) -> DeployOptions {
         DeployOptions {
             workers: self.workers,
+            is_most: self.is_most,
             ring_bytes: self.ring_bytes,
             feed_block_events: self.feed_block_events,
             times: (*self.times.start()).max(Timestamp::MIN.plus_nanos(1))

@@ -3,6 +3,7 @@
 pub(crate) mod blame;
 pub(crate) mod clock;
 pub(crate) mod key;
+pub(crate) mod parcels;
 pub(crate) mod prefetch;
 pub(crate) mod record;
 pub(crate) mod row;

@@ -136,7 +136,13 @@ impl RowLayout {
     /// The record in a row.
     #[inline]
     pub fn record<'a, const WORDS: usize>(&'a self, row: &'a Row<WORDS>) -> RowRef<'a> {
-        RowRef { record: &row.bytes()[self.start..self.bytes()], layout: &self.layout }
+        RowRef { record: self.record_in(row.bytes()), layout: &self.layout }
+    }
+
+    /// The bytes of the record in those of a row.
+    #[inline]
+    pub(crate) fn record_in<'a>(&self, row: &'a [u8]) -> &'a [u8] {
+        &row[self.start..self.bytes()]
     }
 }
 

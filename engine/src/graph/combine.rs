@@ -3,20 +3,13 @@
 //! A step whose aggregate merges exactly becomes a pair: `parts` is called where rows are made, on each worker, and the
 //! step itself merges the parts. Late rows leave `parts`.
 
-use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
+use crate::graph::model::{Edge, EdgeId, Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::ways::{made_on_first, ways_into};
 
 /// Rewrites all steps that gain by it.
 pub(crate) fn combine(graph: &mut Graph) {
     for step in 0..graph.nodes.len() {
-        let mut into = graph.edges_into(step);
-        let (Some(edge), None) = (into.next(), into.next()) else { continue };
-        drop(into);
-        let (from, _) = graph.edges[edge].from;
-        // Where one worker makes all rows there is nothing to combine; a union's ways are merged first.
-        if matches!(graph.nodes[from].kind, Kind::Union(_)) || made_on_first(graph, from) {
-            continue;
-        }
+        let Some(edge) = edge_to_combine(graph, step) else { continue };
         let Some(combining) = graph.nodes[step].kind.step().and_then(|factory| factory.combining()) else { continue };
         let parts = add_parts(graph, step, combining.parts, &combining.part);
         graph.edges[edge].to = (parts, 0);
@@ -24,8 +17,12 @@ pub(crate) fn combine(graph: &mut Graph) {
         graph.edges.iter_mut().filter(|edge| edge.from == (step, 1)).for_each(|edge| edge.from = (parts, 0));
         let (connect, layout) = (combining.connect, combining.part.clone());
         graph.add_edge(Edge { from: (parts, 1), to: (step, 0), chain: Vec::new(), layout, connect });
+        // All workers fire where they have something to do with the rows.
         let fires_on_all = (0..graph.nodes.len())
-            .filter(|node| matches!(graph.nodes[*node].kind, Kind::Sink { is_ordered: false, .. }))
+            .filter(|node| match &graph.nodes[*node].kind {
+                Kind::Sink { is_ordered, factory } => !is_ordered || factory.encodes(),
+                _ => false,
+            })
             .any(|sink| ways_into(graph, sink).iter().any(|way| way.from == step));
         let node = &mut graph.nodes[step];
         node.kind = Kind::Step(combining.merged);
@@ -34,6 +31,22 @@ pub(crate) fn combine(graph: &mut Graph) {
         node.title = format!("merged {}", node.title);
         node.placement = if fires_on_all { Placement::All } else { Placement::First };
     }
+}
+
+/// The edge into a step whose rows could be combined before it.
+fn edge_to_combine(graph: &Graph, step: NodeId) -> Option<EdgeId> {
+    let mut into = graph.edges_into(step);
+    let (Some(edge), None) = (into.next(), into.next()) else { return None };
+    let (from, _) = graph.edges[edge].from;
+    // Where one worker makes all rows there is nothing to combine; a union's ways are merged first.
+    let is_apart = !matches!(graph.nodes[from].kind, Kind::Union(_)) && !made_on_first(graph, from);
+    is_apart.then_some(edge)
+}
+
+/// Whether a step combines what workers read, where there are several.
+pub(crate) fn may_combine(graph: &Graph, step: NodeId) -> bool {
+    let combines = graph.nodes[step].kind.step().is_some_and(|factory| factory.combining().is_some());
+    combines && edge_to_combine(graph, step).is_some()
 }
 
 fn add_parts(

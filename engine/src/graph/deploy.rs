@@ -5,6 +5,7 @@ use crate::graph::explain::JobPlan;
 use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, SourceOptions, StagePlan, WayIn};
 use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
+use crate::graph::serving::{Serving, serving};
 use crate::graph::ways::made_on_first;
 use crate::progress::jumps::JumpLimit;
 use crate::progress::schedule::{Cut, Schedule};
@@ -28,6 +29,8 @@ const PARTS_BYTES: usize = 8 << 10;
 /// How a graph is laid on workers.
 pub(crate) struct DeployOptions {
     pub(crate) workers: usize,
+    /// Whether fewer workers will do where more do not serve.
+    pub(crate) is_most: bool,
     pub(crate) ring_bytes: usize,
     pub(crate) feed_block_events: usize,
     pub(crate) times: RangeInclusive<Timestamp>,
@@ -78,12 +81,21 @@ impl Deployment {
     /// # Errors
     /// When a source cannot be prepared, or the graph cannot be planned.
     pub(crate) fn new(name: String, graph: Graph, options: DeployOptions) -> Result<Self, Error> {
-        let plan = Plan::new(&name, graph, options.workers)?;
+        for node in &graph.nodes {
+            if let Kind::Source(source) = &node.kind {
+                let (times, jumps, symbols) = (&options.times, options.jumps, &*options.shared.symbols);
+                source.prepare(&SourceOptions { times, jumps, symbols })?;
+            }
+        }
+        let serving = match options.is_most {
+            true => serving(&graph, options.workers, options.shared.symbols.len()),
+            false => Serving { workers: options.workers, reason: None },
+        };
+        let plan = Plan::new(&name, graph, serving)?;
         for (id, node) in plan.graph.nodes.iter().enumerate() {
             if let Kind::Source(source) = &node.kind {
-                let readers = if made_on_first(&plan.graph, id) { 1 } else { options.workers };
-                let (times, jumps, symbols) = (&options.times, options.jumps, &*options.shared.symbols);
-                source.prepare(&SourceOptions { times, jumps, workers: options.workers, readers, symbols })?;
+                let readers = if made_on_first(&plan.graph, id) { 1 } else { plan.serving.workers };
+                source.count_for(plan.serving.workers, readers);
             }
         }
         let components = components(&plan);
@@ -101,7 +113,7 @@ impl Deployment {
     }
 
     pub(crate) const fn workers(&self) -> usize {
-        self.options.workers
+        self.plan.serving.workers
     }
 
     pub(crate) const fn shared(&self) -> &Arc<JobShared> {
@@ -114,7 +126,7 @@ impl Deployment {
         let context = BuildContext::new(
             worker,
             ContextParts {
-                workers: options.workers,
+                workers: self.plan.serving.workers,
                 feed_block_events: options.feed_block_events,
                 times: options.times.clone(),
                 stores: options.stores,
@@ -236,7 +248,8 @@ impl Deployment {
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
         }
         let is_paced = |node: &Node| matches!(&node.kind, Kind::Source(source) if source.is_paced());
-        let idler = Idler::new(options.idle, options.workers > cores, self.plan.graph.nodes.iter().any(is_paced));
+        let idler =
+            Idler::new(options.idle, self.plan.serving.workers > cores, self.plan.graph.nodes.iter().any(is_paced));
         match crate::runtime::worker::caught(&options.shared, || self.build(worker)) {
             Some(Ok(mut worker)) => worker.run(idler),
             Some(Err(error)) => options.shared.fail(error),
@@ -248,7 +261,7 @@ impl Deployment {
         let shared = &self.options.shared;
         Report {
             job: self.name.clone(),
-            workers: self.options.workers,
+            workers: self.plan.serving.workers,
             elapsed: shared.clock.now().saturating_sub(self.started),
             steps: self.reported.iter().map(|counters| counters.report()).collect(),
             warnings: self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -319,7 +332,7 @@ fn counters(plan: &Plan) -> (Vec<Option<NodeCounters>>, Vec<Arc<StepCounters>>) 
             Kind::Step(_) => StepKind::Keyed,
             Kind::Sink { .. } => StepKind::Sink,
         };
-        let counters = || StepCounters::new(node.name.clone(), kind, plan.workers, plan.runs_on(id));
+        let counters = || StepCounters::new(node.name.clone(), kind, plan.serving.workers, plan.runs_on(id));
         let own = match node.parts_of.and_then(|step| all[step].as_ref()) {
             Some(step) => step.own.clone(),
             None => counters(),
@@ -346,7 +359,7 @@ fn exchanges(plan: &Plan, id: NodeId, ring_bytes: usize) -> Vec<AnyExchange> {
             id: id * 16 + input,
             order,
             ways: ways.map(|(number, _)| number).collect(),
-            workers: plan.workers,
+            workers: plan.serving.workers,
             receivers: plan.runs_on(id),
             ring_bytes,
         };

@@ -6,6 +6,7 @@
 use crate::graph::exchange::OrderKind;
 use crate::graph::model::{EdgeId, Kind, Node, NodeId, Placement, StoreDeclaration};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
+use crate::graph::serving::Serving;
 use crate::graph::ways::made_on_first;
 use std::fmt::Write;
 
@@ -15,7 +16,7 @@ pub enum PlanFormat {
     /// Lines to read.
     #[default]
     Text,
-    /// One JSON object with `job`, `workers`, `fingerprint`, `nodes` and `edges`.
+    /// One JSON object with `job`, `workers`, `reason` (why there are no more, or null), `fingerprint`, `nodes` and `edges`.
     Json,
     /// A flowchart in the language of Mermaid.
     Mermaid,
@@ -28,6 +29,8 @@ pub enum PlanFormat {
 pub struct JobPlan {
     job: String,
     workers: usize,
+    /// Why not all that it may have.
+    reason: Option<String>,
     fingerprint: u64,
     nodes: Vec<NodeLine>,
     edges: Vec<EdgeLine>,
@@ -73,7 +76,8 @@ impl JobPlan {
             }
         }
         let nodes: Vec<_> = shown.iter().map(|id| node_line(plan, *id)).collect();
-        Self { job: job.to_owned(), workers: plan.workers, fingerprint: fingerprint(plan), nodes, edges }
+        let Serving { workers, reason } = plan.serving.clone();
+        Self { job: job.to_owned(), workers, reason, fingerprint: fingerprint(plan), nodes, edges }
     }
 
     /// A hash over the names, layouts and stores of all steps: equal where saved state means the same. How many workers
@@ -99,9 +103,10 @@ impl JobPlan {
         let nodes = self.nodes.iter().map(NodeLine::json);
         let edges = self.edges.iter().map(|edge| edge.json(&self.nodes));
         format!(
-            "{{\"job\":{},\"workers\":{},\"fingerprint\":\"{:016x}\",\"nodes\":[{}],\"edges\":[{}]}}",
+            "{{\"job\":{},\"workers\":{},\"reason\":{},\"fingerprint\":\"{:016x}\",\"nodes\":[{}],\"edges\":[{}]}}",
             quoted(&self.job),
             self.workers,
+            self.reason.as_deref().map_or_else(|| String::from("null"), quoted),
             self.fingerprint,
             nodes.collect::<Vec<_>>().join(","),
             edges.collect::<Vec<_>>().join(","),
@@ -134,6 +139,9 @@ impl std::fmt::Display for JobPlan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let plural = if self.workers == 1 { "" } else { "s" };
         writeln!(f, "job {} on {} worker{plural}, fingerprint {:016x}", self.job, self.workers, self.fingerprint)?;
+        if let Some(reason) = &self.reason {
+            writeln!(f, "    no more workers: {reason}")?;
+        }
         for (id, node) in self.nodes.iter().enumerate() {
             writeln!(f, "{}: {}, {}", node.name, node.title, node.runs_on)?;
             for edge in self.edges_into(id) {
@@ -228,8 +236,10 @@ fn edge_line(plan: &Plan, id: NodeId, planned: &PlannedWay) -> EdgeLine {
     let port_name = |node: &Node, output: usize| node.outputs.get(output).map_or("", |port| port.name);
     let (how, order) = match plan.nodes[id].arrival {
         Some(Arrival::Merge(order)) => (
-            if plan.workers == 1 {
+            if plan.serving.workers == 1 {
                 "edge, local"
+            } else if graph.nodes[id].kind.step().is_some_and(|step| step.encodes()) {
+                "edge to the first worker, encoded"
             } else if plan.runs_on(id) == 1 {
                 "edge to the first worker"
             } else {

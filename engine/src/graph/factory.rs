@@ -120,9 +120,6 @@ pub(crate) trait UnionFactory: Send + Sync {
 pub(crate) struct SourceOptions<'a> {
     pub(crate) times: &'a RangeInclusive<Timestamp>,
     pub(crate) jumps: JumpLimit,
-    pub(crate) workers: usize,
-    /// Workers that read the source.
-    pub(crate) readers: usize,
     pub(crate) symbols: &'a Dictionary,
 }
 
@@ -137,6 +134,8 @@ pub(crate) trait SourceFactory: Send + Sync {
     fn is_paced(&self) -> bool;
     /// Reads the index and maps the symbols.
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error>;
+    /// Makes the counters of a source that so many workers of all read; a job is deployed once.
+    fn count_for(&self, workers: usize, readers: usize);
     /// What is known of the blocks of a bounded source; it is there once the source is prepared.
     fn index(&self) -> Arc<Index>;
     fn counters(&self) -> Option<Arc<StepCounters>>;
@@ -175,6 +174,16 @@ pub(crate) trait StepFactory: Send + Sync {
 
     /// The input whose rows reach all workers.
     fn broadcast_input(&self) -> Option<usize> {
+        None
+    }
+
+    /// Whether what makes its rows on several workers encodes them for it.
+    fn encodes(&self) -> bool {
+        false
+    }
+
+    /// The size of the windows that it adds rows to, where it does nothing else with them.
+    fn window_ns(&self) -> Option<i64> {
         None
     }
 

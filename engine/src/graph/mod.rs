@@ -8,6 +8,7 @@ pub(crate) mod explain;
 pub(crate) mod factory;
 pub(crate) mod model;
 pub(crate) mod plan;
+pub(crate) mod serving;
 pub(crate) mod sinks;
 pub(crate) mod source;
 pub(crate) mod step;

@@ -3,6 +3,7 @@
 use crate::graph::combine::combine;
 use crate::graph::exchange::OrderKind;
 use crate::graph::model::{Graph, Kind, NodeId, Placement};
+use crate::graph::serving::Serving;
 use crate::graph::ways::{Way, components, fans_out, in_order, made_on_first, roots, ways_into};
 use crate::progress::order::{PathStamp, WAYS_MAX};
 use crate::{Error, ShapeError};
@@ -46,15 +47,16 @@ pub(crate) struct Plan {
     /// Nodes, each behind those that feed it.
     pub(crate) order: Vec<NodeId>,
     pub(crate) nodes: Vec<PlannedNode>,
-    pub(crate) workers: usize,
+    pub(crate) serving: Serving,
 }
 
 impl Plan {
-    /// Plans a graph for so many workers.
+    /// Plans a graph, whose sources are prepared, for the workers that serve it.
     ///
     /// # Errors
     /// When a step has more ways in than can be numbered.
-    pub(crate) fn new(job: &str, mut graph: Graph, workers: usize) -> Result<Self, Error> {
+    pub(crate) fn new(job: &str, mut graph: Graph, serving: Serving) -> Result<Self, Error> {
+        let workers = serving.workers;
         if workers > 1 {
             combine(&mut graph);
         }
@@ -74,13 +76,13 @@ impl Plan {
         if !mistakes.is_empty() {
             return Err(Error::Shape { job: job.to_owned(), mistakes });
         }
-        Ok(Self { graph, order, nodes: nodes.into_iter().flatten().collect(), workers })
+        Ok(Self { graph, order, nodes: nodes.into_iter().flatten().collect(), serving })
     }
 
     /// The workers that run a node.
     pub(crate) fn runs_on(&self, node: NodeId) -> usize {
         match self.graph.nodes[node].placement {
-            Placement::All => self.workers,
+            Placement::All => self.serving.workers,
             Placement::First => 1,
         }
     }
@@ -132,7 +134,15 @@ fn arrival_of(graph: &Graph, id: NodeId, ways: &[Way], needs_clocks: bool, worke
     let is_straight = ways.iter().all(|way| matches!(graph.nodes[way.from].kind, Kind::Source(_)));
     // Rows that are late leave at their own places, which have clocks.
     let gives_rows = (1..node.outputs.len()).any(|output| graph.edges_from(id, output).next().is_some());
-    let order = match (is_straight, needs_clocks || gives_rows) {
+    // Each run of rows behind the watermark would need a mark that tells its clock.
+    let behind = || {
+        let sources = roots(graph, id).into_iter().filter_map(|root| match &graph.nodes[root].kind {
+            Kind::Source(source) => Some(source.index().is_behind(source.watermarks().kind.bound())),
+            _ => None,
+        });
+        sources.fold(false, |any, is_behind| any | is_behind)
+    };
+    let order = match (is_straight, needs_clocks || gives_rows || behind()) {
         (true, false) => OrderKind::Seq,
         (true, true) => OrderKind::Clocked,
         (false, _) => OrderKind::Place,

@@ -3,27 +3,102 @@
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepFactory, WayIn};
 use crate::graph::step::{InPort, TypedPort, TypedStep};
+use crate::progress::order::RowAt;
 use crate::progress::place::Place;
+use crate::runtime::edge::InEdge;
+use crate::runtime::encoded::{EncodedBytes, EncodedRow, Encoding};
 use crate::runtime::front::Call;
 use crate::runtime::receiver::{Flow, Needs, Receiver, WayOut};
 use crate::runtime::route::ToOne;
 use crate::runtime::rows::Rows;
-use crate::runtime::sink_stage::SinkStage;
+use crate::runtime::sink_stage::{ENCODED, SinkStage};
 use crate::runtime::task::Task;
-use crate::{Record, Sink};
+use crate::{Encoders, HashSeed, Record, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+type ToOneRoute = fn(usize, HashSeed) -> ToOne;
+
+const fn to_one(_: usize, _: HashSeed) -> ToOne {
+    ToOne
+}
 
 /// A sink of the whole job.
 pub(crate) fn ordered<T: Record>(sink: impl Sink<T>) -> Box<dyn StepFactory> {
+    let rows = TypedPort::<0, T, ToOneRoute>::new(to_one);
+    let encoders = sink.encoders();
+    let parcels = encoders.as_ref().map(|_| Arc::new(EncodedBytes::new()));
+    let port: Box<dyn InPort<SinkStage<T>>> = match (encoders, &parcels) {
+        (Some(encoders), Some(parcels)) => {
+            let encoded = TypedPort::<ENCODED, EncodedRow, ToOneRoute>::new(to_one);
+            Box::new(EncodingPort { rows, encoded, encoders, parcels: parcels.clone() })
+        }
+        _ => Box::new(rows),
+    };
     let slot: Mutex<Option<Box<dyn Sink<T>>>> = Mutex::new(Some(Box::new(sink)));
-    let port: Box<dyn InPort<SinkStage<T>>> = Box::new(TypedPort::<0, T, _>::new(|_, _| ToOne));
     Box::new(TypedStep::new::<T>(vec![port], false, move |context: &BuildContext, plan: StagePlan<'_>| {
         let sink = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(sink) = sink else { unreachable!("the first worker alone builds a sink, once") };
-        SinkStage::new(sink, (1, plan.at.bound), plan.counters.clone(), context.worker, context.shared.clone())
+        let stage =
+            SinkStage::new(sink, (1, plan.at.bound), plan.counters.clone(), context.worker, context.shared.clone());
+        match &parcels {
+            Some(parcels) => stage.with_parcels(parcels.clone()),
+            None => stage,
+        }
     }))
+}
+
+/// The input of a sink that has encoders: on several workers what makes rows encodes them too.
+struct EncodingPort<T> {
+    rows: TypedPort<0, T, ToOneRoute>,
+    encoded: TypedPort<ENCODED, EncodedRow, ToOneRoute>,
+    encoders: Encoders,
+    parcels: Arc<EncodedBytes>,
+}
+
+impl<T: Record> EncodingPort<T> {
+    /// The input as it is on so many workers.
+    fn on(&self, workers: usize) -> &dyn InPort<SinkStage<T>> {
+        if workers > 1 { &self.encoded } else { &self.rows }
+    }
+}
+
+impl<T: Record> InPort<SinkStage<T>> for EncodingPort<T> {
+    fn is_to_all(&self) -> bool {
+        false
+    }
+
+    fn encodes(&self) -> bool {
+        true
+    }
+
+    fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange {
+        self.on(spec.workers).exchange(spec)
+    }
+
+    fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {
+        let counters = way.counters.clone();
+        let next = self.on(context.workers).sender(context, exchange, way);
+        match next.downcast::<WayOut<EncodedRow>>() {
+            Err(rows) => rows,
+            Ok(next) => {
+                let encoder = (self.encoders)(&context.shared.symbols);
+                let (parcels, shared) = (self.parcels.clone(), context.shared.clone());
+                let encoding = Encoding::new(encoder, parcels, *next, counters, context.worker, shared);
+                let way: WayOut<T> = Box::new(encoding);
+                Box::new(way)
+            }
+        }
+    }
+
+    fn row_edges(&self, context: &BuildContext, exchange: &AnyExchange) -> Vec<Box<dyn InEdge<RowAt, SinkStage<T>>>> {
+        self.on(context.workers).row_edges(context, exchange)
+    }
+
+    fn place_edges(&self, context: &BuildContext, exchange: &AnyExchange) -> Vec<Box<dyn InEdge<Place, SinkStage<T>>>> {
+        self.on(context.workers).place_edges(context, exchange)
+    }
 }
 
 /// Sinks that `make` makes for each worker: called by whatever makes the rows there.

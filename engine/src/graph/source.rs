@@ -23,13 +23,13 @@ pub(crate) struct TypedSource<T: Event> {
     /// Where the ids of symbols are in an event.
     symbols_at: Vec<usize>,
     prepared: OnceLock<Prepared>,
+    counters: OnceLock<Arc<StepCounters>>,
 }
 
 struct Prepared {
     index: Arc<Index>,
     /// The job's id for each of the source's.
     symbols: Arc<[u32]>,
-    counters: Arc<StepCounters>,
 }
 
 impl<T: Event> TypedSource<T> {
@@ -44,7 +44,16 @@ impl<T: Event> TypedSource<T> {
             SourceKind::Feed(feed) => (None, Some(feed)),
         };
         let speed = source.speed;
-        Self { name, blocks, speed, feed: Mutex::new(feed), watermarks, symbols_at, prepared: OnceLock::new() }
+        Self {
+            name,
+            blocks,
+            speed,
+            feed: Mutex::new(feed),
+            watermarks,
+            symbols_at,
+            prepared: OnceLock::new(),
+            counters: OnceLock::new(),
+        }
     }
 
     fn error(&self, error: BoxError) -> Error {
@@ -110,10 +119,13 @@ impl<T: Event> SourceFactory for TypedSource<T> {
         };
         let symbols = map_symbols(&self.symbol_texts(), options.symbols)
             .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
-        let counters = StepCounters::new(self.name.clone(), StepKind::Source, options.workers, options.readers);
         // A job is deployed once.
-        let _ = self.prepared.set(Prepared { index: Arc::new(index), symbols, counters });
+        let _ = self.prepared.set(Prepared { index: Arc::new(index), symbols });
         Ok(())
+    }
+
+    fn count_for(&self, workers: usize, readers: usize) {
+        let _ = self.counters.set(StepCounters::new(self.name.clone(), StepKind::Source, workers, readers));
     }
 
     fn index(&self) -> Arc<Index> {
@@ -121,12 +133,12 @@ impl<T: Event> SourceFactory for TypedSource<T> {
     }
 
     fn counters(&self) -> Option<Arc<StepCounters>> {
-        self.prepared.get().map(|prepared| prepared.counters.clone())
+        self.counters.get().cloned()
     }
 
     fn pipe(&self, context: &BuildContext, reads: bool, outputs: AnyOutputs) -> Result<Box<dyn SourcePipe>, Error> {
-        let Some(prepared) = self.prepared.get() else {
-            unreachable!("a deployment prepares all sources before it builds a worker")
+        let (Some(prepared), Some(counters)) = (self.prepared.get(), self.counters.get()) else {
+            unreachable!("a deployment prepares and counts all sources before it builds a worker")
         };
         let input = match &self.blocks {
             _ if !reads => PipeInput::Elsewhere,
@@ -151,7 +163,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             jumps: context.jumps,
             pace,
             symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols), &self.symbols_at),
-            counters: prepared.counters.clone(),
+            counters: counters.clone(),
             worker: context.worker,
         };
         Ok(Box::new(Pipe::new(parts)))

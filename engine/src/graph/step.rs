@@ -21,6 +21,10 @@ use std::marker::PhantomData;
 pub(crate) trait InPort<S>: Send + Sync {
     /// Whether each row reaches all workers.
     fn is_to_all(&self) -> bool;
+    /// Whether what makes rows on several workers encodes them.
+    fn encodes(&self) -> bool {
+        false
+    }
     fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange;
     fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay;
     /// The edges to one worker, where none of their rows was fired by a step.
@@ -151,6 +155,10 @@ where
 
     fn broadcast_input(&self) -> Option<usize> {
         self.ports.iter().position(|port| port.is_to_all())
+    }
+
+    fn encodes(&self) -> bool {
+        self.ports.iter().any(|port| port.encodes())
     }
 
     fn exchange(&self, input: usize, spec: &ExchangeSpec) -> AnyExchange {

@@ -2,7 +2,7 @@
 
 use crate::graph::connect::TypedChain;
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
-use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepContext, StepFactory, WayIn};
+use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepFactory, WayIn};
 use crate::graph::model::StoreDeclaration;
 use crate::graph::step::single_input;
 use crate::operator::aggregate::Aggregate;
@@ -15,7 +15,7 @@ use crate::runtime::route::{KeyRoute, Route, ToOne};
 use crate::runtime::task::Task;
 use crate::{Key, Record};
 use std::marker::PhantomData;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 /// What a window step does.
 pub(crate) struct WindowStep<K, F, A> {
@@ -47,15 +47,6 @@ struct InTurn {
 impl Route<PartRef> for InTurn {
     fn worker(&self, part: &PartRef) -> usize {
         self.windows.number(part.start).rem_euclid(self.workers as i64) as usize
-    }
-}
-
-/// The tables of parts of a step, made by the first worker that asks.
-struct SharedTables<K, V>(OnceLock<Arc<PartTables<K, V>>>);
-
-impl<K: Key, V: Record> SharedTables<K, V> {
-    fn of(&self, context: &StepContext) -> Arc<PartTables<K, V>> {
-        self.0.get_or_init(|| Arc::new(PartTables::new(context.workers, context.stores.seed))).clone()
     }
 }
 
@@ -106,20 +97,23 @@ where
         self.whole.task(context, plan, exchanges)
     }
 
+    fn window_ns(&self) -> Option<i64> {
+        Some(self.step.windows.size_nanos())
+    }
+
     fn combining(&self) -> Option<Combining> {
         if !self.step.aggregate.is_exact() {
             return None;
         }
-        // All workers share the tables that are on their way; how many workers there are is known when one is built.
-        let tables = Arc::new(SharedTables(OnceLock::new()));
+        // All workers share the tables that are on their way.
+        let tables = Arc::new(PartTables::new());
         let (of_parts, making) = (tables.clone(), self.step.clone());
         let parts = single_input(
             |_, _| ToOne,
             false,
             move |context| {
                 let WindowStep { windows, key_of, aggregate, .. } = making.clone();
-                let tables = of_parts.of(context);
-                PartOperator::new(context.worker, windows, (key_of, aggregate), &context.stores, tables)
+                PartOperator::new(context.worker, windows, (key_of, aggregate), &context.stores, of_parts.clone())
             },
         );
         let (making, windows) = (self.step.clone(), self.step.windows);
@@ -128,7 +122,7 @@ where
             false,
             move |context| {
                 let WindowStep { windows, aggregate, .. } = making.clone();
-                MergedOperator::new(windows, aggregate, &context.stores, tables.of(context))
+                MergedOperator::new(windows, aggregate, &context.stores, tables.clone())
             },
         );
         let connect = Box::new(TypedChain(Identity::<PartRef>::new()));

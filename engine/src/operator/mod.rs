@@ -40,7 +40,7 @@ pub(crate) mod rows;
 pub(crate) mod state;
 pub(crate) mod window;
 
-pub(crate) use outbox::{Cause, OutColumns};
+pub(crate) use outbox::{Cause, OUTPUTS_MAX, OutColumns};
 pub use outbox::{OperatorOutput, Outbox, Outputs};
 
 use crate::base::prefetch::Ahead;

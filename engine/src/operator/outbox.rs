@@ -3,6 +3,9 @@
 use crate::{CanonicalKey, Dictionary, Layout, Record, Timestamp};
 use std::sync::Arc;
 
+/// The most outputs of an operator.
+pub(crate) const OUTPUTS_MAX: usize = 4;
+
 /// What caused a row: a row of the batch, or a firing.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cause {
@@ -140,6 +143,9 @@ outputs! {
 /// ```
 pub struct Outbox<O: Outputs> {
     pub(crate) columns: O::Columns,
+    /// Whether anybody takes the rows of each output; where nobody does, rows are only counted.
+    taken: [bool; OUTPUTS_MAX],
+    counted: [usize; OUTPUTS_MAX],
     capacity: usize,
     symbols: Arc<Dictionary>,
 }
@@ -147,13 +153,39 @@ pub struct Outbox<O: Outputs> {
 impl<O: Outputs> Outbox<O> {
     /// An outbox that is full when one of its outputs has `capacity` rows.
     pub fn new(capacity: usize, symbols: Arc<Dictionary>) -> Self {
-        Self { columns: O::columns(capacity), capacity: capacity.max(1), symbols }
+        let (taken, counted) = ([true; OUTPUTS_MAX], [0; OUTPUTS_MAX]);
+        Self { columns: O::columns(capacity), taken, counted, capacity: capacity.max(1), symbols }
+    }
+
+    /// The same, of whose outputs these are taken by somebody.
+    pub(crate) fn with_taken(self, taken: [bool; OUTPUTS_MAX]) -> Self {
+        Self { taken, ..self }
+    }
+
+    /// Whether anybody takes the rows of output `PORT`.
+    pub(crate) const fn is_taken<const PORT: usize>(&self) -> bool {
+        self.taken[PORT]
+    }
+
+    /// Counts rows of output `PORT`, which nobody takes.
+    pub(crate) const fn count<const PORT: usize>(&mut self, rows: usize) {
+        self.counted[PORT] += rows;
+    }
+
+    /// The rows of each output that were only counted since this was last asked.
+    pub(crate) const fn take_counted(&mut self) -> [usize; OUTPUTS_MAX] {
+        std::mem::replace(&mut self.counted, [0; OUTPUTS_MAX])
     }
 
     /// Whether the operator should stop where it can. Rows that one event or firing causes may still be added.
     #[inline]
     pub fn is_full(&self) -> bool {
         O::fullest(&self.columns) >= self.capacity
+    }
+
+    /// Whether anything was emitted.
+    pub(crate) fn has_any(&self) -> bool {
+        O::fullest(&self.columns) > 0 || self.counted.iter().any(|rows| *rows > 0)
     }
 
     /// Rows that each output still takes before the outbox is full.
@@ -168,7 +200,11 @@ impl<O: Outputs> Outbox<O> {
     where
         O: OperatorOutput<PORT>,
     {
-        self.column_mut().push(time, row, Cause::Row(index as u32));
+        if self.is_taken::<PORT>() {
+            self.column_mut().push(time, row, Cause::Row(index as u32));
+        } else {
+            self.count::<PORT>(1);
+        }
     }
 
     /// Emits a row that was fired at `time` for a key, to output `PORT`; it has that time.

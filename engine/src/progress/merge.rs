@@ -66,7 +66,15 @@ impl<A: At> Limit<A> {
         };
         match orders.last() {
             Some(last) if is_below(last) => orders.len(),
-            _ => orders.partition_point(is_below),
+            _ => {
+                // Mostly a few rows or all of them: steps that grow find a few soonest.
+                let mut end = 1;
+                while end < orders.len() && is_below(&orders[end - 1]) {
+                    end *= 2;
+                }
+                let start = end / 2;
+                start + orders[start..end.min(orders.len())].partition_point(is_below)
+            }
         }
     }
 }

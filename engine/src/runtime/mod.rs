@@ -3,6 +3,7 @@
 pub(crate) mod chained;
 pub(crate) mod deal;
 pub(crate) mod edge;
+pub(crate) mod encoded;
 pub(crate) mod error;
 pub(crate) mod front;
 pub(crate) mod gathered;

@@ -1,6 +1,6 @@
 //! The outputs of an operator with the ways out of each.
 
-use crate::operator::{Cause, OutColumns, Outputs};
+use crate::operator::{Cause, OUTPUTS_MAX, OutColumns, Outputs};
 use crate::progress::order::{Clocks, Placed, Places};
 use crate::progress::place::Place;
 use crate::runtime::receiver::{FanOut, Flow, Needs, Receiver, WayOut};
@@ -87,8 +87,8 @@ pub(crate) trait Ways<O: Outputs> {
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     fn end(&mut self);
     fn needs(&self) -> Needs;
-    /// The number of outputs whose rows somebody takes.
-    fn connected(&self) -> usize;
+    /// Whether somebody takes the rows of each output.
+    fn taken(&self) -> [bool; OUTPUTS_MAX];
     /// Gives on what was emitted, output by output.
     fn give_on(&mut self, columns: &mut O::Columns, origin: Origin<'_>, given: impl FnMut(usize, Given));
 }
@@ -139,8 +139,10 @@ macro_rules! ways {
                 Needs::NOTHING $(.and(self.$port.needs))+
             }
 
-            fn connected(&self) -> usize {
-                0 $(+ usize::from(!self.$port.ways.0.is_empty()))+
+            fn taken(&self) -> [bool; OUTPUTS_MAX] {
+                let mut taken = [false; OUTPUTS_MAX];
+                $(taken[$port] = !self.$port.ways.0.is_empty();)+
+                taken
             }
 
             #[inline]

@@ -1,7 +1,8 @@
 //! Sinks of rows whose layout is known at run time.
 
 use crate::base::row::{Row, RowLayout, RowRef, RowSlice};
-use crate::{BoxError, Dictionary, Layout, Sink, Timestamp};
+use crate::runtime::sink::takes_no_bytes;
+use crate::{BoxError, Dictionary, Encoder, Encoders, Layout, Sink, Timestamp};
 use std::sync::Arc;
 
 /// Takes rows of a layout that it learns when it is opened: a [`Sink`] for them.
@@ -37,6 +38,21 @@ pub trait RowSink: Send + 'static {
     /// # Errors
     /// When rows cannot be written; the job ends with the error.
     fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError>;
+
+    /// What makes bytes of rows of this layout, as [`Sink::encoders`].
+    fn encoders(&self, layout: &Layout) -> Option<Encoders> {
+        let _ = layout;
+        None
+    }
+
+    /// Takes the bytes of the next rows, as [`Sink::write_encoded`] does.
+    ///
+    /// # Errors
+    /// As for [`RowSink::write`].
+    fn write_encoded(&mut self, rows: usize, bytes: &[u8]) -> Result<(), BoxError> {
+        let _ = (rows, bytes);
+        Err(takes_no_bytes())
+    }
 
     /// Makes what was written visible to readers; called when the stream pauses.
     ///
@@ -108,11 +124,32 @@ impl<const WORDS: usize> Sink<Row<WORDS>> for SinkOfClass {
         self.sink.write(times, RowSlice::new(&self.rows, rows))
     }
 
+    fn encoders(&self) -> Option<Encoders> {
+        let (encoders, rows) = (self.sink.encoders(self.rows.layout())?, self.rows.clone());
+        Some(Arc::new(move |symbols| Box::new(EncoderOfClass { encoder: encoders(symbols), rows: rows.clone() })))
+    }
+
+    fn write_encoded(&mut self, rows: usize, bytes: &[u8]) -> Result<(), BoxError> {
+        self.sink.write_encoded(rows, bytes)
+    }
+
     fn flush(&mut self) -> Result<(), BoxError> {
         self.sink.flush()
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {
         self.sink.finish()
+    }
+}
+
+/// An encoder of records, as one of rows of any class.
+struct EncoderOfClass {
+    encoder: Box<dyn Encoder>,
+    rows: RowLayout,
+}
+
+impl Encoder for EncoderOfClass {
+    fn encode(&mut self, time: Timestamp, row: &[u8], out: &mut Vec<u8>) {
+        self.encoder.encode(time, self.rows.record_in(row), out);
     }
 }

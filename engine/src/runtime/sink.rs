@@ -3,6 +3,40 @@
 use crate::{BoxError, Dictionary, Record, Timestamp};
 use std::sync::Arc;
 
+/// Makes bytes of rows for a sink that takes them so, on a worker that makes rows.
+pub trait Encoder: Send + 'static {
+    /// Appends the bytes of a row, of which `record` is the fixed layout. Nothing may depend on other rows: which
+    /// ones an encoder sees depends on the number of workers.
+    fn encode(&mut self, time: Timestamp, record: &[u8], out: &mut Vec<u8>);
+}
+
+/// Makes the encoder of a worker.
+///
+/// ```
+/// use pelton::{Encoder, Encoders, Timestamp};
+/// use std::sync::Arc;
+///
+/// /// Records as they lie in memory.
+/// struct Raw;
+///
+/// impl Encoder for Raw {
+///     fn encode(&mut self, _: Timestamp, record: &[u8], out: &mut Vec<u8>) {
+///         out.extend_from_slice(record);
+///     }
+/// }
+///
+/// let encoders: Encoders = Arc::new(|_| Box::new(Raw));
+/// let mut bytes = Vec::new();
+/// encoders(&Arc::default()).encode(Timestamp::MIN, &[1, 2], &mut bytes);
+/// assert_eq!(bytes, [1, 2]);
+/// ```
+pub type Encoders = Arc<dyn Fn(&Arc<Dictionary>) -> Box<dyn Encoder> + Send + Sync>;
+
+/// The error of a sink that is given bytes and has no encoder.
+pub(crate) fn takes_no_bytes() -> BoxError {
+    "the sink has encoders and does not take what they make".into()
+}
+
 /// Takes the rows of a stream, in order, on one worker.
 pub trait Sink<T: Record>: Send + 'static {
     /// Called once before the first row, on the worker's thread.
@@ -22,6 +56,21 @@ pub trait Sink<T: Record>: Send + 'static {
     /// # Errors
     /// When rows cannot be written; the job ends with the error.
     fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError>;
+
+    /// What makes bytes of rows, where the sink takes bytes as well: then each worker encodes the rows that it makes,
+    /// and [`Sink::write_encoded`] gets them. Called before the sink is opened. On one worker rows are written as rows.
+    fn encoders(&self) -> Option<Encoders> {
+        None
+    }
+
+    /// Takes the bytes of the next rows, of which there are so many; all of them.
+    ///
+    /// # Errors
+    /// As for [`Sink::write`].
+    fn write_encoded(&mut self, rows: usize, bytes: &[u8]) -> Result<(), BoxError> {
+        let _ = (rows, bytes);
+        Err(takes_no_bytes())
+    }
 
     /// Makes what was written visible to readers; called when the stream pauses.
     ///

@@ -2,6 +2,7 @@
 
 use crate::base::blame;
 use crate::progress::place::Place;
+use crate::runtime::encoded::{EncodedBytes, EncodedRow, Incoming};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outputs::watermark_of;
 use crate::runtime::receiver::{Flow, Needs, Receiver, Step};
@@ -10,9 +11,14 @@ use crate::runtime::shared::JobShared;
 use crate::{Error, Record, Sink};
 use std::sync::Arc;
 
+/// The input on which a sink takes encoded rows.
+pub(crate) const ENCODED: usize = 1;
+
 /// A sink on one worker.
 pub(crate) struct SinkStage<T> {
     sink: Box<dyn Sink<T>>,
+    /// What comes as bytes.
+    incoming: Option<Incoming>,
     /// Whether rows were written since the last flush.
     dirty: bool,
     /// Inputs that have not ended.
@@ -32,10 +38,24 @@ impl<T: Record> SinkStage<T> {
         worker: usize,
         shared: Arc<JobShared>,
     ) -> Self {
-        let mut stage = Self { sink, dirty: false, open_inputs, bound, counters, worker, shared };
+        let mut stage = Self { sink, incoming: None, dirty: false, open_inputs, bound, counters, worker, shared };
         let opened = blame::in_step(&stage.counters.name, || stage.sink.open(&stage.shared.symbols));
         stage.check(opened);
         stage
+    }
+
+    /// The same, which takes rows as bytes from these parcels.
+    pub(crate) fn with_parcels(self, parcels: Arc<EncodedBytes>) -> Self {
+        Self { incoming: Some(Incoming::new(parcels)), ..self }
+    }
+
+    /// Counts what was written.
+    fn written(&mut self, rows: usize) -> usize {
+        let counters = self.counters.of(self.worker);
+        add(&counters.rows_in, rows as u64);
+        add(&counters.rows_out, rows as u64);
+        self.dirty |= rows > 0;
+        rows
     }
 
     fn check<R>(&self, result: Result<R, crate::BoxError>) -> Option<R> {
@@ -90,10 +110,24 @@ impl<T: Record> Receiver<T> for SinkStage<T> {
             || blame::in_step(name, || sink.write(rows.times, rows.values)),
         );
         let taken = self.check(result).unwrap_or(0).min(rows.len());
-        let counters = self.counters.of(self.worker);
-        add(&counters.rows_in, taken as u64);
-        add(&counters.rows_out, taken as u64);
-        self.dirty |= taken > 0;
-        taken
+        self.written(taken)
+    }
+}
+
+/// Rows that were encoded, on an input of their own.
+impl<T: Record> Receiver<EncodedRow, ENCODED> for SinkStage<T> {
+    fn rows(&mut self, rows: Rows<'_, EncodedRow>) -> usize {
+        let Self { sink, incoming, counters, .. } = self;
+        let Some(incoming) = incoming else { unreachable!("a sink that is given bytes has their parcels") };
+        let mut taken = 0;
+        let result = blame::in_step(&counters.name, || {
+            incoming.each_run(rows.values, |count, bytes| {
+                sink.write_encoded(count, bytes)?;
+                taken += count;
+                Ok(())
+            })
+        });
+        self.check(result);
+        self.written(taken)
     }
 }

@@ -1,7 +1,7 @@
 //! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, state};
+use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, state};
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, due_clock};
 use crate::runtime::metrics::{StepCounters, add};
@@ -96,11 +96,12 @@ where
     ) -> Self {
         // Places are asked for by those behind, or where rows behind the watermark may be given on.
         let needs = Needs { places: ways.needs().places, clocks: operator.needs_watermarks() };
+        let taken = ways.taken();
         Self {
             due: due_clock(operator.next_firing(), at.bound),
-            keeps_order: !needs.clocks && ways.connected() > 1,
+            keeps_order: !needs.clocks && taken.iter().filter(|taken| **taken).count() > 1,
             operator,
-            outbox: Outbox::new(OUTBOX_ROWS, shared.symbols.clone()),
+            outbox: Outbox::new(OUTBOX_ROWS, shared.symbols.clone()).with_taken(taken),
             ways,
             needs,
             at,
@@ -137,7 +138,7 @@ where
 
     /// Whether an operator that took no row does so for a reason: there is no room, it emitted, or more is due.
     fn moves_on(&self, watermark: Timestamp) -> bool {
-        Op::Outputs::fullest(&self.outbox.columns) > 0 || self.operator.next_firing() <= watermark
+        self.outbox.has_any() || self.operator.next_firing() <= watermark
     }
 
     /// Gives on what the operator emitted.
@@ -146,6 +147,11 @@ where
         let counters = self.counters.of(worker);
         let fired = &mut self.fired;
         let origin = Origin { places, clocks, bound, rank, end: self.end };
+        for (output, rows) in self.outbox.take_counted().into_iter().enumerate() {
+            if output != counting.results && rows > 0 {
+                add(&counters.late, rows as u64);
+            }
+        }
         self.ways.give_on(&mut self.outbox.columns, origin, |output, given| {
             if output != counting.results {
                 add(&counters.late, given.rows as u64);

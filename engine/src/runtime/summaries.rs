@@ -1,6 +1,7 @@
 //! What the index of a bounded source says, over the events that the job takes, and whether it is true.
 
 use crate::progress::jumps::{JumpLimit, SourceClock};
+use crate::progress::place::watermark_at;
 use crate::runtime::source::BlockReader;
 use crate::{BlockSummary, BoxError, Event, Timestamp};
 use std::collections::BTreeMap;
@@ -43,6 +44,9 @@ fn misfit(block: usize, expected: Option<BlockSummary>, found: Option<BlockSumma
     format!("the index says that block {block} has {}, it has {}", tell(expected), tell(found))
 }
 
+/// Many blocks are at least one in so many.
+const BEHIND_SHARE: usize = 16;
+
 /// What is known of a bounded source before it is read, over the events in range.
 #[derive(Debug, Default)]
 pub(crate) struct Index {
@@ -66,6 +70,15 @@ impl Index {
     /// Whether any event of a block may jump. Of the others, all that matters is in the index.
     pub(crate) fn may_jump(&self, block: usize) -> bool {
         self.judged.contains_key(&block)
+    }
+
+    /// Whether many blocks begin behind the watermark, which is `bound` and 1 ns behind the largest time before them.
+    pub(crate) fn is_behind(&self, bound: i64) -> bool {
+        let blocks = self.summaries.iter().zip(&self.largest).skip(1);
+        let is_behind = |(block, largest): &(&Option<BlockSummary>, &Timestamp)| {
+            block.is_some_and(|block| block.min <= watermark_at(**largest, bound))
+        };
+        blocks.filter(is_behind).count() * BEHIND_SHARE > self.summaries.len()
     }
 
     /// Where event time stands before a block.

@@ -170,15 +170,12 @@ impl<K: Key, V: Pod> Dense<K, V> {
         }
     }
 
-    /// Keys and values with their numbers, from number `start` on, in growing order of number.
-    pub(crate) fn entries(&self, start: usize) -> impl Iterator<Item = (usize, K, &V)> {
+    /// Keys and values with their numbers, in growing order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, K, &V)> {
         let values = self.values.values();
-        let words = self.present.iter().enumerate().skip(start / WORD);
-        words.flat_map(move |(at, &word)| {
-            let first = at * WORD;
-            let before = start.saturating_sub(first);
-            Bits(if before < WORD { word >> before << before } else { 0 }).map(move |bit| {
-                let number = first + bit;
+        self.present.iter().enumerate().flat_map(move |(at, &word)| {
+            Bits(word).map(move |bit| {
+                let number = at * WORD + bit;
                 (number, K::from_number(number as u64), &values[number])
             })
         })

@@ -14,6 +14,8 @@ use bytemuck::Pod;
 const DENSE_MIN: usize = 1 << 8;
 /// Beyond that at least one in so many numbers is there when they become dense.
 const SPARSITY: usize = 8;
+/// Hashed keys that may become dense are looked for once there are so many, and again at twice as many each time.
+const SETTLED_MIN: usize = 64;
 /// Keys become dense when at most so many times as many stay hashed.
 const STAYING_MAX: usize = 4;
 /// The first number of an entry that is not dense.
@@ -29,8 +31,8 @@ pub(crate) struct Groups<K, V> {
     sparse: Sparse<K, V>,
     /// Hashed keys by the bits of their numbers.
     bits: [u32; 32],
-    /// Whether there are more of them since they were last looked at.
-    grown: bool,
+    /// They are looked at again once they are so many.
+    settled_until: usize,
     /// There is no memory for numbers at this end.
     end_max: usize,
     /// The worker whose memory they use, where they are handed around.
@@ -40,7 +42,7 @@ pub(crate) struct Groups<K, V> {
 impl<K: Key, V: Pod> Groups<K, V> {
     pub(crate) fn new(seed: HashSeed) -> Self {
         let (dense, sparse) = (Dense::new(), Sparse::new(seed));
-        Self { seed, dense, sparse, bits: [0; 32], grown: false, end_max: SPARSE as usize, worker: None }
+        Self { seed, dense, sparse, bits: [0; 32], settled_until: SETTLED_MIN, end_max: SPARSE as usize, worker: None }
     }
 
     /// The same, to be given back to a worker.
@@ -85,8 +87,8 @@ impl<K: Key, V: Pod> Groups<K, V> {
     }
 
     fn sparse_value_mut(&mut self, key: K) -> &mut V {
-        let Self { seed, sparse, bits, grown, .. } = self;
-        sparse.value_mut(key, seed.hash(&key), |key| count_bits(bits, grown, key))
+        let Self { seed, sparse, bits, .. } = self;
+        sparse.value_mut(key, seed.hash(&key), |key| count_bits(bits, key))
     }
 
     /// Adds each row, with its time, to the value of its key. `key_of` and `add` get the row's index too.
@@ -150,14 +152,14 @@ impl<K: Key, V: Pod> Groups<K, V> {
         keyed: impl Fn(usize, &T) -> (K, u64),
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
-        let Self { dense, sparse, bits, grown, .. } = self;
+        let Self { dense, sparse, bits, .. } = self;
         let dense_end = dense.end();
         let mut slots = sparse.with_room_for(rows.len());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             let (key, hash) = keyed(index, row);
             let value = match number_of(&key).filter(|&number| number < dense_end) {
                 Some(number) => dense.value_mut(number),
-                None => slots.value_mut(key, hash, |key| count_bits(bits, grown, key)),
+                None => slots.value_mut(key, hash, |key| count_bits(bits, key)),
             };
             add(index, time, row, value);
         }
@@ -173,9 +175,9 @@ impl<K: Key, V: Pod> Groups<K, V> {
         if other.dense.end() <= self.dense.end() {
             self.dense.add_all(&other.dense, &mut merge);
         } else {
-            other.dense.entries(0).for_each(|(_, key, value)| merge(self.value_mut(key), value));
+            other.dense.entries().for_each(|(_, key, value)| merge(self.value_mut(key), value));
         }
-        for (_, key, value) in other.sparse.entries(0) {
+        for (_, key, value) in other.sparse.entries() {
             merge(self.value_mut(*key), value);
         }
     }
@@ -183,14 +185,14 @@ impl<K: Key, V: Pod> Groups<K, V> {
     /// Makes more numbers dense where enough of them are there. `key` is one to come.
     #[inline]
     fn settle(&mut self, key: &K) {
-        if self.grown || (self.dense.end() == 0 && key.number().is_some()) {
+        if self.sparse.len() >= self.settled_until || (self.dense.end() == 0 && key.number().is_some()) {
             self.make_dense();
         }
     }
 
     #[cold]
     fn make_dense(&mut self) {
-        self.grown = false;
+        self.settled_until = (self.sparse.len() * 2).max(SETTLED_MIN);
         let mut end = if self.dense.end() == 0 { DENSE_MIN } else { 0 };
         let (mut moving, mut moved) = (0, 0);
         for (bits, &more) in self.bits.iter().enumerate() {
@@ -212,21 +214,26 @@ impl<K: Key, V: Pod> Groups<K, V> {
         let successor = self.sparse.successor(staying);
         let before = std::mem::replace(&mut self.sparse, successor);
         self.bits = [0; 32];
-        for (_, key, value) in before.entries(0) {
+        for (_, key, value) in before.entries() {
             let moved = match number_of(key).filter(|&number| number < end) {
                 Some(number) => self.dense.value_mut(number),
                 None => self.sparse_value_mut(*key),
             };
             *moved = *value;
         }
-        self.grown = false;
+        self.settled_until = (self.sparse.len() * 2).max(SETTLED_MIN);
     }
 
-    /// Keys and values with the numbers of their entries, from number `start` on, in growing order.
-    pub(crate) fn entries(&self, start: u32) -> impl Iterator<Item = (u32, K, &V)> {
-        let dense = self.dense.entries(start as usize).map(|(number, key, value)| (number as u32, key, value));
-        let sparse = self.sparse.entries(start.saturating_sub(SPARSE) as usize);
-        dense.chain(sparse.map(|(number, key, value)| (SPARSE + number as u32, *key, value)))
+    /// Keys and values with the numbers of their entries, in growing order.
+    #[cfg(test)]
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (u32, K, &V)> {
+        let dense = self.dense.entries().map(|(number, key, value)| (number as u32, key, value));
+        dense.chain(self.hashed())
+    }
+
+    /// The entries that do not lie dense, in growing order of their numbers.
+    pub(crate) fn hashed(&self) -> impl Iterator<Item = (u32, K, &V)> {
+        self.sparse.entries().map(|(number, key, value)| (SPARSE + number as u32, *key, value))
     }
 
     /// The entry with this number.
@@ -251,7 +258,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
         self.dense.take_changed(scope == Scope::All, &mut entry);
         let Self { sparse, .. } = self;
         match sparse.take_changed().filter(|_| scope == Scope::Changed) {
-            None => sparse.entries(0).for_each(|(_, key, value)| entry(key, value)),
+            None => sparse.entries().for_each(|(_, key, value)| entry(key, value)),
             Some(changed) => changed.iter().for_each(|number| {
                 let (key, value) = sparse.entry(*number as usize);
                 entry(key, value);
@@ -264,15 +271,14 @@ impl<K: Key, V: Pod> Groups<K, V> {
         self.dense.clear();
         self.sparse.clear();
         self.bits = [0; 32];
-        self.grown = false;
+        self.settled_until = SETTLED_MIN;
     }
 }
 
 #[cold]
-fn count_bits<K: Key>(bits: &mut [u32; 32], grown: &mut bool, key: &K) {
+fn count_bits<K: Key>(bits: &mut [u32; 32], key: &K) {
     if let Some(number) = number_of(key) {
         bits[(usize::BITS - number.leading_zeros()) as usize] += 1;
-        *grown = true;
     }
 }
 
@@ -309,16 +315,13 @@ mod tests {
         assert_eq!(indices, rows.chunks(300).map(|batch| batch.len() * (batch.len() - 1) / 2).sum::<usize>());
         assert_eq!(groups.len(), model.len());
         let mut numbers = Vec::new();
-        for (number, key, value) in groups.entries(0) {
+        for (number, key, value) in groups.entries() {
             assert_eq!(model.get(&key), Some(value));
             assert_eq!(groups.entry(number), (key, value));
             numbers.push(number);
         }
         assert_eq!(numbers.len(), model.len());
         assert!(numbers.is_sorted());
-        if let Some(&middle) = numbers.get(numbers.len() / 2) {
-            assert_eq!(groups.entries(middle).count(), numbers.len() - numbers.len() / 2);
-        }
     }
 
     #[test]
@@ -367,7 +370,7 @@ mod tests {
                 let (mut all, absorbed) = (groups(one), groups(another));
                 all.absorb(&absorbed, |value, more| *value += more);
                 prop_assert_eq!(all.len(), model.len());
-                let found = all.entries(0).map(|(_, key, value)| (key, *value)).collect::<HashMap<_, _>>();
+                let found = all.entries().map(|(_, key, value)| (key, *value)).collect::<HashMap<_, _>>();
                 prop_assert_eq!(&found, &model);
                 check(&mut all, &again);
             }

@@ -164,23 +164,23 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         let has_room = grown.tags.grow(groups) && grown.slots.grow(groups * GROUP * Self::WORDS);
         assert!(has_room, "no memory for a table of {groups} groups of {GROUP} slots");
         let mut slots = grown.with_room_for(0);
-        for (_, key, value) in self.entries(0) {
+        for (_, key, value) in self.entries() {
             *slots.value_mut(*key, self.seed.hash(key), |_| ()) = *value;
         }
         let mut changes = std::mem::replace(&mut self.changes, Changes::EMPTY);
-        changes.note_moved(grown.entries(0).map(|(number, _, _)| number));
+        changes.note_moved(grown.entries().map(|(number, _, _)| number));
         grown.changes = changes;
         *self = grown;
     }
 
-    /// Keys and values with the numbers of their slots, from `start` on, in growing order.
-    pub(crate) fn entries(&self, start: usize) -> impl Iterator<Item = (usize, &K, &V)> {
+    /// Keys and values with the numbers of their slots, in growing order.
+    pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, &K, &V)> {
         let words = self.slots.values();
-        let groups = self.tags.values().iter().enumerate().skip(start / GROUP);
+        let groups = self.tags.values().iter().enumerate();
         groups.flat_map(move |(group, tags)| {
             let taken =
                 (0..GROUP).filter(move |slot| tags >> (8 * slot) & 0x80 != 0).map(move |slot| group * GROUP + slot);
-            taken.filter(move |number| *number >= start).map(move |number| {
+            taken.map(move |number| {
                 let (key, value) = Self::slot(words, number);
                 (number, key, value)
             })
@@ -309,17 +309,15 @@ mod tests {
                 *table.value_mut(key(number), SEED.hash(&key(number)), |_| new += 1) = value(number);
             }
             assert_eq!((table.len(), new), (count as usize, count as usize));
-            let mut entries: Vec<_> = table.entries(0).collect();
+            let mut entries: Vec<_> = table.entries().collect();
             assert!(entries.is_sorted_by_key(|entry| entry.0));
-            let (middle, _, _) = entries[entries.len() / 3];
-            assert_eq!(table.entries(middle).count(), entries.len() - entries.len() / 3);
             assert!(entries.iter().all(|&(number, key, value)| table.entry(number) == (key, value)));
             entries.sort_by_key(|entry| bytemuck::bytes_of(entry.1).to_vec());
             let mut expected: Vec<_> = (0..count).map(|number| (key(number), value(number))).collect();
             expected.sort_by_key(|entry| bytemuck::bytes_of(&entry.0).to_vec());
             assert!(entries.iter().map(|entry| (*entry.1, *entry.2)).eq(expected));
             table.clear();
-            assert_eq!((table.len(), table.entries(0).count()), (0, 0));
+            assert_eq!((table.len(), table.entries().count()), (0, 0));
         }
     }
 
@@ -354,6 +352,6 @@ mod tests {
             *table.value_mut(number % 90, 42, |_| ()) += number;
         }
         let sums: Vec<u64> = (0..90).map(|key| (0..3000).filter(|number| number % 90 == key).sum()).collect();
-        assert!(table.len() == 90 && table.entries(0).all(|(_, key, value)| *value == sums[*key as usize]));
+        assert!(table.len() == 90 && table.entries().all(|(_, key, value)| *value == sums[*key as usize]));
     }
 }

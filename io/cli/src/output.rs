@@ -4,7 +4,7 @@
 use crate::args::Replay;
 use crate::error::{Failure, say};
 use crate::signals::Signals;
-use pelton::{BoxError, Dictionary, Record, Sink, Timestamp};
+use pelton::{BoxError, Dictionary, Encoders, Record, Sink, Timestamp};
 use pelton_io::output::{NewFile, Target, is_same_file};
 use pelton_io::sink::{Format, TextSink};
 use std::cell::RefCell;
@@ -192,6 +192,14 @@ impl<T: Record> Sink<T> for Told {
 
     fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
         self.sink.write(times, rows)
+    }
+
+    fn encoders(&self) -> Option<Encoders> {
+        Sink::<T>::encoders(&self.sink)
+    }
+
+    fn write_encoded(&mut self, rows: usize, lines: &[u8]) -> Result<(), BoxError> {
+        Sink::<T>::write_encoded(&mut self.sink, rows, lines)
     }
 
     fn flush(&mut self) -> Result<(), BoxError> {

@@ -11,7 +11,7 @@
 //! Text is quoted where the format asks for it; bytes that are no UTF-8 become U+FFFD.
 
 use super::number::{put_decimals, put_f32, put_f64, put_i64, put_i128, put_u64, put_u128};
-use pelton::{Dictionary, FieldKind, Layout, Symbol};
+use pelton::{Dictionary, Encoder, Encoders, FieldKind, Layout, Symbol, Timestamp};
 use std::io::Write;
 use std::sync::Arc;
 
@@ -89,6 +89,16 @@ impl RowEncoder {
         Self { format, columns, header, end, symbols: Texts::default() }
     }
 
+    /// What makes an encoder for each worker of a job.
+    pub fn for_workers(layout: &Layout, format: Format) -> Encoders {
+        let layout = layout.clone();
+        Arc::new(move |symbols| {
+            let mut encoder = Self::new(&layout, format);
+            encoder.set_symbols(symbols.clone());
+            Box::new(encoder)
+        })
+    }
+
     /// Where symbols get their texts from.
     pub fn set_symbols(&mut self, symbols: Arc<Dictionary>) {
         self.symbols = Texts { dictionary: Some(symbols), cache: Vec::new() };
@@ -107,7 +117,11 @@ impl RowEncoder {
     pub fn row(&mut self, record: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
         for column in &self.columns {
-            out.extend_from_slice(&column.lead);
+            match &*column.lead {
+                [] => {}
+                [byte] => out.push(*byte),
+                lead => out.extend_from_slice(lead),
+            }
             let bytes = &record[column.offset..column.offset + column.kind.size()];
             put_value(column, bytes, self.format, &mut self.symbols, out);
         }
@@ -116,6 +130,12 @@ impl RowEncoder {
             out.extend_from_slice(b"\"\"");
         }
         out.extend_from_slice(self.end);
+    }
+}
+
+impl Encoder for RowEncoder {
+    fn encode(&mut self, _: Timestamp, record: &[u8], out: &mut Vec<u8>) {
+        self.row(record, out);
     }
 }
 
@@ -212,15 +232,30 @@ const CACHE_MAX: usize = 1 << 20;
 #[derive(Debug, Default)]
 struct Texts {
     dictionary: Option<Arc<Dictionary>>,
-    /// By id; empty where it is not known yet.
-    cache: Vec<Box<[u8]>>,
+    /// By id.
+    cache: Vec<ShortText>,
+}
+
+/// The longest text that is cached, in bytes.
+const SHORT: usize = 15;
+
+/// A text and its length, which is 0 where it is not known yet or is too long.
+#[derive(Debug, Clone, Copy, Default)]
+struct ShortText {
+    text: [u8; SHORT],
+    len: u8,
 }
 
 impl Texts {
     #[inline]
     fn put(&mut self, id: u32, format: Format, out: &mut Vec<u8>) {
         match self.cache.get(id as usize) {
-            Some(text) if !text.is_empty() => out.extend_from_slice(text),
+            Some(ShortText { text, len }) if *len > 0 => {
+                // Copying all of it takes less than asking how much.
+                let end = out.len() + usize::from(*len);
+                out.extend_from_slice(text);
+                out.truncate(end);
+            }
             _ => self.put_slow(id, format, out),
         }
     }
@@ -233,12 +268,14 @@ impl Texts {
             return put_text(out, format!("#{id}").as_bytes(), format);
         };
         put_text(out, text.as_bytes(), format);
-        let index = id as usize;
-        if index < CACHE_MAX {
+        let (index, put) = (id as usize, &out[start..]);
+        if index < CACHE_MAX && put.len() <= SHORT {
             if self.cache.len() <= index {
-                self.cache.resize(index + 1, Box::default());
+                self.cache.resize((index + 1).next_power_of_two(), ShortText::default());
             }
-            self.cache[index] = out[start..].into();
+            let cached = &mut self.cache[index];
+            cached.text[..put.len()].copy_from_slice(put);
+            cached.len = put.len() as u8;
         }
     }
 }
@@ -246,7 +283,7 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton::{Record, Timestamp};
+    use pelton::Record;
 
     #[derive(Clone, Copy, pelton::Record)]
     #[repr(C)]

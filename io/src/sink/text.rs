@@ -2,7 +2,7 @@
 
 use super::encode::{Format, RowEncoder};
 use pelton::rows::{RowSink, RowSlice};
-use pelton::{BoxError, Dictionary, Layout, Record, Sink, Timestamp};
+use pelton::{BoxError, Dictionary, Encoders, Layout, Record, Sink, Timestamp};
 use std::fs::File;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -96,6 +96,12 @@ impl TextSink {
         result.map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
     }
 
+    /// Takes lines that a worker's encoder made.
+    fn put_encoded(&mut self, lines: &[u8]) -> Result<(), SinkError> {
+        self.buffer.extend_from_slice(lines);
+        if self.buffer.len() >= BUFFER_BYTES { self.write_out() } else { Ok(()) }
+    }
+
     fn put<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<(), SinkError> {
         // Bounds what one call gathers: a row is written out before it is far over the buffer.
         for record in records {
@@ -125,6 +131,14 @@ impl<T: Record> Sink<T> for TextSink {
         Ok(rows.len())
     }
 
+    fn encoders(&self) -> Option<Encoders> {
+        Some(RowEncoder::for_workers(&T::layout(), self.format))
+    }
+
+    fn write_encoded(&mut self, _: usize, lines: &[u8]) -> Result<(), BoxError> {
+        Ok(self.put_encoded(lines)?)
+    }
+
     fn flush(&mut self) -> Result<(), BoxError> {
         Ok(self.flush_out()?)
     }
@@ -141,6 +155,14 @@ impl RowSink for TextSink {
         self.encoder(rows.layout());
         self.put(rows.iter().map(|row| row.bytes()))?;
         Ok(rows.len())
+    }
+
+    fn encoders(&self, layout: &Layout) -> Option<Encoders> {
+        Some(RowEncoder::for_workers(layout, self.format))
+    }
+
+    fn write_encoded(&mut self, _: usize, lines: &[u8]) -> Result<(), BoxError> {
+        Ok(self.put_encoded(lines)?)
     }
 
     fn flush(&mut self) -> Result<(), BoxError> {

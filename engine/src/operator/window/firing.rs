@@ -1,45 +1,77 @@
 //! The order in which a window's keys fire: canonical key, then bytes.
 //!
-//! The order of keys that lie dense is kept from window to window, so that a window whose keys were
-//! seen before is not sorted again. Keys whose numbers order as their texts do are not sorted at all.
+//! The order of keys that have numbers is kept from window to window, so that a window whose keys were seen before is
+//! ordered by their places in it, which are numbers. Keys that are not in it yet are sorted by canonical key each time;
+//! once as many have been as are known, they are added. Keys whose numbers order as their texts do need none of that.
 
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Window;
 use crate::operator::{Firing, OperatorOutput, Outbox};
-use crate::store::dense::Bits;
+use crate::store::dense::{Bits, number_of};
 use crate::store::groups::Groups;
 use crate::{CanonicalKey, Dictionary, Key};
 
 /// A place in the order of firing: canonical key, number of the entry.
 pub(crate) type Order = (CanonicalKey, u32);
 
-/// Entries whose order is computed at once, where it is not all at once.
-const AT_ONCE: usize = 1024;
-/// Keys with numbers below this have their order kept.
-const KNOWN_END: usize = 1 << 16;
-/// What is kept is used while at least one in so many of the kept keys fires.
+/// Entries whose canonical keys are looked up at once.
+const AT_ONCE: usize = 64;
+/// All known keys are looked at, in their order, where at least one in so many of them fires.
 const KNOWN_SHARE: usize = 8;
+/// Keys with numbers below this may become known.
+const RANKED_MIN: usize = 1 << 16;
+/// So may those below this many times as many as are known.
+const RANKED_SHARE: usize = 32;
 
 /// The entries of the window that fires, and what is known of its keys for the next one.
 #[derive(Default)]
 pub(crate) struct FiringOrder {
-    /// From `fired` on still to fire.
-    orders: Vec<Order>,
-    fired: usize,
-    /// The number that `orders` goes on from, where numbers order as texts do and not all are in it.
-    next: Option<u32>,
+    /// Entries whose keys have a rank, in order: the rank in the upper half, the number of the entry in the lower.
+    ranked: Vec<u64>,
+    /// The others, in order.
+    sorted: Vec<Order>,
+    /// The next ones of those that have a rank, with their canonical keys, and the first of `ranked` behind them.
+    ahead: Vec<Order>,
+    looked_up: usize,
+    /// From these on they are still to fire.
+    fired_ahead: usize,
+    fired_sorted: usize,
+    /// Whether the next one to fire is of `sorted`.
+    is_sorted_next: bool,
     is_started: bool,
-    /// Dense keys of earlier windows, in order; in `orders` while all of them fire and nothing else does.
-    known: Vec<Order>,
-    known_fire: bool,
-    /// A bit for the number of each known key.
-    known_bits: Vec<u64>,
+    known: KnownKeys,
+}
+
+/// Keys of earlier windows in the order in which they fire.
+#[derive(Default)]
+struct KnownKeys {
+    /// With the numbers of keys; a key's rank is its place.
+    orders: Vec<Order>,
+    /// By number of the key: its rank, or one of those below.
+    ranks: Vec<u32>,
+    /// A bit for the number of each key that has a rank.
+    bits: Vec<u64>,
+    /// Keys that have fired and have no rank yet.
+    waiting: Vec<Order>,
+    /// How often keys without a rank were sorted since ranks were last given.
+    sorted: usize,
     /// Texts of symbols when the order was found: it is as good as long as there are no more.
     texts: usize,
 }
 
+/// In place of a rank: the key has not fired.
+const UNKNOWN: u32 = u32::MAX;
+/// In place of a rank: it waits for one.
+const WAITING: u32 = u32::MAX - 1;
+/// Keys that wait get ranks once one in so many of those that have one was sorted for want of it.
+const LEARNED_SHARE: usize = 4;
+
 fn order_of<K: Key, A: Aggregate<K>>(number: u32, key: &K, aggregate: &A, symbols: &Dictionary) -> Order {
     (aggregate.canonical(key, symbols), number)
+}
+
+const fn packed(rank: u32, entry: u32) -> u64 {
+    (rank as u64) << 32 | entry as u64
 }
 
 /// Sorts by canonical key; keys that share one by their bytes.
@@ -73,6 +105,50 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::
     Firing::Done
 }
 
+impl KnownKeys {
+    /// Gives ranks to the keys that wait, once it is worth it, and takes all back where there are more texts.
+    fn learn<K: Key>(&mut self, symbols: &Dictionary) {
+        let texts = symbols.len();
+        if texts != self.texts {
+            *self = Self { texts, ..Self::default() };
+        }
+        if self.waiting.is_empty() || self.sorted * LEARNED_SHARE < self.orders.len() {
+            return;
+        }
+        self.sorted = 0;
+        // A sort that takes those that have a rank as one run.
+        self.orders.append(&mut self.waiting);
+        sort(&mut self.orders, |number| K::from_number(u64::from(number)));
+        self.bits.resize(self.ranks.len().div_ceil(64), 0);
+        for (rank, (_, number)) in self.orders.iter().enumerate() {
+            self.ranks[*number as usize] = rank as u32;
+            self.bits[*number as usize / 64] |= 1 << (number % 64);
+        }
+    }
+
+    /// The rank of the key with this number, or what stands in its place.
+    #[inline]
+    fn rank(&self, number: u32) -> u32 {
+        self.ranks.get(number as usize).copied().unwrap_or(UNKNOWN)
+    }
+
+    /// Has the key with this number get a rank some time, where there are not many numbers without keys.
+    fn wait(&mut self, number: usize, canonical: CanonicalKey) {
+        self.sorted += 1;
+        if number >= self.ranks.len() {
+            let end = (self.orders.len() + self.waiting.len()).saturating_mul(RANKED_SHARE).max(RANKED_MIN);
+            if number >= end {
+                return;
+            }
+            self.ranks.resize((number + 1).next_power_of_two(), UNKNOWN);
+        }
+        if self.ranks[number] == UNKNOWN {
+            self.ranks[number] = WAITING;
+            self.waiting.push((canonical, number as u32));
+        }
+    }
+}
+
 impl FiringOrder {
     /// Finds the order of a window's keys, unless it is one that fires already.
     pub(crate) fn start<K: Key, A: Aggregate<K>>(
@@ -84,64 +160,105 @@ impl FiringOrder {
         if std::mem::replace(&mut self.is_started, true) {
             return;
         }
-        self.orders.clear();
-        self.fired = 0;
-        self.next = None;
-        if K::ORDERED_BY_NUMBER && groups.is_dense() {
-            self.next = Some(0);
+        if K::ORDERED_BY_NUMBER {
+            self.take_ordered(groups, aggregate, symbols);
+        } else {
+            self.known.learn::<K>(symbols);
+            self.take_dense(groups, aggregate, symbols);
+            self.take_hashed(groups, aggregate, symbols);
+        }
+        sort(&mut self.sorted, |entry| groups.entry(entry).0);
+    }
+
+    /// Takes keys whose numbers are their ranks. Those that lie dense come in order.
+    fn take_ordered<K: Key, A: Aggregate<K>>(
+        &mut self,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) {
+        let Self { ranked, sorted, .. } = self;
+        ranked.extend(groups.dense().entries().map(|(number, ..)| packed(number as u32, number as u32)));
+        if groups.is_dense() {
             return;
         }
-        let dense = groups.dense();
-        let words = dense.present();
-        let known_words = &words[..words.len().min(KNOWN_END / 64)];
-        let firing: usize = known_words.iter().map(|word| word.count_ones() as usize).sum();
-        let mut rest = 0;
-        if firing * KNOWN_SHARE >= self.known.len() {
-            self.learn(groups, aggregate, symbols);
-            if groups.len() == firing && self.known.len() == firing {
-                self.known_fire = true;
-                std::mem::swap(&mut self.orders, &mut self.known);
-                return;
+        for (entry, key, _) in groups.hashed() {
+            match number_of(&key) {
+                Some(number) => ranked.push(packed(number as u32, entry)),
+                None => sorted.push(order_of(entry, &key, aggregate, symbols)),
             }
-            let is_firing = |order: &&Order| {
-                let number = order.1 as usize;
-                known_words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1)
-            };
-            self.orders.extend(self.known.iter().filter(is_firing));
-            rest = KNOWN_END as u32;
         }
-        let others = groups.entries(rest).map(|(number, key, _)| order_of(number, &key, aggregate, symbols));
-        let kept = self.orders.len();
-        self.orders.extend(others);
-        if self.orders.len() > kept {
-            // A sort that takes the kept ones as one run.
-            sort(&mut self.orders, |number| groups.entry(number).0);
+        ranked.sort_unstable();
+    }
+
+    /// Takes the keys that lie dense: where many of those that are known fire, in the order of all of them.
+    fn take_dense<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
+        let Self { ranked, sorted, known, .. } = self;
+        let dense = groups.dense();
+        if dense.len() * KNOWN_SHARE < known.orders.len() {
+            ranked.extend(dense.entries().map(|(number, ..)| packed(known.rank(number as u32), number as u32)));
+            return self.end_ranking(0, groups, aggregate, symbols);
+        }
+        let words = dense.present();
+        let fires = |number: usize| words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1);
+        let ranks = known.orders.iter().enumerate().filter(|(_, order)| fires(order.1 as usize));
+        ranked.extend(ranks.map(|(rank, order)| packed(rank as u32, order.1)));
+        if ranked.len() == dense.len() {
+            return;
+        }
+        for (at, word) in words.iter().enumerate() {
+            for bit in Bits(word & !known.bits.get(at).copied().unwrap_or(0)) {
+                let number = at * 64 + bit;
+                let order = order_of(number as u32, &dense.entry(number).0, aggregate, symbols);
+                known.wait(number, order.0);
+                sorted.push(order);
+            }
         }
     }
 
-    /// Adds the window's dense keys to what is known.
-    fn learn<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
-        let texts = symbols.len();
-        if texts != self.texts {
-            self.texts = texts;
-            self.known.clear();
-            self.known_bits.clear();
-        }
-        let dense = groups.dense();
-        let words = dense.present().len().min(KNOWN_END / 64);
-        if self.known_bits.len() < words {
-            self.known_bits.resize(words, 0);
-        }
-        let before = self.known.len();
-        for (at, (word, known)) in dense.present().iter().zip(&mut self.known_bits).enumerate() {
-            for bit in Bits(word & !*known) {
-                let number = at * 64 + bit;
-                self.known.push(order_of(number as u32, &dense.entry(number).0, aggregate, symbols));
+    /// Takes the keys that are hashed.
+    fn take_hashed<K: Key, A: Aggregate<K>>(
+        &mut self,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) {
+        let Self { ranked, sorted, known, .. } = self;
+        let before = ranked.len();
+        for (entry, key, _) in groups.hashed() {
+            match number_of(&key) {
+                Some(number) => ranked.push(packed(number as u32, entry)),
+                None => sorted.push(order_of(entry, &key, aggregate, symbols)),
             }
-            *known |= word;
         }
-        if self.known.len() > before {
-            sort(&mut self.known, |number| K::from_number(u64::from(number)));
+        // A loop that does nothing else has more ranks on their way from memory at once.
+        for number in &mut ranked[before..] {
+            *number = packed(known.rank((*number >> 32) as u32), *number as u32);
+        }
+        self.end_ranking(before, groups, aggregate, symbols);
+    }
+
+    /// Orders what has a rank, where some from `first` on are new; those without one are told from the others.
+    fn end_ranking<K: Key, A: Aggregate<K>>(
+        &mut self,
+        first: usize,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) {
+        let Self { ranked, sorted, known, .. } = self;
+        if ranked.len() == first {
+            return;
+        }
+        ranked.sort_unstable();
+        let end = ranked.partition_point(|packed| *packed < u64::from(WAITING) << 32);
+        for packed in ranked.drain(end..) {
+            let key = groups.entry(packed as u32).0;
+            let order = order_of(packed as u32, &key, aggregate, symbols);
+            if let Some(number) = number_of(&key) {
+                known.wait(number, order.0);
+            }
+            sorted.push(order);
         }
     }
 
@@ -153,35 +270,56 @@ impl FiringOrder {
         aggregate: &A,
         symbols: &Dictionary,
     ) -> Option<Order> {
-        if self.fired == self.orders.len() {
-            self.go_on(groups, aggregate, symbols);
+        if self.fired_ahead == self.ahead.len() {
+            self.look_up(groups, aggregate, symbols);
         }
-        self.orders.get(self.fired).copied()
+        let ranked = self.ahead.get(self.fired_ahead).copied();
+        let sorted = self.sorted.get(self.fired_sorted).copied();
+        let (Some(one), Some(other)) = (ranked, sorted) else {
+            self.is_sorted_next = sorted.is_some();
+            return sorted.or(ranked);
+        };
+        let key = |order: &Order| groups.entry(order.1).0;
+        let by_bytes = || bytemuck::bytes_of(&key(&other)).cmp(bytemuck::bytes_of(&key(&one)));
+        self.is_sorted_next = other.0.cmp(&one.0).then_with(by_bytes).is_lt();
+        Some(if self.is_sorted_next { other } else { one })
     }
 
-    fn go_on<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
-        let Some(start) = self.next else { return };
-        self.orders.clear();
-        self.fired = 0;
-        let entries = groups.entries(start).take(AT_ONCE);
-        self.orders.extend(entries.map(|(number, key, _)| order_of(number, &key, aggregate, symbols)));
-        self.next = self.orders.last().map(|last| last.1 + 1);
+    /// Looks up canonical keys, side by side.
+    fn look_up<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
+        let Self { ranked, ahead, known, .. } = self;
+        let end = ranked.len().min(self.looked_up + AT_ONCE);
+        let packed = &ranked[self.looked_up..end];
+        ahead.clear();
+        if K::ORDERED_BY_NUMBER {
+            let key = |entry: u32| groups.entry(entry).0;
+            ahead
+                .extend(packed.iter().map(|packed| order_of(*packed as u32, &key(*packed as u32), aggregate, symbols)));
+        } else {
+            ahead.extend(packed.iter().map(|packed| (known.orders[(packed >> 32) as usize].0, *packed as u32)));
+        }
+        self.fired_ahead = 0;
+        self.looked_up = end;
     }
 
     /// The next entry has fired.
     #[inline]
     pub(crate) fn fired(&mut self) {
-        self.fired += 1;
+        if self.is_sorted_next {
+            self.fired_sorted += 1;
+        } else {
+            self.fired_ahead += 1;
+        }
     }
 
     /// The window has fired.
     pub(crate) fn end(&mut self) {
+        let Self { ranked, sorted, ahead, .. } = self;
+        ranked.clear();
+        sorted.clear();
+        ahead.clear();
+        (self.looked_up, self.fired_ahead, self.fired_sorted) = (0, 0, 0);
         self.is_started = false;
-        if std::mem::take(&mut self.known_fire) {
-            std::mem::swap(&mut self.orders, &mut self.known);
-        }
-        self.orders.clear();
-        self.fired = 0;
     }
 }
 

@@ -6,6 +6,7 @@ use crate::operator::window::firing::{FiringOrder, fire_slice};
 use crate::operator::window::part::{PartRef, PartTables};
 use crate::operator::window::slice_store::SliceStore;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
+use crate::store::groups::Groups;
 use crate::store::{Store, StoreSettings};
 use crate::{Key, Timestamp};
 use std::sync::Arc;
@@ -29,9 +30,18 @@ impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
         Self { aggregate, tables, store, firing: FiringOrder::default() }
     }
 
+    /// Gives a table back to its worker, where it is one's.
+    fn give_back(&self, groups: Groups<K, A::Acc>) {
+        if let Some(worker) = groups.worker() {
+            self.tables.give_back(worker, groups);
+        }
+    }
+
     /// Merges a part with what there is of its window.
     fn merge(&mut self, part: PartRef) -> Result<(), OperatorError> {
-        let Some(mut groups) = self.tables.receive(part) else { unreachable!("a part is told once, with its table") };
+        let Some(mut groups) = self.tables.receive(part.number) else {
+            unreachable!("a part is told once, with its table")
+        };
         let (slot, _) = self.store.find_or_open(part.start)?;
         let open = self.store.groups_mut(slot);
         if !open.is_larger_than(&groups) {
@@ -39,7 +49,7 @@ impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
         }
         open.absorb(&groups, |value, more| self.aggregate.merge(value, more));
         let is_too_large = open.len() > self.store.keys_max();
-        self.tables.give_back(groups);
+        self.give_back(groups);
         if is_too_large { Err(self.store.too_many_keys().into()) } else { Ok(()) }
     }
 }
@@ -53,7 +63,7 @@ impl<K: Key, A: Aggregate<K>> Operator for MergedOperator<K, A> {
                 return Ok(Firing::More);
             }
             if let Some((_, groups)) = self.store.take_first() {
-                self.tables.give_back(groups);
+                self.give_back(groups);
             }
         }
         Ok(Firing::Done)

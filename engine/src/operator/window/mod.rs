@@ -91,6 +91,10 @@ impl Tumbling {
         start.as_nanos().saturating_sub(self.offset_nanos).div_euclid(self.size_nanos)
     }
 
+    pub(crate) const fn size_nanos(&self) -> i64 {
+        self.size_nanos
+    }
+
     pub(crate) const fn is_valid(&self) -> bool {
         self.size_nanos > 0
     }

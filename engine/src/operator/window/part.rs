@@ -5,6 +5,7 @@
 //! whatever order parts are merged. A part is a table, which changes hands whole: what travels on the edge is where it
 //! lies. Tables go back to the worker that filled them, in whose cache they are.
 
+use crate::base::parcels::Parcels;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::slice_store::merging_store;
@@ -13,7 +14,7 @@ use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Out
 use crate::store::groups::Groups;
 use crate::store::{Store, StoreSettings};
 use crate::{CanonicalKey, HashSeed, Key, Timestamp};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 /// A part on its way: the start of its window, and where its table lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, crate::Record)]
@@ -25,64 +26,13 @@ pub(crate) struct PartRef {
     pub(crate) worker: u32,
 }
 
-/// The tables of parts that are on their way, and of those that go back.
-pub(crate) struct PartTables<K, V> {
-    seed: HashSeed,
-    tables: Mutex<Tables<K, V>>,
-}
-
-struct Tables<K, V> {
-    sent: Vec<Option<Groups<K, V>>>,
-    free: Vec<u32>,
-    /// What each worker gets back, not cleared.
-    spare: Vec<Vec<Groups<K, V>>>,
-}
-
-impl<K: Key, V: bytemuck::Pod> PartTables<K, V> {
-    pub(crate) fn new(workers: usize, seed: HashSeed) -> Self {
-        let spare = (0..workers).map(|_| Vec::new()).collect();
-        Self { seed, tables: Mutex::new(Tables { sent: Vec::new(), free: Vec::new(), spare }) }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Tables<K, V>> {
-        self.tables.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Takes a table to be sent, and gives an empty one for it.
-    fn send(&self, worker: usize, groups: Groups<K, V>) -> (u32, Groups<K, V>) {
-        let mut tables = self.lock();
-        let number = tables.free.pop().unwrap_or_else(|| {
-            tables.sent.push(None);
-            tables.sent.len() as u32 - 1
-        });
-        // Nobody has saved it where it comes to.
-        tables.sent[number as usize] = Some(groups.unsaved());
-        let spare = tables.spare[worker].pop();
-        drop(tables);
-        let mut spare = spare.unwrap_or_else(|| Groups::new(self.seed).of_worker(worker));
-        spare.clear();
-        (number, spare)
-    }
-
-    /// Takes the table of a part that came.
-    pub(crate) fn receive(&self, part: PartRef) -> Option<Groups<K, V>> {
-        let mut tables = self.lock();
-        let groups = tables.sent.get_mut(part.number as usize)?.take()?;
-        tables.free.push(part.number);
-        Some(groups)
-    }
-
-    /// Gives a table back to its worker, where it is one's.
-    pub(crate) fn give_back(&self, groups: Groups<K, V>) {
-        if let Some(worker) = groups.worker() {
-            self.lock().spare[worker].push(groups);
-        }
-    }
-}
+/// The tables of parts that are on their way, and of those that go back, not cleared.
+pub(crate) type PartTables<K, V> = Parcels<Groups<K, V>>;
 
 /// Aggregates this worker's rows. Its outputs: late rows, and parts.
 pub(crate) struct PartOperator<K: Key, F, A: Aggregate<K>> {
     worker: usize,
+    seed: HashSeed,
     slices: Slices<K, F, A>,
     tables: Arc<PartTables<K, A::Acc>>,
 }
@@ -99,7 +49,7 @@ where
         tables: Arc<PartTables<K, A::Acc>>,
     ) -> Self {
         let store = merging_store(windows, &aggregate, settings);
-        Self { worker, slices: Slices::new(windows, key_of, aggregate, store), tables }
+        Self { worker, seed: settings.seed, slices: Slices::new(windows, key_of, aggregate, store), tables }
     }
 }
 
@@ -119,7 +69,10 @@ where
                 return Ok(Firing::More);
             }
             let Some((start, groups)) = self.slices.store.take_first() else { break };
-            let (number, spare) = self.tables.send(self.worker, groups);
+            // Nobody has saved it where it comes to.
+            let (number, spare) = self.tables.send(self.worker, groups.unsaved());
+            let mut spare = spare.unwrap_or_else(|| Groups::new(self.seed).of_worker(self.worker));
+            spare.clear();
             self.slices.store.keep_spare(spare);
             let part = PartRef { start, number, worker: self.worker as u32 };
             let mut key = CanonicalKey::default();
@@ -153,6 +106,6 @@ where
         batch: Batch<'_, A::In>,
         out: &mut Outbox<(A::In, PartRef)>,
     ) -> Result<usize, OperatorError> {
-        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<0>(index, time, row))
+        self.slices.add_or_refuse::<0, _>(batch, out)
     }
 }

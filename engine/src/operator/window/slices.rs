@@ -6,14 +6,11 @@ use crate::base::blame;
 use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::slice_store::SliceStore;
-use crate::operator::window::{Tumbling, Window};
-use crate::operator::{Batch, OperatorError};
+use crate::operator::window::Tumbling;
+use crate::operator::{Batch, OperatorError, OperatorOutput, Outbox};
 use crate::progress::watermark::extremes;
 use crate::store::StoreError;
 use crate::{Key, Timestamp};
-
-/// Slices that the rows of one batch are parted into before they are taken one by one.
-const PARTED_MAX: usize = 4;
 
 /// The open slices of one step on one worker.
 pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
@@ -31,6 +28,19 @@ struct Kept<T> {
     indices: Vec<u32>,
     times: Vec<Timestamp>,
     values: Vec<T>,
+}
+
+/// Puts the numbers of the rows that stay into `indices`. Each is written, and counted where it stays, so that there is no
+/// branch to guess wrong.
+#[inline(always)]
+fn keep(indices: &mut Vec<u32>, times: &[Timestamp], mut stays: impl FnMut(usize, Timestamp) -> bool) {
+    indices.resize(times.len(), 0);
+    let mut kept = 0;
+    for (index, &time) in times.iter().enumerate() {
+        indices[kept] = index as u32;
+        kept += usize::from(stays(index, time));
+    }
+    indices.truncate(kept);
 }
 
 impl<T> Default for Kept<T> {
@@ -56,19 +66,22 @@ where
         Self { windows, key_of, aggregate, store, mixed: Mixed::default(), kept: Kept::default() }
     }
 
-    /// Adds the rows of a batch to their slices, but for those that are late, which `refuse` gets with their numbers.
+    /// Adds the rows of a batch to their slices, but for those that are late, which leave by output `LATE`.
     /// Says how many rows it took: fewer than all where late rows have to wait for a slice that is due before them.
     #[inline]
-    pub(crate) fn add_or_refuse(
+    pub(crate) fn add_or_refuse<const LATE: usize, O>(
         &mut self,
         batch: Batch<'_, A::In>,
-        refuse: impl FnMut(usize, Timestamp, A::In),
-    ) -> Result<usize, OperatorError> {
+        out: &mut Outbox<O>,
+    ) -> Result<usize, OperatorError>
+    where
+        O: OperatorOutput<LATE, Row = A::In>,
+    {
         if batch.is_empty() {
             return Ok(0);
         }
         let batch = if batch.is_in_order { self.before_due(batch) } else { batch };
-        self.add_batch(batch, refuse)?;
+        self.add_batch(batch, out)?;
         Ok(batch.len())
     }
 
@@ -92,14 +105,17 @@ where
         batch
     }
 
-    fn add_batch(
+    fn add_batch<const LATE: usize, O>(
         &mut self,
         batch: Batch<'_, A::In>,
-        refuse: impl FnMut(usize, Timestamp, A::In),
-    ) -> Result<(), OperatorError> {
+        out: &mut Outbox<O>,
+    ) -> Result<(), OperatorError>
+    where
+        O: OperatorOutput<LATE, Row = A::In>,
+    {
         // Watermarks do not fall, so the last one is the largest.
         let is_on_time = batch.is_on_time() || batch.bounds().0 > batch.watermark(batch.len() - 1);
-        if !is_on_time && self.part_late(&batch, refuse) {
+        if !is_on_time && self.part_late(&batch, out) {
             let mut kept = std::mem::take(&mut self.kept);
             let Kept { indices, times, values } = &kept;
             let result = match times.first() {
@@ -121,32 +137,46 @@ where
     /// Whether any row is late: then the others are in `kept`.
     ///
     /// A row is late when the watermark before it has reached the last nanosecond of its window.
-    fn part_late(&mut self, batch: &Batch<'_, A::In>, mut refuse: impl FnMut(usize, Timestamp, A::In)) -> bool {
-        let Kept { indices, times, values } = &mut self.kept;
-        indices.clear();
-        let (mut watermark, mut first_open) = (Timestamp::MIN, Timestamp::MIN);
-        let mut any_late = false;
-        for (index, &time) in batch.times().iter().enumerate() {
-            let at_row = batch.watermark(index);
-            if at_row != watermark {
-                watermark = at_row;
-                // The start of the first window that the watermark has not reached.
-                first_open = self.windows.assign(watermark.plus_nanos(1)).start;
-            }
-            if time < first_open {
-                any_late = true;
-                refuse(index, time, batch.values()[index]);
-            } else {
-                indices.push(index as u32);
-            }
+    fn part_late<const LATE: usize, O>(&mut self, batch: &Batch<'_, A::In>, out: &mut Outbox<O>) -> bool
+    where
+        O: OperatorOutput<LATE, Row = A::In>,
+    {
+        let Self { windows, kept: Kept { indices, times, values }, .. } = self;
+        let count = batch.len();
+        // The first window that the watermark has not reached.
+        let first_open = |index| windows.assign(batch.watermark(index).plus_nanos(1));
+        let (first, last) = (first_open(0), first_open(count - 1));
+        if first == last {
+            keep(indices, batch.times(), |_, time| time >= first.start);
+        } else {
+            let mut open = first;
+            keep(indices, batch.times(), |index, time| {
+                let next = batch.watermark(index).plus_nanos(1);
+                if !open.contains(next) {
+                    open = windows.assign(next);
+                }
+                time >= open.start
+            });
         }
-        if any_late {
-            times.clear();
-            values.clear();
-            times.extend(indices.iter().map(|&index| batch.times()[index as usize]));
-            values.extend(indices.iter().map(|&index| batch.values()[index as usize]));
+        if indices.len() == count {
+            return false;
         }
-        any_late
+        let kept = || indices.iter().map(|index| *index as usize);
+        times.clear();
+        values.clear();
+        times.extend(kept().map(|index| batch.times()[index]));
+        values.extend(kept().map(|index| batch.values()[index]));
+        if out.is_taken::<LATE>() {
+            let mut kept = kept().peekable();
+            for (index, (&time, &row)) in batch.times().iter().zip(batch.values()).enumerate() {
+                if kept.next_if_eq(&index).is_none() {
+                    out.emit::<LATE>(index, time, row);
+                }
+            }
+        } else {
+            out.count::<LATE>(count - indices.len());
+        }
+        true
     }
 
     /// Adds rows that are all in one slice.
@@ -188,74 +218,96 @@ where
         added
     }
 
-    /// Adds rows of several slices: slice by slice where there are few, row by row otherwise.
+    /// Adds rows of several slices: runs of rows where times are in order, otherwise the rows of each slice together.
     fn add_mixed<I: Fn(usize) -> usize + Copy>(
         &mut self,
         mixed: &mut Mixed<A::In>,
         run: Run<'_, A::In, I>,
     ) -> Result<(), OperatorError> {
         let Run { times, values, index_of, .. } = run;
-        mixed.rest.clear();
-        mixed.rest.extend(0..times.len() as u32);
-        let mut parts = 0;
-        while let Some(&first) = mixed.rest.first() {
-            if parts == PARTED_MAX {
-                for &row in &mixed.rest {
-                    let row = row as usize;
-                    let (slot, _) = self.store.find_or_open(times[row])?;
-                    let one = row..row + 1;
-                    self.add_run(slot, |_| index_of(row), &times[one.clone()], &values[one], Ahead::NONE)?;
-                }
-                return Ok(());
+        if times.is_sorted() {
+            let mut start = 0;
+            while let Some(&first) = times.get(start) {
+                let (slot, window) = self.store.find_or_open(first)?;
+                let end = start + times[start..].partition_point(|time| window.contains(*time));
+                let index_of = |row| index_of(start + row);
+                self.add_run(slot, index_of, &times[start..end], &values[start..end], Ahead::NONE)?;
+                start = end;
             }
-            let (slot, window) = self.store.find_or_open(times[first as usize])?;
-            mixed.part(times, window);
-            parts += 1;
-            mixed.gather(times, values);
-            let Mixed { inside, times, values, .. } = &*mixed;
-            self.add_run(slot, |row| index_of(inside[row] as usize), times, values, Ahead::NONE)?;
+            return Ok(());
+        }
+        mixed.clear();
+        for &time in times {
+            let (slot, _) = self.store.find_or_open(time)?;
+            mixed.take(slot);
+        }
+        mixed.part(times, values);
+        let Mixed { slots, ends, rows, times, values, .. } = &*mixed;
+        let mut start = 0;
+        for &slot in slots {
+            let end = ends[slot as usize] as usize;
+            let index_of = |row| index_of(rows[start + row] as usize);
+            self.add_run(slot, index_of, &times[start..end], &values[start..end], Ahead::NONE)?;
+            start = end;
         }
         Ok(())
     }
 }
 
-/// Rows of several slices that are being parted; kept for the memory.
+/// Rows of several slices that are parted by counting; kept for the memory.
 struct Mixed<T> {
-    /// Numbers of the rows that are added next, in order.
-    inside: Vec<u32>,
+    /// The slot of each row.
+    slot_of: Vec<u32>,
+    /// The slots that rows are in, in the order in which they come.
+    slots: Vec<u32>,
+    /// By slot: how many rows are in it, and then where they end. 0 for all others.
+    ends: Vec<u32>,
+    /// The rows, by slot: numbers, times and values.
+    rows: Vec<u32>,
     times: Vec<Timestamp>,
     values: Vec<T>,
-    /// Numbers of the rows that are left, in order.
-    rest: Vec<u32>,
 }
 
 impl<T> Default for Mixed<T> {
     fn default() -> Self {
-        Self { inside: Vec::new(), times: Vec::new(), values: Vec::new(), rest: Vec::new() }
+        let (slot_of, slots, ends, rows) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+        Self { slot_of, slots, ends, rows, times: Vec::new(), values: Vec::new() }
     }
 }
 
 impl<T: Copy> Mixed<T> {
-    /// Takes the rows of a window from the rest. Each number is written to both lists and counted in one,
-    /// so that there is no branch to guess wrong.
-    fn part(&mut self, times: &[Timestamp], window: Window) {
-        let Self { inside, rest, .. } = self;
-        inside.resize(rest.len(), 0);
-        let (mut taken, mut kept) = (0, 0);
-        for at in 0..rest.len() {
-            let row = rest[at];
-            let is_inside = window.contains(times[row as usize]);
-            (inside[taken], rest[kept]) = (row, row);
-            taken += usize::from(is_inside);
-            kept += usize::from(!is_inside);
-        }
-        inside.truncate(taken);
-        rest.truncate(kept);
+    fn clear(&mut self) {
+        self.slots.drain(..).for_each(|slot| self.ends[slot as usize] = 0);
+        self.slot_of.clear();
     }
 
-    /// Copies the rows that are added next.
-    fn gather(&mut self, times: &[Timestamp], values: &[T]) {
-        let rows = || self.inside.iter().map(|row| *row as usize);
+    /// The next row is in this slot.
+    #[inline]
+    fn take(&mut self, slot: u32) {
+        let place = slot as usize;
+        if place >= self.ends.len() {
+            self.ends.resize(place + 1, 0);
+        }
+        if self.ends[place] == 0 {
+            self.slots.push(slot);
+        }
+        self.ends[place] += 1;
+        self.slot_of.push(slot);
+    }
+
+    /// Copies the rows, by slot.
+    fn part(&mut self, times: &[Timestamp], values: &[T]) {
+        let mut start = 0;
+        for slot in &self.slots {
+            start += std::mem::replace(&mut self.ends[*slot as usize], start);
+        }
+        self.rows.resize(times.len(), 0);
+        for (row, slot) in self.slot_of.iter().enumerate() {
+            let end = &mut self.ends[*slot as usize];
+            self.rows[*end as usize] = row as u32;
+            *end += 1;
+        }
+        let rows = || self.rows.iter().map(|row| *row as usize);
         self.times.clear();
         self.times.extend(rows().map(|row| times[row]));
         self.values.clear();

@@ -67,6 +67,6 @@ where
     type Row = A::In;
 
     fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<(A::Out, A::In)>) -> Result<usize, OperatorError> {
-        self.slices.add_or_refuse(batch, |index, time, row| out.emit::<1>(index, time, row))
+        self.slices.add_or_refuse::<1, _>(batch, out)
     }
 }

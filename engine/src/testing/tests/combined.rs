@@ -33,7 +33,7 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
         .check();
 
     let settings = StoreSettings::default();
-    let tables = Arc::new(PartTables::new(WORKERS, settings.seed));
+    let tables = Arc::new(PartTables::new());
     let part =
         |worker: usize| PartOperator::new(worker, windows, (key_of, aggregate.clone()), &settings, tables.clone());
     let merged = || MergedOperator::new(windows, aggregate.clone(), &settings, tables.clone());
@@ -114,7 +114,7 @@ fn windows_combined_on_some_workers_go_on_on_any_other_number() {
     let windows = Tumbling::of(Duration::from_nanos(10));
     let key_of: fn(&u64) -> u64 = |key| *key;
     let settings = StoreSettings::default();
-    let tables = Arc::new(PartTables::new(2, settings.seed));
+    let tables = Arc::new(PartTables::new());
     let part = |worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone());
     let merged = || MergedOperator::new(windows, count::<u64>(), &settings, tables.clone());
     let mut out = Outbox::new(16, Default::default());
@@ -149,7 +149,7 @@ fn windows_combined_on_some_workers_go_on_on_any_other_number() {
     assert_eq!(sums(&found), expected);
 
     // And back, to three workers.
-    let tables = Arc::new(PartTables::new(3, settings.seed));
+    let tables = Arc::new(PartTables::new());
     let mut parts: Vec<_> =
         (0..3).map(|worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone())).collect();
     for (at, piece) in single_pieces.iter().enumerate() {
