@@ -146,6 +146,8 @@ pub struct Outbox<O: Outputs> {
     /// Whether anybody takes the rows of each output; where nobody does, rows are only counted.
     taken: [bool; OUTPUTS_MAX],
     counted: [usize; OUTPUTS_MAX],
+    /// Whether it matters where each row stands.
+    has_places: bool,
     capacity: usize,
     symbols: Arc<Dictionary>,
 }
@@ -154,12 +156,18 @@ impl<O: Outputs> Outbox<O> {
     /// An outbox that is full when one of its outputs has `capacity` rows.
     pub fn new(capacity: usize, symbols: Arc<Dictionary>) -> Self {
         let (taken, counted) = ([true; OUTPUTS_MAX], [0; OUTPUTS_MAX]);
-        Self { columns: O::columns(capacity), taken, counted, capacity: capacity.max(1), symbols }
+        let capacity = capacity.max(1);
+        Self { columns: O::columns(capacity), taken, counted, has_places: true, capacity, symbols }
     }
 
-    /// The same, of whose outputs these are taken by somebody.
-    pub(crate) fn with_taken(self, taken: [bool; OUTPUTS_MAX]) -> Self {
-        Self { taken, ..self }
+    /// The same, of whose outputs these are taken by somebody, to whom it may matter where each row stands.
+    pub(crate) fn taken_by(self, taken: [bool; OUTPUTS_MAX], has_places: bool) -> Self {
+        Self { taken, has_places, ..self }
+    }
+
+    /// Whether it matters which keys fired rows are emitted for.
+    pub(crate) const fn has_places(&self) -> bool {
+        self.has_places
     }
 
     /// Whether anybody takes the rows of output `PORT`.

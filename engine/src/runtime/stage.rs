@@ -1,7 +1,7 @@
 //! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox, state};
+use crate::operator::{Batch, Cause, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, state};
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, due_clock};
 use crate::runtime::metrics::{StepCounters, add};
@@ -10,11 +10,13 @@ use crate::runtime::receiver::{Flow, Needs, Receiver, Step};
 use crate::runtime::rows::Rows;
 use crate::runtime::shared::JobShared;
 use crate::store::StoreError;
-use crate::{Error, Timestamp};
+use crate::{Error, Layout, Timestamp};
 use std::sync::Arc;
 
-/// Rows that an outbox holds before it is full.
-const OUTBOX_ROWS: usize = 1024;
+/// Rows that an outbox holds before it is full: as many as stay in the first-level cache until they are given on, the
+/// fewest, and the most.
+const OUTBOX_BYTES: usize = 32 << 10;
+const OUTBOX_ROWS: (usize, usize) = (64, 1024);
 
 /// Rows that are taken before bytes of state are counted again: the fewest, once half of the room is used, and the most.
 const UNCOUNTED_ROWS: (usize, usize) = (1024, 1 << 16);
@@ -46,6 +48,12 @@ pub(crate) struct Counting {
 impl Counting {
     /// Of a step that is one stage, with its results on the first output.
     pub(crate) const WHOLE: Self = Self { input: true, results: 0, output: true, broadcast: None };
+}
+
+/// The rows that an outbox of these outputs holds.
+fn outbox_rows<O: Outputs>() -> usize {
+    let row_bytes = O::layouts().iter().map(Layout::size).max().unwrap_or(0) + size_of::<Cause>() + 8;
+    (OUTBOX_BYTES / row_bytes).clamp(OUTBOX_ROWS.0, OUTBOX_ROWS.1)
 }
 
 /// A keyed step on one worker.
@@ -101,7 +109,7 @@ where
             due: due_clock(operator.next_firing(), at.bound),
             keeps_order: !needs.clocks && taken.iter().filter(|taken| **taken).count() > 1,
             operator,
-            outbox: Outbox::new(OUTBOX_ROWS, shared.symbols.clone()).with_taken(taken),
+            outbox: Outbox::new(outbox_rows::<Op::Outputs>(), shared.symbols.clone()).taken_by(taken, needs.places),
             ways,
             needs,
             at,

@@ -38,6 +38,8 @@ pub(crate) struct FiringOrder {
     fired_sorted: usize,
     /// Whether the next one to fire is of `sorted`.
     is_sorted_next: bool,
+    /// Whether the canonical keys of those that have a rank are looked up.
+    needs_keys: bool,
     is_started: bool,
     known: KnownKeys,
 }
@@ -92,6 +94,8 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::
 ) -> Firing {
     let symbols = out.symbols().clone();
     order.start(groups, aggregate, &symbols);
+    // Keys are compared with those that have no rank; otherwise they say where rows stand.
+    order.needs_keys = out.has_places() || !order.sorted.is_empty();
     while let Some((canonical, number)) = order.next(groups, aggregate, &symbols) {
         if out.is_full() {
             return Firing::More;
@@ -291,7 +295,9 @@ impl FiringOrder {
         let end = ranked.len().min(self.looked_up + AT_ONCE);
         let packed = &ranked[self.looked_up..end];
         ahead.clear();
-        if K::ORDERED_BY_NUMBER {
+        if !self.needs_keys {
+            ahead.extend(packed.iter().map(|packed| (CanonicalKey::default(), *packed as u32)));
+        } else if K::ORDERED_BY_NUMBER {
             let key = |entry: u32| groups.entry(entry).0;
             ahead
                 .extend(packed.iter().map(|packed| order_of(*packed as u32, &key(*packed as u32), aggregate, symbols)));
@@ -336,6 +342,7 @@ mod tests {
             // Asking again to start changes nothing while a window fires.
             let aggregate = count::<u64>();
             order.start(groups, &aggregate, symbols);
+            order.needs_keys = true;
             let Some((_, number)) = order.next(groups, &aggregate, symbols) else { break };
             keys.push(groups.entry(number).0);
             order.fired();

@@ -5,8 +5,8 @@
 use crate::base::blame;
 use crate::base::prefetch::Ahead;
 use crate::operator::aggregate::Aggregate;
-use crate::operator::window::slice_store::SliceStore;
 use crate::operator::window::Tumbling;
+use crate::operator::window::slice_store::SliceStore;
 use crate::operator::{Batch, OperatorError, OperatorOutput, Outbox};
 use crate::progress::watermark::extremes;
 use crate::store::StoreError;
