@@ -34,7 +34,8 @@ if ! command -v valgrind >/dev/null; then
     fi
 fi
 
-cargo build --release --quiet -p pelton-bench --example throughput
+# Without the contests, which take minutes to build.
+cargo build --release --quiet -p pelton-bench --no-default-features --example throughput
 program="${CARGO_TARGET_DIR:-target}/release/examples/throughput"
 dir="$(mktemp -d)"
 trap 'rm -rf "$dir"' EXIT

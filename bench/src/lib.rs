@@ -8,21 +8,29 @@
 //! println!("{results}\n{}", results.to_json());
 //! # Ok::<(), pelton_bench::Error>(())
 //! ```
+//!
+//! What the command needs is here without features. The feature `suite`, on by default, adds the contests with other
+//! loops and their report: many jobs, which take minutes to build.
 
 #![deny(unsafe_code)]
 
 pub mod bandwidth;
+#[cfg(feature = "suite")]
 pub mod bar_work;
+#[cfg(feature = "suite")]
 pub mod contest;
 mod latency;
 pub mod load;
 pub mod machine;
+#[cfg(feature = "suite")]
 pub mod number_work;
 mod passes;
 pub mod readings;
+#[cfg(feature = "suite")]
 pub mod report;
 mod results;
 pub mod stall;
+#[cfg(feature = "suite")]
 pub mod suite;
 mod throughput;
 pub mod work;

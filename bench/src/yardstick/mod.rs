@@ -7,8 +7,11 @@
 mod expert;
 mod memory;
 mod plain;
+#[cfg(feature = "suite")]
 mod plain_bars;
+#[cfg(feature = "suite")]
 mod plain_more;
+#[cfg(feature = "suite")]
 mod plain_numbers;
 mod ring;
 
@@ -17,8 +20,11 @@ use std::sync::Arc;
 
 pub use expert::{Keys, expert_window};
 pub use plain::{keyed_window, stateless};
+#[cfg(feature = "suite")]
 pub use plain_bars::plain_bars;
+#[cfg(feature = "suite")]
 pub use plain_more::{disordered_window, reading_window, selective};
+#[cfg(feature = "suite")]
 pub use plain_numbers::{indexed_statistics, plain_running_sums, plain_statistics};
 pub use ring::ring_throughput;
 

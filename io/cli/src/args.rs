@@ -186,7 +186,7 @@ pub(crate) struct Replay {
     /// Where events go that came after their window had closed, as CSV; without it they are only counted
     #[arg(long, value_name = "FILE")]
     pub(crate) late: Option<PathBuf>,
-    /// Threads that share the work [default: one for each core]
+    /// Threads that share the work [default: as many as serve, at most one for each core]
     #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,
     /// How far an event may lie behind the largest time before it without being late
@@ -294,7 +294,7 @@ pub(crate) struct Demo {
     /// How many trades to make up
     #[arg(long, value_name = "N", default_value_t = 5_000_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) events: u64,
-    /// Threads that share the work [default: one for each core]
+    /// Threads that share the work [default: as many as serve, at most one for each core]
     #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,
 }

@@ -11,6 +11,7 @@ mod order;
 mod plans;
 mod real_data;
 mod run_time_rows;
+mod serving;
 mod sources;
 mod style;
 mod symbols;

@@ -1,12 +1,13 @@
 //! The same bytes out for the same bytes in: at any number of workers, block and ring size, and
 //! through any way of running.
 
-use pelton::{IdleStrategy, Options, Timestamp, VecSource, push};
+use pelton::{IdleStrategy, Job, Options, Timestamp, Tumbling, VecSource, collect, push};
 use pelton_tests::events::{Row, Sample, Shape, samples};
-use pelton_tests::jobs::{KINDS, Kind, TestJob, job};
+use pelton_tests::jobs::{KINDS, Kind, OrderHash, TestJob, job};
 use pelton_tests::rng::Rng;
 use pelton_tests::rows::assert_same;
 use pelton_tests::running::{DEADLINE, finish, push_in_pieces, step_in_any_order};
+use std::time::Duration;
 
 /// The seeds of a simulation: a few every day, more in a campaign.
 fn seeds() -> u64 {
@@ -56,6 +57,30 @@ fn jobs_of_windows_give_the_same_rows_at_any_block_size_and_some_are_late() {
                 assert_both(&found, &expected, &format!("{kind:?} in blocks of {block} on {workers} workers"));
             }
         }
+    }
+}
+
+#[test]
+fn a_few_late_rows_that_nobody_takes_are_counted_and_change_nothing() {
+    let mut events = samples(&Shape { events: 20_000, keys: 50, step_ns: 100, disorder_ns: 0, seed: 9 });
+    for event in events.iter_mut().skip(500).step_by(97) {
+        event.time_ns -= 400_000;
+    }
+    let run = |workers, block| {
+        let mut job = Job::new("few are late");
+        let (sink, rows) = collect();
+        let source = job.source("samples", VecSource::new(events.clone(), block));
+        let keyed = source.map(|s: &Sample| Row { key: s.key, a: s.value, b: s.number as i64 }).key_by(|row| row.key);
+        keyed.window(Tumbling::of(Duration::from_micros(100))).aggregate("each", OrderHash).sink("out", sink);
+        let report = finish(job, Options::workers(workers));
+        (rows.take(), report.step("each").unwrap().late)
+    };
+    let expected = run(1, 64);
+    assert!(expected.1 > 150 && expected.0.len() > 500);
+    for (workers, block) in [(1, 1), (2, 1), (2, 256), (3, 64), (8, 1024)] {
+        let found = run(workers, block);
+        assert_same(&found.0, &expected.0, &format!("{workers} workers, blocks of {block}"));
+        assert_eq!(found.1, expected.1, "late rows of {workers} workers, blocks of {block}");
     }
 }
 
