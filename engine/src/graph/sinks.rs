@@ -13,7 +13,7 @@ use crate::runtime::route::ToOne;
 use crate::runtime::rows::Rows;
 use crate::runtime::sink_stage::{ENCODED, SinkStage};
 use crate::runtime::task::Task;
-use crate::{Encoders, HashSeed, Record, Sink};
+use crate::{Encoders, HashSeed, Record, Sink, Timestamp};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -74,7 +74,11 @@ impl<T: Record> InPort<SinkStage<T>> for EncodingPort<T> {
     }
 
     fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange {
-        self.on(spec.workers).exchange(spec)
+        // As many rows as if they lay in the ring themselves: their bytes are elsewhere.
+        let row_bytes = |row: usize| row + size_of::<Place>() + size_of::<Timestamp>();
+        let ring_bytes = spec.ring_bytes * row_bytes(size_of::<EncodedRow>()) / row_bytes(size_of::<T>());
+        let encoded = ExchangeSpec { ring_bytes, ..spec.clone() };
+        self.on(spec.workers).exchange(if spec.workers > 1 { &encoded } else { spec })
     }
 
     fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {

@@ -110,14 +110,18 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::
 }
 
 impl KnownKeys {
-    /// Gives ranks to the keys that wait, once it is worth it, and takes all back where there are more texts.
-    fn learn<K: Key>(&mut self, symbols: &Dictionary) {
+    /// Forgets all where there are more texts than when the order was found.
+    fn forget_if_outdated(&mut self, symbols: &Dictionary) {
         let texts = symbols.len();
         if texts != self.texts {
             *self = Self { texts, ..Self::default() };
         }
+    }
+
+    /// Gives ranks to the keys that wait, where it is worth it; whether it was. All ranks may have changed then.
+    fn learn<K: Key>(&mut self) -> bool {
         if self.waiting.is_empty() || self.sorted * LEARNED_SHARE < self.orders.len() {
-            return;
+            return false;
         }
         self.sorted = 0;
         // A sort that takes those that have a rank as one run.
@@ -128,6 +132,7 @@ impl KnownKeys {
             self.ranks[*number as usize] = rank as u32;
             self.bits[*number as usize / 64] |= 1 << (number % 64);
         }
+        true
     }
 
     /// The rank of the key with this number, or what stands in its place.
@@ -167,9 +172,15 @@ impl FiringOrder {
         if K::ORDERED_BY_NUMBER {
             self.take_ordered(groups, aggregate, symbols);
         } else {
-            self.known.learn::<K>(symbols);
+            self.known.forget_if_outdated(symbols);
             self.take_dense(groups, aggregate, symbols);
             self.take_hashed(groups, aggregate, symbols);
+            if self.known.learn::<K>() {
+                self.ranked.clear();
+                self.sorted.clear();
+                self.take_dense(groups, aggregate, symbols);
+                self.take_hashed(groups, aggregate, symbols);
+            }
         }
         sort(&mut self.sorted, |entry| groups.entry(entry).0);
     }
@@ -204,6 +215,7 @@ impl FiringOrder {
             return self.end_ranking(0, groups, aggregate, symbols);
         }
         let words = dense.present();
+        ranked.reserve(dense.len());
         let fires = |number: usize| words.get(number / 64).is_some_and(|word| word >> (number % 64) & 1 == 1);
         let ranks = known.orders.iter().enumerate().filter(|(_, order)| fires(order.1 as usize));
         ranked.extend(ranks.map(|(rank, order)| packed(rank as u32, order.1)));
@@ -277,16 +289,17 @@ impl FiringOrder {
         if self.fired_ahead == self.ahead.len() {
             self.look_up(groups, aggregate, symbols);
         }
-        let ranked = self.ahead.get(self.fired_ahead).copied();
-        let sorted = self.sorted.get(self.fired_sorted).copied();
-        let (Some(one), Some(other)) = (ranked, sorted) else {
-            self.is_sorted_next = sorted.is_some();
-            return sorted.or(ranked);
+        let ranked = self.ahead.get(self.fired_ahead);
+        let Some(sorted) = self.sorted.get(self.fired_sorted) else {
+            self.is_sorted_next = false;
+            return ranked.copied();
         };
-        let key = |order: &Order| groups.entry(order.1).0;
-        let by_bytes = || bytemuck::bytes_of(&key(&other)).cmp(bytemuck::bytes_of(&key(&one)));
-        self.is_sorted_next = other.0.cmp(&one.0).then_with(by_bytes).is_lt();
-        Some(if self.is_sorted_next { other } else { one })
+        self.is_sorted_next = ranked.is_none_or(|ranked| {
+            let key = |order: &Order| groups.entry(order.1).0;
+            let by_bytes = || bytemuck::bytes_of(&key(sorted)).cmp(bytemuck::bytes_of(&key(ranked)));
+            sorted.0.cmp(&ranked.0).then_with(by_bytes).is_lt()
+        });
+        if self.is_sorted_next { Some(*sorted) } else { ranked.copied() }
     }
 
     /// Looks up canonical keys, side by side.
