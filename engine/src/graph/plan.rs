@@ -4,7 +4,7 @@ use crate::graph::combine::combine;
 use crate::graph::exchange::OrderKind;
 use crate::graph::model::{Graph, Kind, NodeId, Placement};
 use crate::graph::serving::Serving;
-use crate::graph::ways::{Way, components, fans_out, in_order, made_on_first, roots, ways_into};
+use crate::graph::ways::{Way, components, fans_out, in_order, is_behind, made_on_first, roots, ways_into};
 use crate::progress::order::{PathStamp, WAYS_MAX};
 use crate::{Error, ShapeError};
 
@@ -135,14 +135,7 @@ fn arrival_of(graph: &Graph, id: NodeId, ways: &[Way], needs_clocks: bool, worke
     // Rows that are late leave at their own places, which have clocks.
     let gives_rows = (1..node.outputs.len()).any(|output| graph.edges_from(id, output).next().is_some());
     // Each run of rows behind the watermark would need a mark that tells its clock.
-    let behind = || {
-        let sources = roots(graph, id).into_iter().filter_map(|root| match &graph.nodes[root].kind {
-            Kind::Source(source) => Some(source.index().is_behind(source.watermarks().kind.bound())),
-            _ => None,
-        });
-        sources.fold(false, |any, is_behind| any | is_behind)
-    };
-    let order = match (is_straight, needs_clocks || gives_rows || behind()) {
+    let order = match (is_straight, needs_clocks || gives_rows || is_behind(graph, id)) {
         (true, false) => OrderKind::Seq,
         (true, true) => OrderKind::Clocked,
         (false, _) => OrderKind::Place,

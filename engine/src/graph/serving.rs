@@ -2,17 +2,19 @@
 //!
 //! Two workers that exchange rows spend as much on the exchange as they save by sharing cheap steps. So where there are
 //! two cores, a job of windows over bounded sources, none of which can be combined before its exchange, gets a second
-//! worker only where nearly each event becomes a row: making, encoding and ordering those is most of the work. All
-//! other jobs get a worker for each core: functions of the user's may take any time, live sources any rate, and three
-//! workers share more than the exchange costs.
+//! worker only where nearly each event becomes a row and keys are too many for a cache: then most of the work is waiting
+//! for memory, which two cores do at once. All other jobs get a worker for each core: functions of the user's may take
+//! any time, live sources any rate, and three workers share more than the exchange costs.
 
 use crate::graph::combine::may_combine;
 use crate::graph::model::{Graph, Kind, Node, NodeId};
-use crate::graph::ways::roots;
+use crate::graph::ways::{is_behind, roots};
 use crate::{BlockSummary, FieldKind};
 
 /// Rows for each event from which on a second worker serves.
 const ROWS_MIN: f64 = 0.8;
+/// As many keys as it takes for that.
+const KEYS_MIN: f64 = 32_768.0;
 
 /// How many workers a job gets.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +50,11 @@ fn is_cheap(graph: &Graph, id: NodeId, node: &Node, symbols: usize) -> bool {
         return false;
     }
     let Some(events) = events_of_window(graph, id, window_ns) else { return false };
-    rows_for_each_event(events, keys_of(node, symbols)) < ROWS_MIN
+    match keys_of(node, symbols) {
+        // Late events become no rows.
+        Some(keys) if keys >= KEYS_MIN && !is_behind(graph, id) => rows_for_each_event(events, keys) < ROWS_MIN,
+        _ => true,
+    }
 }
 
 /// The events that fall into one window on average, by the indexes of the sources.
@@ -74,12 +80,9 @@ fn keys_of(node: &Node, symbols: usize) -> Option<f64> {
     (field.kind == FieldKind::Symbol).then_some(symbols as f64)
 }
 
-/// The rows that a window gives for each of its events, where all keys are as frequent. Of unknown keys there are few.
-fn rows_for_each_event(events: f64, keys: Option<f64>) -> f64 {
-    match keys {
-        Some(keys) if keys > 0.0 => keys * -(-events / keys).exp_m1() / events.max(1.0),
-        _ => 1.0 / events.max(1.0),
-    }
+/// The rows that a window gives for each of its events, where all keys are as frequent.
+fn rows_for_each_event(events: f64, keys: f64) -> f64 {
+    keys * -(-events / keys).exp_m1() / events.max(1.0)
 }
 
 #[cfg(test)]
@@ -89,11 +92,9 @@ mod tests {
     #[test]
     fn rows_are_as_many_as_keys_in_long_windows_and_as_events_in_short_ones() {
         let near = |found: f64, expected: f64| assert!((found - expected).abs() < 0.005, "{found} {expected}");
-        near(rows_for_each_event(1e6, Some(1e3)), 0.001);
-        near(rows_for_each_event(100.0, Some(1e5)), 1.0);
-        near(rows_for_each_event(1e4, Some(1e4)), 0.632);
-        near(rows_for_each_event(0.1, Some(7.0)), 0.1);
-        near(rows_for_each_event(100.0, None), 0.01);
-        near(rows_for_each_event(100.0, Some(0.0)), 0.01);
+        near(rows_for_each_event(1e6, 1e3), 0.001);
+        near(rows_for_each_event(100.0, 1e5), 1.0);
+        near(rows_for_each_event(1e4, 1e4), 0.632);
+        near(rows_for_each_event(0.1, 7.0), 0.1);
     }
 }

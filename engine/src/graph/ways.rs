@@ -93,6 +93,14 @@ pub(crate) fn roots(graph: &Graph, node: NodeId) -> Vec<NodeId> {
     roots
 }
 
+/// Whether many rows into a node come from events behind the watermark, by the indexes of its sources.
+pub(crate) fn is_behind(graph: &Graph, node: NodeId) -> bool {
+    roots(graph, node).into_iter().any(|root| match &graph.nodes[root].kind {
+        Kind::Source(source) => source.index().is_behind(source.watermarks().kind.bound()),
+        _ => false,
+    })
+}
+
 /// All nodes, each behind those that feed it.
 pub(crate) fn in_order(graph: &Graph) -> Vec<NodeId> {
     let mut open: Vec<usize> = (0..graph.nodes.len()).map(|node| graph.edges_into(node).count()).collect();

@@ -7,7 +7,9 @@ use pelton_tests::events::{Row, Shape, samples};
 use pelton_tests::jobs::{Kind, job};
 use std::time::Duration;
 
-const SYMBOLS: usize = 1000;
+/// Symbols of a few readings, and as many as do not stay in a cache.
+const FEW: usize = 1000;
+const MANY: usize = 40_000;
 
 /// A reading of a symbol.
 #[derive(Clone, Copy, pelton::Event)]
@@ -25,9 +27,9 @@ fn readings(count: i64) -> Vec<Reading> {
     (0..count).map(reading).collect()
 }
 
-fn job_with_symbols() -> Job {
+fn job_with_symbols(symbols: usize) -> Job {
     let job = Job::new("serving");
-    (0..SYMBOLS).for_each(|symbol| assert!(job.symbols().intern(&format!("S{symbol}")).is_ok()));
+    (0..symbols).for_each(|symbol| assert!(job.symbols().intern(&format!("S{symbol}")).is_ok()));
     job
 }
 
@@ -36,9 +38,9 @@ fn plan<K: Key>(
     source: impl Into<Source<Reading>>,
     key_of: fn(&Reading) -> K,
     window: Duration,
-    options: Options,
+    (symbols, options): (usize, Options),
 ) -> JobPlan {
-    let mut job = job_with_symbols();
+    let mut job = job_with_symbols(symbols);
     let source = job.source("readings", source).watermarks(Watermarks::ascending());
     let windows = source.map(|reading| *reading).key_by(key_of).window(Tumbling::of(window));
     windows.aggregate("last", last(|reading: &Reading| reading.key.into())).sink("out", collect().0);
@@ -59,23 +61,28 @@ const MS: Duration = Duration::from_millis(1);
 fn a_second_worker_comes_where_it_serves() {
     let source = || VecSource::new(readings(20_000), 100);
     let symbol = |reading: &Reading| reading.symbol;
-    // 10,000 events of 1,000 symbols in a window: few rows. 100 events: a row for nearly each.
-    assert_eq!(workers(&plan(source(), symbol, 10 * MS, Options::at_most(2))), (1, true));
-    assert_eq!(workers(&plan(source(), symbol, MS / 10, Options::at_most(2))), (2, false));
+    // A row for nearly each of 100 events; few rows, in a window of all 20,000; few symbols.
+    assert_eq!(workers(&plan(source(), symbol, MS / 10, (MANY, Options::at_most(2)))), (2, false));
+    assert_eq!(workers(&plan(source(), symbol, 1000 * MS, (MANY, Options::at_most(2)))), (1, true));
+    assert_eq!(workers(&plan(source(), symbol, MS / 10, (FEW, Options::at_most(2)))), (1, true));
     // Of keys that are no symbols there may be few.
-    assert_eq!(workers(&plan(source(), |reading| reading.key, MS / 10, Options::at_most(2))), (1, true));
+    assert_eq!(workers(&plan(source(), |reading| reading.key, MS / 10, (MANY, Options::at_most(2)))), (1, true));
+    // Late events become no rows.
+    let mut late = readings(20_000);
+    late.iter_mut().skip(100).step_by(2).for_each(|reading| reading.time_ns -= 90_000);
+    assert_eq!(workers(&plan(VecSource::new(late, 10), symbol, MS / 10, (MANY, Options::at_most(2)))), (1, true));
     // Asked for, or more than two.
-    assert_eq!(workers(&plan(source(), symbol, 10 * MS, Options::workers(2))), (2, false));
-    assert_eq!(workers(&plan(source(), symbol, 10 * MS, Options::at_most(3))), (3, false));
-    assert_eq!(workers(&plan(source(), symbol, 10 * MS, Options::at_most(1))), (1, false));
+    assert_eq!(workers(&plan(source(), symbol, 10 * MS, (FEW, Options::workers(2)))), (2, false));
+    assert_eq!(workers(&plan(source(), symbol, 10 * MS, (FEW, Options::at_most(3)))), (3, false));
+    assert_eq!(workers(&plan(source(), symbol, 10 * MS, (FEW, Options::at_most(1)))), (1, false));
     // Live, or at a recorded speed.
     let (_input, live) = push::<Reading>(64);
-    assert_eq!(workers(&plan(live, symbol, 10 * MS, Options::at_most(2))), (2, false));
+    assert_eq!(workers(&plan(live, symbol, 10 * MS, (FEW, Options::at_most(2)))), (2, false));
     let paced = Source::from(source()).speed(1.0);
-    assert_eq!(workers(&plan(paced, symbol, 10 * MS, Options::at_most(2))), (2, false));
+    assert_eq!(workers(&plan(paced, symbol, 10 * MS, (FEW, Options::at_most(2)))), (2, false));
     // Without events there is nothing to share.
     let nothing = VecSource::new(Vec::new(), 100);
-    assert_eq!(workers(&plan(nothing, symbol, 10 * MS, Options::at_most(2))), (2, false));
+    assert_eq!(workers(&plan(nothing, symbol, 10 * MS, (FEW, Options::at_most(2)))), (2, false));
 }
 
 #[test]
@@ -93,7 +100,7 @@ fn steps_that_may_take_any_time_or_are_combined_get_all_workers() {
 
 #[test]
 fn a_job_that_gets_one_worker_runs_on_one() {
-    let mut job = job_with_symbols();
+    let mut job = job_with_symbols(FEW);
     let (sink, rows) = collect();
     let counts = job.source("readings", VecSource::new(readings(20_000), 100)).key_by(|reading| reading.key);
     let last = counts.window(Tumbling::of(MS)).aggregate("last", last(|reading: &Reading| reading.time_ns));
