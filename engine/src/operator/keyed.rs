@@ -2,6 +2,7 @@
 
 use crate::base::blame;
 use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, OutColumns, Outbox};
+use crate::store::ahead::FETCHED;
 use crate::store::{KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{Key, Record, Timestamp};
 use std::marker::PhantomData;
@@ -239,6 +240,10 @@ impl<K: Key, S: Record> Keyed<K, S> {
                 return Ok(index);
             }
             batch.ahead.fetch(row);
+            if index.is_multiple_of(FETCHED) {
+                let rows = batch.values()[index..].iter().take(FETCHED).enumerate();
+                self.table.fetch(rows.map(|(next, row)| blame::at_index(index + next, || key_of(row))));
+            }
             let call = Call::row(index, time, watermark);
             let on_row = |key: &K, state: &mut S, context: &mut ProcessContext<'_, Out, In>| {
                 on_row(key, time, row, state, context);

@@ -22,6 +22,7 @@
 //! dealt out: a piece is of a slot, and so of whichever worker owns the slot now, or of all workers. There it is
 //! adopted, beside pieces of other workers. Limits are looked at when all pieces have come.
 
+pub(crate) mod ahead;
 mod broadcast;
 mod changes;
 mod column;

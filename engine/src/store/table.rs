@@ -48,9 +48,9 @@ struct Entry<K, V> {
 /// ```
 #[derive(Debug)]
 pub struct KeyedTable<K, V> {
-    seed: HashSeed,
+    pub(super) seed: HashSeed,
     keys_max: usize,
-    index: Vec<Word>,
+    pub(super) index: Vec<Word>,
     segments: Vec<Box<[Entry<K, V>; SEGMENT]>>,
     /// Numbers below this were given to entries.
     end: usize,
@@ -114,7 +114,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     }
 
     #[inline(always)]
-    fn home(&self, hash: u64) -> usize {
+    pub(super) fn home(&self, hash: u64) -> usize {
         // The low bits; slots and so workers come from higher ones.
         hash as usize & (self.index.len() - 1)
     }
