@@ -165,7 +165,8 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         Stream::new(graph, (node, 0), Identity::new(), None).with_layout(layout)
     }
 
-    /// Groups the rows by a key. Each key belongs to one worker and sees its rows in the job's order.
+    /// Groups the rows by a key. Each key belongs to one worker and sees its rows in the job's order. `key_of` depends on
+    /// the row alone: it may be called more than once for each.
     pub fn key_by<K, F>(self, key_of: F) -> KeyedStream<K, T, C, F>
     where
         K: Key,

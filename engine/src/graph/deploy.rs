@@ -94,8 +94,8 @@ impl Deployment {
         let plan = Plan::new(&name, graph, serving)?;
         for (id, node) in plan.graph.nodes.iter().enumerate() {
             if let Kind::Source(source) = &node.kind {
-                let readers = if made_on_first(&plan.graph, id) { 1 } else { plan.serving.workers };
-                source.count_for(plan.serving.workers, readers);
+                let readers = if made_on_first(&plan.graph, id) { 1 } else { plan.workers() };
+                source.count_for(plan.workers(), readers);
             }
         }
         let components = components(&plan);
@@ -113,7 +113,7 @@ impl Deployment {
     }
 
     pub(crate) const fn workers(&self) -> usize {
-        self.plan.serving.workers
+        self.plan.workers()
     }
 
     pub(crate) const fn shared(&self) -> &Arc<JobShared> {
@@ -126,7 +126,7 @@ impl Deployment {
         let context = BuildContext::new(
             worker,
             ContextParts {
-                workers: self.plan.serving.workers,
+                workers: self.plan.workers(),
                 feed_block_events: options.feed_block_events,
                 times: options.times.clone(),
                 stores: options.stores,
@@ -248,8 +248,7 @@ impl Deployment {
             self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
         }
         let is_paced = |node: &Node| matches!(&node.kind, Kind::Source(source) if source.is_paced());
-        let idler =
-            Idler::new(options.idle, self.plan.serving.workers > cores, self.plan.graph.nodes.iter().any(is_paced));
+        let idler = Idler::new(options.idle, self.plan.workers() > cores, self.plan.graph.nodes.iter().any(is_paced));
         match crate::runtime::worker::caught(&options.shared, || self.build(worker)) {
             Some(Ok(mut worker)) => worker.run(idler),
             Some(Err(error)) => options.shared.fail(error),
@@ -261,7 +260,7 @@ impl Deployment {
         let shared = &self.options.shared;
         Report {
             job: self.name.clone(),
-            workers: self.plan.serving.workers,
+            workers: self.plan.workers(),
             elapsed: shared.clock.now().saturating_sub(self.started),
             steps: self.reported.iter().map(|counters| counters.report()).collect(),
             warnings: self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
@@ -332,7 +331,7 @@ fn counters(plan: &Plan) -> (Vec<Option<NodeCounters>>, Vec<Arc<StepCounters>>) 
             Kind::Step(_) => StepKind::Keyed,
             Kind::Sink { .. } => StepKind::Sink,
         };
-        let counters = || StepCounters::new(node.name.clone(), kind, plan.serving.workers, plan.runs_on(id));
+        let counters = || StepCounters::new(node.name.clone(), kind, plan.workers(), plan.runs_on(id));
         let own = match node.parts_of.and_then(|step| all[step].as_ref()) {
             Some(step) => step.own.clone(),
             None => counters(),
@@ -359,7 +358,7 @@ fn exchanges(plan: &Plan, id: NodeId, ring_bytes: usize) -> Vec<AnyExchange> {
             id: id * 16 + input,
             order,
             ways: ways.map(|(number, _)| number).collect(),
-            workers: plan.serving.workers,
+            workers: plan.workers(),
             receivers: plan.runs_on(id),
             ring_bytes,
         };

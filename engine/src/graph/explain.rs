@@ -236,7 +236,7 @@ fn edge_line(plan: &Plan, id: NodeId, planned: &PlannedWay) -> EdgeLine {
     let port_name = |node: &Node, output: usize| node.outputs.get(output).map_or("", |port| port.name);
     let (how, order) = match plan.nodes[id].arrival {
         Some(Arrival::Merge(order)) => (
-            if plan.serving.workers == 1 {
+            if plan.workers() == 1 {
                 "edge, local"
             } else if graph.nodes[id].kind.step().is_some_and(|step| step.encodes()) {
                 "edge to the first worker, encoded"

@@ -79,10 +79,15 @@ impl Plan {
         Ok(Self { graph, order, nodes: nodes.into_iter().flatten().collect(), serving })
     }
 
+    /// The number of workers.
+    pub(crate) const fn workers(&self) -> usize {
+        self.serving.workers
+    }
+
     /// The workers that run a node.
     pub(crate) fn runs_on(&self, node: NodeId) -> usize {
         match self.graph.nodes[node].placement {
-            Placement::All => self.serving.workers,
+            Placement::All => self.workers(),
             Placement::First => 1,
         }
     }

@@ -74,11 +74,14 @@ impl<T: Record> InPort<SinkStage<T>> for EncodingPort<T> {
     }
 
     fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange {
+        let port = self.on(spec.workers);
+        if spec.workers == 1 {
+            return port.exchange(spec);
+        }
         // As many rows as if they lay in the ring themselves: their bytes are elsewhere.
         let row_bytes = |row: usize| row + size_of::<Place>() + size_of::<Timestamp>();
         let ring_bytes = spec.ring_bytes * row_bytes(size_of::<EncodedRow>()) / row_bytes(size_of::<T>());
-        let encoded = ExchangeSpec { ring_bytes, ..spec.clone() };
-        self.on(spec.workers).exchange(if spec.workers > 1 { &encoded } else { spec })
+        port.exchange(&ExchangeSpec { ring_bytes, ..spec.clone() })
     }
 
     fn sender(&self, context: &BuildContext, exchange: &AnyExchange, way: WayIn<'_>) -> AnyWay {

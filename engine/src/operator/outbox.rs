@@ -202,7 +202,8 @@ impl<O: Outputs> Outbox<O> {
         self.capacity.saturating_sub(O::fullest(&self.columns))
     }
 
-    /// Emits a row that row `index` of the batch caused, to output `PORT`.
+    /// Emits a row that row `index` of the batch caused, to output `PORT`. In a job, rows of an output that nobody takes are
+    /// counted and not kept.
     #[inline]
     pub fn emit<const PORT: usize>(&mut self, index: usize, time: Timestamp, row: O::Row)
     where

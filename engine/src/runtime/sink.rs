@@ -58,7 +58,8 @@ pub trait Sink<T: Record>: Send + 'static {
     fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError>;
 
     /// What makes bytes of rows, where the sink takes bytes as well: then each worker encodes the rows that it makes,
-    /// and [`Sink::write_encoded`] gets them. Called before the sink is opened. On one worker rows are written as rows.
+    /// and [`Sink::write_encoded`] gets them. Called before the sink is opened. Where one worker makes all
+    /// rows, they are written as rows.
     fn encoders(&self) -> Option<Encoders> {
         None
     }

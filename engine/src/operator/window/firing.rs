@@ -1,8 +1,8 @@
 //! The order in which a window's keys fire: canonical key, then bytes.
 //!
 //! The order of keys that have numbers is kept from window to window, so that a window whose keys were seen before is
-//! ordered by their places in it, which are numbers. Keys that are not in it yet are sorted by canonical key each time;
-//! once as many have been as are known, they are added. Keys whose numbers order as their texts do need none of that.
+//! ordered by their places in it, which are numbers. Keys that are not in it yet are sorted by canonical key each time,
+//! until that has been done for a quarter as many as are in it; then they are added. Keys whose numbers order as their texts do need none of that.
 
 use crate::operator::aggregate::Aggregate;
 use crate::operator::window::Window;
