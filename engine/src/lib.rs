@@ -52,18 +52,21 @@ extern crate self as pelton;
 mod api;
 mod base;
 mod graph;
+mod log;
 mod operator;
 mod progress;
 #[doc(hidden)]
 pub mod ring;
 pub mod rows;
 mod runtime;
+pub mod state;
 mod store;
 pub mod testing;
 
 pub use api::channel::{
     Callback, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback, channel, collect, push,
 };
+pub use api::checkpoints::CheckpointOptions;
 pub use api::connected::{AsOfJoin, JoinOutput};
 pub use api::handle::{Handle, Simulation, Stop, Stopper};
 pub use api::job::Job;
@@ -92,11 +95,12 @@ pub use operator::window::{Tumbling, Window};
 pub use operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox, Outputs};
 pub use pelton_derive::{Event, Key, Record};
 pub use progress::watermark::{WatermarkGenerator, Watermarks};
+pub use runtime::checkpointer::CheckpointReport;
 pub use runtime::error::{Error, ShapeError};
 pub use runtime::idle::IdleStrategy;
 pub use runtime::metrics::{StepKind, StepReport};
-pub use runtime::report::Report;
-pub use runtime::sink::{Encoder, Encoders, Sink};
+pub use runtime::report::{RecoveryReport, Report};
+pub use runtime::sink::{Encoder, Encoders, Sink, SinkCheckpoint};
 pub use runtime::source::{BlockReader, BlockSource, BlockSummary, Feed, Polled, Source, VecSource};
 pub use runtime::worker::WorkerStep;
 pub use store::{

@@ -3,7 +3,7 @@
 
 use crate::events::{Row, Sample};
 use pelton::{
-    Aggregate, Collected, Job, ProcessContext, ProcessFunction, Record, Source, StepOutput, Stream, Timestamp,
+    Aggregate, Collected, Job, ProcessContext, ProcessFunction, Record, Sink, Source, StepOutput, Stream, Timestamp,
     Tumbling, Watermarks, Window, collect,
 };
 use std::time::Duration;
@@ -149,9 +149,13 @@ pub const WINDOW_NS: u64 = 100_000;
 
 /// A job of this kind over a source.
 pub fn job(kind: Kind, source: impl Into<Source<Sample>>) -> TestJob {
+    let ((sink, rows), (late_sink, late)) = (collect(), collect());
+    TestJob { job: job_into(kind, source, (sink, late_sink)), rows, late }
+}
+
+/// A job of this kind over a source into a main and a late sink.
+pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (sink, late_sink): (S, S)) -> Job {
     let mut job = Job::new(format!("{kind:?}"));
-    let (sink, rows) = collect();
-    let (late_sink, late) = collect();
     let input = job
         .source("samples", source)
         .watermarks(Watermarks::bounded(Duration::from_nanos(BOUND_NS)))
@@ -160,7 +164,7 @@ pub fn job(kind: Kind, source: impl Into<Source<Sample>>) -> TestJob {
     let window = |stream: Stream<Row>, name: &str| -> StepOutput<Row, Row> {
         stream.key_by(|row| row.key).window(windows).aggregate(name, OrderHash)
     };
-    let late_rows = |output: &StepOutput<Row, Row>, sink| output.late.clone().sink("late", sink);
+    let late_rows = |output: &StepOutput<Row, Row>, sink: S| output.late.clone().sink("late", sink);
     match kind {
         Kind::Window => {
             let output = input.key_by(|row| row.key).window(windows).aggregate("window", OrderHash);
@@ -204,5 +208,5 @@ pub fn job(kind: Kind, source: impl Into<Source<Sample>>) -> TestJob {
             input.filter(|row| row.a > 0).flat_map(|row| [*row, Row { a: -row.a, ..*row }]).sink("out", sink);
         }
     }
-    TestJob { job, rows, late }
+    job
 }

@@ -9,3 +9,4 @@ pub mod rng;
 pub mod rows;
 pub mod running;
 pub mod slow;
+pub mod tape;

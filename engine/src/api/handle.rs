@@ -1,7 +1,8 @@
 //! A job that runs: on threads of its own, or stepped by the caller.
 
 use crate::graph::deploy::Deployment;
-use crate::runtime::worker::{Worker, WorkerStep};
+use crate::runtime::checkpointer::{Checkpointer, Request};
+use crate::runtime::worker::{Worker, WorkerStep, caught};
 use crate::{Error, Report};
 use std::sync::Arc;
 use std::thread::{self, JoinHandle, Thread};
@@ -18,6 +19,9 @@ pub enum Stop {
 
 /// How long a handle that is dropped waits for the job's threads.
 const DROP_WAIT: Duration = Duration::from_secs(5);
+
+/// How often who waits for a checkpoint looks whether the job has ended.
+const REPLY_WAIT: Duration = Duration::from_millis(5);
 
 /// A job that runs on threads of its own.
 ///
@@ -44,6 +48,17 @@ impl Stopper {
         }
         self.threads.iter().for_each(Thread::unpark);
     }
+
+    /// Asks the job to stop at a savepoint, as [`Handle::stop_with_savepoint`] does.
+    ///
+    /// # Errors
+    /// When the job takes no checkpoints.
+    pub fn stop_with_savepoint(&self) -> Result<(), Error> {
+        let checkpoints = self.plan.checkpoints().ok_or(Error::NoCheckpoints)?;
+        checkpoints.request(Request { is_savepoint: true, is_last: true, reply: None });
+        self.threads.iter().for_each(Thread::unpark);
+        Ok(())
+    }
 }
 
 impl Handle {
@@ -60,7 +75,52 @@ impl Handle {
                 }
             }
         }
+        if let Some(mut checkpointer) = plan.checkpointer() {
+            let (plan, thread) = (plan.clone(), thread::Builder::new().name("pelton-checkpoints".to_owned()));
+            let run = move || caught(plan.shared(), || checkpointer.run()).unwrap_or_default();
+            match thread.spawn(run) {
+                Ok(thread) => handle.threads.push(thread),
+                Err(error) => {
+                    handle.stop(Stop::Now);
+                    return Err(Error::Checkpoints { error });
+                }
+            }
+        }
         Ok(handle)
+    }
+
+    /// Takes a checkpoint now, and waits for it: the number under which it was committed.
+    ///
+    /// # Errors
+    /// When the job takes no checkpoints, or ends before.
+    pub fn checkpoint(&self) -> Result<u64, Error> {
+        let (reply, committed) = std::sync::mpsc::sync_channel(1);
+        self.request(Request { is_savepoint: false, is_last: false, reply: Some(reply) })?;
+        loop {
+            match committed.recv_timeout(REPLY_WAIT) {
+                Ok(epoch) => return Ok(epoch),
+                // What came at the last moment still counts.
+                Err(_) if self.is_finished() => return committed.try_recv().map_err(|_| Error::EndedBefore),
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// Stops the job at a savepoint: sources read no more, what they gave is worked off without closing windows, and all
+    /// state is saved. Run again with the same state, the job goes on there. A job that comes to its end before is
+    /// finished as any other; [`RecoveryReport::at_savepoint`](crate::RecoveryReport::at_savepoint) tells which it was.
+    ///
+    /// # Errors
+    /// When the job takes no checkpoints, or fails before.
+    pub fn stop_with_savepoint(self) -> Result<Report, Error> {
+        self.stopper().stop_with_savepoint()?;
+        self.join()
+    }
+
+    fn request(&self, request: Request) -> Result<(), Error> {
+        let checkpoints = self.plan.checkpoints().ok_or(Error::NoCheckpoints)?;
+        checkpoints.request(request);
+        Ok(())
     }
 
     /// Asks the job to stop; [`Handle::join`] waits for it.
@@ -181,25 +241,52 @@ pub struct Simulation {
     plan: Arc<Deployment>,
     workers: Vec<Worker>,
     ended: Vec<bool>,
+    /// Of a job that takes checkpoints.
+    checkpointer: Option<Checkpointer>,
 }
 
 impl Simulation {
     pub(crate) fn new(plan: Arc<Deployment>) -> Result<Self, Error> {
         let workers: Vec<_> = (0..plan.workers()).map(|worker| plan.build(worker)).collect::<Result<_, _>>()?;
         let ended = vec![false; workers.len()];
-        Ok(Self { plan, workers, ended })
+        let checkpointer = plan.checkpointer();
+        Ok(Self { plan, workers, ended, checkpointer })
     }
 
     /// Runs each task of one worker once.
     pub fn step(&mut self, worker: usize) -> WorkerStep {
         let step = self.workers[worker].step();
         self.ended[worker] |= step == WorkerStep::Ended;
+        // What a job has at its end is saved, too.
+        if self.ended.iter().all(|ended| *ended) {
+            self.step_checkpoints();
+        }
         step
     }
 
-    /// Whether all workers have ended.
+    /// Does what can be done now for the checkpoints of a job that takes any. A job that begins with nothing saved reads
+    /// nothing before its first one is committed.
+    pub fn step_checkpoints(&mut self) {
+        if let Some(checkpointer) = &mut self.checkpointer
+            && checkpointer.step()
+        {
+            self.checkpointer = None;
+        }
+    }
+
+    /// Asks for a checkpoint, which is then taken as the job is stepped; `stops` has the job stop there.
+    ///
+    /// # Errors
+    /// When the job takes no checkpoints.
+    pub fn checkpoint(&self, stops: bool) -> Result<(), Error> {
+        let checkpoints = self.plan.checkpoints().ok_or(Error::NoCheckpoints)?;
+        checkpoints.request(Request { is_savepoint: stops, is_last: stops, reply: None });
+        Ok(())
+    }
+
+    /// Whether all workers have ended, and the last checkpoint is taken.
     pub fn is_ended(&self) -> bool {
-        self.ended.iter().all(|ended| *ended)
+        self.ended.iter().all(|ended| *ended) && self.checkpointer.is_none()
     }
 
     /// Asks the job to stop.

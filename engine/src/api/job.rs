@@ -130,13 +130,17 @@ impl Job {
     /// # Errors
     /// All mistakes of shape, or what kept a source from being opened.
     pub fn explain(self, options: Options) -> Result<JobPlan, Error> {
-        Ok(self.plan(options)?.explain())
+        // Saved state is neither made nor looked at.
+        Ok(self.plan(options.without_checkpoints())?.explain())
     }
 
     fn plan(self, options: Options) -> Result<Deployment, Error> {
         let mut graph = self.graph.take();
         let mut mistakes = graph.check();
         options.mistakes(&mut mistakes);
+        if options.takes_checkpoints() {
+            mistakes.extend(graph.feeds().map(|name| ShapeError::NotReplayable(name.to_owned())));
+        }
         if !mistakes.is_empty() {
             return Err(Error::Shape { job: self.name, mistakes });
         }

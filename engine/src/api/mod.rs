@@ -1,6 +1,7 @@
 //! The interface: a job is declared with typed streams, then run.
 
 pub(crate) mod channel;
+pub(crate) mod checkpoints;
 pub(crate) mod connected;
 pub(crate) mod handle;
 pub(crate) mod job;

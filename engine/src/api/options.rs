@@ -1,5 +1,6 @@
 //! How a job is run: workers, memory, limits, the clock.
 
+use crate::api::checkpoints::CheckpointOptions;
 use crate::graph::deploy::DeployOptions;
 use crate::progress::jumps::JumpLimit;
 use crate::runtime::idle::IdleStrategy;
@@ -43,6 +44,7 @@ pub struct Options {
     jump_max: Duration,
     jump_believed_after: u32,
     clock: Arc<dyn Clock>,
+    checkpoints: Option<CheckpointOptions>,
 }
 
 impl Options {
@@ -71,6 +73,7 @@ impl Options {
             jump_max: JUMP_MAX,
             jump_believed_after: 16,
             clock: Arc::new(SystemClock::new()),
+            checkpoints: None,
         }
     }
 
@@ -207,6 +210,22 @@ impl Options {
         self
     }
 
+    /// Saves state, so that the job can go on where it was after a crash; by default nothing is saved. All sources must be
+    /// such that they can be read again.
+    pub fn checkpoints(mut self, checkpoints: CheckpointOptions) -> Self {
+        self.checkpoints = Some(checkpoints);
+        self
+    }
+
+    pub(crate) fn without_checkpoints(self) -> Self {
+        Self { checkpoints: None, ..self }
+    }
+
+    /// Whether state is saved.
+    pub(crate) const fn takes_checkpoints(&self) -> bool {
+        self.checkpoints.is_some()
+    }
+
     pub(crate) fn mistakes(&self, out: &mut Vec<ShapeError>) {
         let mut check = |holds: bool, option, found: String, wanted| {
             if !holds {
@@ -222,6 +241,14 @@ impl Options {
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
         check(!self.jump_max.is_zero(), "jump_max", "0 s".to_owned(), "a duration above 0");
         check(self.jump_believed_after > 0, "jump_believed_after", "0".to_owned(), "at least 1");
+        if let Some(checkpoints) = &self.checkpoints {
+            checkpoints.mistakes(out);
+        }
+        let mut check = |holds: bool, option, found: String, wanted| {
+            if !holds {
+                out.push(ShapeError::BadOption { option, found, wanted });
+            }
+        };
         let limits = &self.stores;
         check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
     }
@@ -242,6 +269,7 @@ impl Options {
             pin: self.pin,
             stores: self.stores,
             shared: Arc::new(JobShared::new(symbols, self.clock)),
+            state: self.checkpoints.map(CheckpointOptions::settings),
         }
     }
 }

@@ -232,6 +232,16 @@ impl HashSeed {
         Self::new(RandomState::new().hash_one(0))
     }
 
+    /// The seed itself, as saved state has it.
+    pub(crate) const fn bits(self) -> u64 {
+        self.0
+    }
+
+    /// A seed that was saved.
+    pub(crate) const fn from_bits(bits: u64) -> Self {
+        Self(bits)
+    }
+
     /// The key's hash: folded multiplication of 8 bytes at a time, as in wyhash.
     #[inline(always)]
     pub fn hash<K: Key>(self, key: &K) -> u64 {

@@ -1,24 +1,30 @@
 //! Lays a planned job on workers: makes counters and exchanges, and builds each worker on its own thread.
 
+use crate::graph::durable::{self, Durable};
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::explain::JobPlan;
-use crate::graph::factory::{AnyOutputs, AnyWay, BuildContext, ContextParts, SourceOptions, StagePlan, WayIn};
+use crate::graph::factory::{
+    AnyOutputs, AnyWay, BuildContext, ContextParts, Restoring, SourceOptions, StagePlan, WayIn,
+};
 use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::serving::{Serving, serving};
 use crate::graph::ways::made_on_first;
 use crate::progress::jumps::JumpLimit;
 use crate::progress::schedule::{Cut, Schedule};
+use crate::runtime::checkpoint::Giver;
+use crate::runtime::checkpointer::{Checkpointer, Checkpoints};
 use crate::runtime::idle::{IdleStrategy, Idler};
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::report::Report;
 use crate::runtime::shared::JobShared;
 use crate::runtime::source_task::{SourceTask, UnitOrder};
 use crate::runtime::stage::{Counting, StepAt};
+use crate::runtime::state::StateSettings;
 use crate::runtime::task::Task;
 use crate::runtime::worker::Worker;
 use crate::store::StoreSettings;
-use crate::{Error, Timestamp};
+use crate::{Error, HashSeed, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -39,14 +45,25 @@ pub(crate) struct DeployOptions {
     pub(crate) pin: bool,
     pub(crate) stores: StoreSettings,
     pub(crate) shared: Arc<JobShared>,
+    pub(crate) state: Option<StateSettings>,
 }
 
 /// Sources that share an order.
-struct Component {
-    sources: Vec<NodeId>,
+pub(super) struct Component {
+    pub(super) sources: Vec<NodeId>,
     /// Where all of them are bounded.
-    schedule: Option<Arc<Schedule>>,
-    cut: Arc<Cut>,
+    pub(super) schedule: Option<Arc<Schedule>>,
+    pub(super) cut: Arc<Cut>,
+    /// The first unit that is read.
+    start: u64,
+}
+
+impl Component {
+    /// Has it begin with a unit.
+    pub(super) fn start_at(&mut self, unit: u64) {
+        self.start = unit;
+        self.cut = Arc::new(Cut::from(unit));
+    }
 }
 
 /// What counts for a node.
@@ -73,6 +90,7 @@ pub(crate) struct Deployment {
     started: Duration,
     first_time: Option<Timestamp>,
     warnings: Mutex<Vec<String>>,
+    durable: Option<Durable>,
 }
 
 impl Deployment {
@@ -80,7 +98,13 @@ impl Deployment {
     ///
     /// # Errors
     /// When a source cannot be prepared, or the graph cannot be planned.
-    pub(crate) fn new(name: String, graph: Graph, options: DeployOptions) -> Result<Self, Error> {
+    pub(crate) fn new(name: String, graph: Graph, mut options: DeployOptions) -> Result<Self, Error> {
+        let opened = options.state.as_ref().map(StateSettings::open).transpose()?;
+        let (open, recovered) = opened.map_or((None, None), |(open, recovered)| (Some(open), recovered));
+        if let Some(recovered) = &recovered {
+            options.stores.seed = HashSeed::from_bits(recovered.seed);
+            durable::restore_symbols(recovered, &options.shared.symbols)?;
+        }
         for node in &graph.nodes {
             if let Kind::Source(source) = &node.kind {
                 let (times, jumps, symbols) = (&options.times, options.jumps, &*options.shared.symbols);
@@ -98,13 +122,36 @@ impl Deployment {
                 source.count_for(plan.workers(), readers);
             }
         }
-        let components = components(&plan);
-        let first_time = first_time(&plan.graph);
+        let mut components = components(&plan);
+        if let Some(recovered) = &recovered {
+            let allows_dropped = options.state.as_ref().is_some_and(|state| state.allows_dropped);
+            durable::check(recovered, &name, &plan, allows_dropped)?;
+            durable::start_sources(recovered, &plan.graph, &mut components, allows_dropped)?;
+        }
+        let first_time = first_time(&plan.graph, &components);
         let (counters, reported) = counters(&plan);
+        let counts = |name: &str| recovered.as_ref()?.counts.get(name);
+        reported.iter().filter_map(|step| Some((step, counts(&step.name)?))).for_each(|(step, was)| step.go_on(was));
+        let durable = open.map(|open| {
+            let events = reported.iter().filter(|step| step.kind == StepKind::Source).cloned().collect();
+            Durable::new((&name, &plan), &components, (open, recovered), (options.stores.seed, events), &options.shared)
+        });
         let exchanges = (0..plan.graph.nodes.len()).map(|node| exchanges(&plan, node, options.ring_bytes)).collect();
         let started = options.shared.clock.now();
         let warnings = Mutex::default();
-        Ok(Self { name, plan, options, components, counters, reported, exchanges, started, first_time, warnings })
+        Ok(Self {
+            name,
+            plan,
+            options,
+            components,
+            counters,
+            reported,
+            exchanges,
+            started,
+            first_time,
+            warnings,
+            durable,
+        })
     }
 
     /// How the job will run.
@@ -150,6 +197,9 @@ impl Deployment {
             }
         }
         tasks.reverse();
+        if let Some(durable) = &self.durable {
+            durable.is_built();
+        }
         Ok(Worker::new(tasks, options.shared.clone()))
     }
 
@@ -174,7 +224,9 @@ impl Deployment {
         });
         let pipes = pipes.collect::<Result<Vec<_>, _>>()?;
         let at = (context.worker, context.workers);
-        Ok(SourceTask::new(pipes, order, at, component.cut.clone(), context.shared.clone()))
+        let giver = component.sources.first().and_then(|node| self.giver(*node, context.worker));
+        let cut = (component.cut.clone(), component.start);
+        Ok(SourceTask::new(pipes, order, at, cut, giver, context.shared.clone()))
     }
 
     /// The ways out of all outputs of a node, reached through these edges of unions.
@@ -221,6 +273,25 @@ impl Deployment {
         }
     }
 
+    /// Who gives what a node has on a worker to checkpoints.
+    fn giver(&self, node: NodeId, worker: usize) -> Option<Giver> {
+        self.durable.as_ref().map(|durable| durable.checkpoints.gathering.giver((node, worker)))
+    }
+
+    /// What a step takes of what was saved.
+    fn restoring(&self, node: NodeId) -> Restoring {
+        self.durable.as_ref().map_or(Restoring::Nothing, |durable| durable.restoring(&self.plan, node))
+    }
+
+    /// What takes the checkpoints; taken once.
+    pub(crate) fn checkpointer(&self) -> Option<Checkpointer> {
+        self.durable.as_ref()?.checkpointer()
+    }
+
+    pub(crate) fn checkpoints(&self) -> Option<&Arc<Checkpoints>> {
+        self.durable.as_ref().map(|durable| &durable.checkpoints)
+    }
+
     fn stage(&self, context: &BuildContext, node: NodeId) -> StagePlan<'_> {
         let planned = &self.plan.nodes[node];
         let Some(counters) = &self.counters[node] else { unreachable!("each step has counters") };
@@ -234,7 +305,8 @@ impl Deployment {
         };
         let at = StepAt { rank: planned.rank, bound: planned.bound, worker: context.worker, counting };
         let outputs = self.outputs(context, node, &[]);
-        StagePlan { node, at, counters: &counters.own, outputs, ways: planned.ways.len() }
+        let (giver, restoring) = (self.giver(node, context.worker), self.restoring(node));
+        StagePlan { node, at, counters: &counters.own, outputs, ways: planned.ways.len(), giver, restoring }
     }
 
     /// Builds one worker on this thread and runs it to its end.
@@ -265,12 +337,13 @@ impl Deployment {
             steps: self.reported.iter().map(|counters| counters.report()).collect(),
             warnings: self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone(),
             halted: shared.is_halted(),
+            recovery: self.durable.as_ref().map(|durable| durable.report(shared)),
         }
     }
 }
 
 /// Whether a step merges parts.
-fn is_merged(graph: &Graph, node: NodeId) -> bool {
+pub(super) fn is_merged(graph: &Graph, node: NodeId) -> bool {
     graph.nodes.iter().any(|other| other.parts_of == Some(node))
 }
 
@@ -298,18 +371,20 @@ fn components(plan: &Plan) -> Vec<Component> {
             })
             .collect();
         let schedule = largest.map(|largest| Arc::new(Schedule::new(largest)));
-        Component { sources, schedule, cut: Arc::new(Cut::new()) }
+        Component { sources, schedule, cut: Arc::new(Cut::from(0)), start: 0 }
     };
     components.into_iter().map(|(_, sources)| component(sources)).collect()
 }
 
-/// The least time in the first blocks of bounded sources.
-fn first_time(graph: &Graph) -> Option<Timestamp> {
-    let sources = graph.nodes.iter().filter_map(|node| match &node.kind {
-        Kind::Source(source) => Some(source),
-        _ => None,
-    });
-    sources.filter_map(|source| source.index().summaries.iter().flatten().next().map(|block| block.min)).min()
+/// The least time in the first blocks of bounded sources that are read.
+fn first_time(graph: &Graph, components: &[Component]) -> Option<Timestamp> {
+    let first = |component: &Component, at: usize| {
+        let Kind::Source(source) = &graph.nodes[component.sources[at]].kind else { return None };
+        let first = component.schedule.as_ref().map_or(0, |schedule| schedule.block_at(component.start, at));
+        source.index().summaries.iter().skip(first).flatten().next().map(|block| block.min)
+    };
+    let all = components.iter().flat_map(|component| (0..component.sources.len()).map(move |at| (component, at)));
+    all.filter_map(|(component, at)| first(component, at)).min()
 }
 
 /// The counters of all nodes, and those that the report shows in their order: sources, then steps and sinks.

@@ -5,8 +5,11 @@ use crate::graph::model::StoreDeclaration;
 use crate::progress::jumps::JumpLimit;
 use crate::progress::order::PathStamp;
 use crate::progress::watermark::Watermarks;
+use crate::runtime::checkpoint::Giver;
+use crate::runtime::entries::Role;
 use crate::runtime::metrics::StepCounters;
 use crate::runtime::pipe::SourcePipe;
+use crate::runtime::recovery::Recovered;
 use crate::runtime::shared::JobShared;
 use crate::runtime::stage::StepAt;
 use crate::runtime::summaries::Index;
@@ -163,6 +166,19 @@ pub(crate) struct StagePlan<'a> {
     pub(crate) outputs: AnyOutputs,
     /// The ways into the step.
     pub(crate) ways: usize,
+    /// Where it gives to checkpoints.
+    pub(crate) giver: Option<Giver>,
+    pub(crate) restoring: Restoring,
+}
+
+/// What a step on one worker takes of what was saved.
+#[derive(Clone)]
+pub(crate) enum Restoring {
+    Nothing,
+    /// What it had itself.
+    Same(Arc<Recovered>, Role),
+    /// Its share, as one of so many workers, of what all had.
+    Share(Arc<Recovered>, usize),
 }
 
 /// A step or sink of the graph, whatever its rows are.

@@ -3,6 +3,7 @@
 pub(crate) mod combine;
 pub(crate) mod connect;
 pub(crate) mod deploy;
+mod durable;
 pub(crate) mod exchange;
 pub(crate) mod explain;
 pub(crate) mod factory;

@@ -137,6 +137,12 @@ impl Graph {
         self.edges.iter().enumerate().filter(move |(_, edge)| edge.to.0 == node).map(|(id, _)| id)
     }
 
+    /// The names of sources that cannot be read again.
+    pub(crate) fn feeds(&self) -> impl Iterator<Item = &str> {
+        let is_feed = |node: &&Node| matches!(&node.kind, Kind::Source(source) if !source.is_bounded());
+        self.nodes.iter().filter(is_feed).map(|node| &*node.name)
+    }
+
     /// Mistakes that can be seen before anything runs.
     pub(crate) fn check(&mut self) -> Vec<ShapeError> {
         let mut mistakes = std::mem::take(&mut self.mistakes);

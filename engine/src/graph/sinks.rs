@@ -1,8 +1,9 @@
 //! Sinks: one of the whole job, in its order, or one of each worker, where nothing waits.
 
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
-use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepFactory, WayIn};
+use crate::graph::factory::{AnyWay, BuildContext, Restoring, StagePlan, StepFactory, WayIn};
 use crate::graph::step::{InPort, TypedPort, TypedStep};
+use crate::progress::mark::Barrier;
 use crate::progress::order::RowAt;
 use crate::progress::place::Place;
 use crate::runtime::edge::InEdge;
@@ -11,7 +12,7 @@ use crate::runtime::front::Call;
 use crate::runtime::receiver::{Flow, Needs, Receiver, WayOut};
 use crate::runtime::route::ToOne;
 use crate::runtime::rows::Rows;
-use crate::runtime::sink_stage::{ENCODED, SinkStage};
+use crate::runtime::sink_stage::{ENCODED, SinkRecovery, SinkStage};
 use crate::runtime::task::Task;
 use crate::{Encoders, HashSeed, Record, Sink, Timestamp};
 use std::cell::RefCell;
@@ -40,13 +41,24 @@ pub(crate) fn ordered<T: Record>(sink: impl Sink<T>) -> Box<dyn StepFactory> {
     Box::new(TypedStep::new::<T>(vec![port], false, move |context: &BuildContext, plan: StagePlan<'_>| {
         let sink = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(sink) = sink else { unreachable!("the first worker alone builds a sink, once") };
-        let stage =
-            SinkStage::new(sink, (1, plan.at.bound), plan.counters.clone(), context.worker, context.shared.clone());
+        let (inputs, recovery, counters) = ((1, plan.at.bound), recovery(&plan, context), plan.counters.clone());
+        let stage = SinkStage::new(sink, inputs, recovery, counters, context.worker, context.shared.clone());
         match &parcels {
             Some(parcels) => stage.with_parcels(parcels.clone()),
             None => stage,
         }
     }))
+}
+
+/// Where a sink goes on from.
+fn recovery(plan: &StagePlan<'_>, context: &BuildContext) -> SinkRecovery {
+    let position = match &plan.restoring {
+        Restoring::Same(recovered, _) | Restoring::Share(recovered, _) => {
+            recovered.sinks.get(&(plan.counters.name.to_string(), context.worker)).cloned()
+        }
+        Restoring::Nothing => None,
+    };
+    SinkRecovery { position, giver: plan.giver.clone() }
 }
 
 /// The input of a sink that has encoders: on several workers what makes rows encodes them too.
@@ -124,6 +136,8 @@ impl<T, S, M> Unordered<T, S, M> {
 struct WaysIn<T> {
     sink: SinkStage<T>,
     frontiers: Vec<Place>,
+    /// For each way the last barrier that came by it, and whether it has ended.
+    epochs: Vec<u64>,
 }
 
 /// One worker's sink, as a way of a union sees it: it has come as far as the last way, and ends when all ways have.
@@ -138,13 +152,22 @@ impl<T: Record> Flow for SharedSink<T> {
     }
 
     fn frontier(&mut self, place: Place, pauses: bool) -> bool {
-        let WaysIn { sink, frontiers } = &mut *self.shared.borrow_mut();
+        let WaysIn { sink, frontiers, .. } = &mut *self.shared.borrow_mut();
         frontiers[self.way] = place;
         sink.frontier(frontiers.iter().copied().min().unwrap_or(place), pauses)
     }
 
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        let WaysIn { sink, epochs, .. } = &mut *self.shared.borrow_mut();
+        epochs[self.way] = epochs[self.way].max(barrier.epoch);
+        // Nothing from behind the barrier may be written before all ways have come to it.
+        epochs.iter().all(|epoch| *epoch >= barrier.epoch) && sink.barrier(barrier)
+    }
+
     fn end(&mut self) {
-        self.shared.borrow_mut().sink.end();
+        let WaysIn { sink, epochs, .. } = &mut *self.shared.borrow_mut();
+        epochs[self.way] = u64::MAX;
+        sink.end();
     }
 
     fn needs(&self) -> Needs {
@@ -181,8 +204,9 @@ where
         let ways = context.local(plan.node, usize::MAX, || {
             let sink = Box::new((self.make)(worker));
             let inputs = (plan.ways, plan.at.bound);
-            let sink = SinkStage::new(sink, inputs, plan.counters.clone(), worker, shared.clone());
-            Rc::new(RefCell::new(WaysIn { sink, frontiers: vec![Place::MIN; plan.ways] }))
+            let recovery = recovery(&plan, context);
+            let sink = SinkStage::new(sink, inputs, recovery, plan.counters.clone(), worker, shared.clone());
+            Rc::new(RefCell::new(WaysIn { sink, frontiers: vec![Place::MIN; plan.ways], epochs: vec![0; plan.ways] }))
         });
         let sink = SharedSink { shared: ways, way: way.number };
         let counters = way.counters.clone();

@@ -1,9 +1,9 @@
 //! Steps and sinks behind typed inputs.
 
 use crate::graph::exchange::{AnyExchange, ExchangeSpec, with_exchange};
-use crate::graph::factory::{AnyWay, BuildContext, StagePlan, StepContext, StepFactory, WayIn};
+use crate::graph::factory::{AnyWay, BuildContext, Restoring, StagePlan, StepContext, StepFactory, WayIn};
 use crate::graph::model::StoreDeclaration;
-use crate::operator::{Operator, OperatorInput};
+use crate::operator::{Operator, OperatorInput, state};
 use crate::progress::order::{At, RowAt};
 use crate::progress::place::Place;
 use crate::runtime::edge::{InEdge, PortEdge};
@@ -14,7 +14,7 @@ use crate::runtime::route::Route;
 use crate::runtime::send::Sender;
 use crate::runtime::stage::OperatorStage;
 use crate::runtime::task::{MergeTask, Task};
-use crate::{HashSeed, Record};
+use crate::{Error, HashSeed, Record};
 use std::marker::PhantomData;
 
 /// An input of a step `S`, which knows the type of its rows.
@@ -197,7 +197,8 @@ where
 {
     let ways = Op::Outputs::ways(plan.outputs);
     let bytes_max = context.stores.bytes_max;
-    OperatorStage::new(operator, ways, plan.at, bytes_max, plan.counters.clone(), context.shared.clone())
+    let stage = OperatorStage::new(operator, ways, plan.at, bytes_max, plan.counters.clone(), context.shared.clone());
+    stage.giving(plan.giver)
 }
 
 /// The stores of the operator that `make` makes.
@@ -219,7 +220,21 @@ fn staged<Op: Operator>(
 where
     Op::Outputs: StepOutputs,
 {
-    move |context, plan| operator_stage(context, plan, make(&context.step()))
+    move |context, plan| {
+        let mut operator = make(&context.step());
+        let (name, worker) = (plan.counters.name.clone(), context.worker);
+        let restored = match &plan.restoring {
+            Restoring::Nothing => Ok(()),
+            Restoring::Same(recovered, role) => recovered.restore_same(&mut operator, (&name, *role, worker)),
+            Restoring::Share(recovered, workers) => {
+                recovered.restore_share(&mut operator, &name, (worker, *workers), || make(&context.step()))
+            }
+        };
+        if let Err(error) = restored.and_then(|()| state::check(&mut operator)) {
+            context.shared.fail(Error::Step { step: name.to_string(), error });
+        }
+        operator_stage(context, plan, operator)
+    }
 }
 
 /// A step with one input, whose rows go where the route that `make_route` makes says.

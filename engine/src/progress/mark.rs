@@ -14,4 +14,16 @@ pub(crate) enum Mark {
     Behind(Timestamp),
     /// The rows from here on are on time again.
     OnTime,
+    /// A checkpoint is taken here.
+    Barrier(Barrier),
+}
+
+/// Where a checkpoint cuts the job's order: what stands below the place is in it, and nothing else is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Barrier {
+    /// The number of the checkpoint; they grow.
+    pub(crate) epoch: u64,
+    pub(crate) place: Place,
+    /// Whether all state is written, and not only what changed.
+    pub(crate) is_whole: bool,
 }

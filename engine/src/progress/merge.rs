@@ -6,6 +6,7 @@
 //! always knows enough for the least row of all to be taken: a bounded mesh cannot lock up.
 
 use crate::Timestamp;
+use crate::progress::mark::Barrier;
 use crate::progress::order::At;
 use crate::progress::place::Place;
 
@@ -14,6 +15,8 @@ use crate::progress::place::Place;
 pub(crate) enum Head {
     Row,
     Empty,
+    /// Nothing is taken before all edges have come to it.
+    Barrier(Barrier),
     Ended,
 }
 
@@ -84,6 +87,8 @@ impl<A: At> Limit<A> {
 pub(crate) enum Next<A> {
     /// Rows of this edge, up to a limit.
     Rows(usize, Limit<A>),
+    /// All that stands below this has been taken, and nothing else.
+    Barrier(Barrier),
     /// Nothing can be taken now.
     Starved,
     /// All edges have ended.
@@ -144,11 +149,22 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
         // Looked at once: an edge that gets something meanwhile shows it next time.
         self.look();
         let open = self.edges.iter().enumerate().filter(|(_, (state, _))| state.head != Head::Ended);
-        let least = open.min_by_key(|(_, (state, _))| state.bound);
-        match least {
-            None => Next::Ended,
-            Some((index, (state, _))) if state.head == Head::Row => Next::Rows(index, self.limit_of(index)),
-            Some(_) => Next::Starved,
+        // What comes to a barrier is behind all that another edge may still bring up to it.
+        let least = open.min_by_key(|(_, (state, _))| (state.bound, matches!(state.head, Head::Barrier(_))));
+        match least.map(|(index, (state, _))| (index, state.head)) {
+            None | Some((_, Head::Ended)) => Next::Ended,
+            Some((index, Head::Row)) => Next::Rows(index, self.limit_of(index)),
+            Some((_, Head::Barrier(barrier))) => Next::Barrier(barrier),
+            Some((_, Head::Empty)) => Next::Starved,
+        }
+    }
+
+    /// Goes on behind a barrier.
+    pub(crate) fn pass_barrier(&mut self) {
+        for (state, edge) in &mut self.edges {
+            if matches!(state.head, Head::Barrier(_)) {
+                state.head = edge.look(state);
+            }
         }
     }
 

@@ -12,11 +12,15 @@
 //! units      |  0         | 1          | 2   ..
 //! ```
 //! Where a source is a feed, the first worker reads everything and numbers units as they arrive.
+//!
+//! A checkpoint cuts the order in front of a unit. No worker may have told that it stands behind that, so it is the
+//! furthest unit that a worker has come to: those who have not come to it read on, and tell no more than the cut before
+//! they have passed the barrier on.
 
 use crate::Timestamp;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 /// Where a unit of several sources ends: behind all rows of the source's block, and behind all of others that come
 /// before its last one.
@@ -92,6 +96,11 @@ impl Schedule {
         self.firsts[unit as usize * self.before.len() + source] as usize
     }
 
+    /// The first block of a source that may have rows in a unit, of whatever number of sources.
+    pub(crate) fn block_at(&self, unit: u64, source: usize) -> usize {
+        if self.is_single() { unit as usize } else { self.first_block(unit, source) }
+    }
+
     /// The largest time in a source before one of its blocks.
     pub(crate) fn before(&self, source: usize, block: usize) -> Timestamp {
         self.before[source].get(block).copied().unwrap_or(Timestamp::MAX)
@@ -112,7 +121,7 @@ impl Schedule {
     }
 }
 
-/// Where the order is cut when a job is stopped before its end: shared by the workers.
+/// Where the order is cut, shared by the workers: at its end when a job is stopped before that, and by checkpoints.
 #[derive(Debug)]
 pub(crate) struct Cut(Mutex<CutState>);
 
@@ -123,25 +132,109 @@ struct CutState {
     /// One more than the last unit that a worker has begun.
     begun: u64,
     is_stopped: bool,
+    /// The furthest unit that a worker has come to; `None` once a worker has come to the end of all.
+    reached: Option<u64>,
+    /// The checkpoint that is taken.
+    barrier: Option<UnitBarrier>,
+}
+
+/// A checkpoint that cuts the order in front of a unit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct UnitBarrier {
+    pub(crate) epoch: u64,
+    pub(crate) unit: u64,
+    /// Whether all state is written, and not only what changed.
+    pub(crate) is_whole: bool,
+    /// Whether nothing is read behind it.
+    pub(crate) is_last: bool,
+}
+
+/// What a worker that has come to a unit does next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Arrived {
+    /// Goes on.
+    Here,
+    /// Passes a barrier on first.
+    Barrier(UnitBarrier),
+    /// Reads no more until the job ends.
+    Held,
+    /// The order ends in front of a unit, which is this one or lies before it.
+    End(u64),
+}
+
+impl CutState {
+    /// What comes before a unit, if anything does.
+    fn barrier_before(&self, unit: u64, passed: u64) -> Option<Arrived> {
+        let barrier = self.barrier.filter(|barrier| barrier.unit <= unit)?;
+        match barrier.is_last {
+            _ if barrier.epoch > passed => Some(Arrived::Barrier(barrier)),
+            true => Some(Arrived::Held),
+            false => None,
+        }
+    }
 }
 
 impl Cut {
-    pub(crate) const fn new() -> Self {
-        Self(Mutex::new(CutState { end: u64::MAX, begun: 0, is_stopped: false }))
+    /// Of an order that begins with a unit.
+    pub(crate) const fn from(unit: u64) -> Self {
+        let (end, reached) = (u64::MAX, Some(unit));
+        Self(Mutex::new(CutState { end, begun: unit, is_stopped: false, reached, barrier: None }))
     }
 
-    /// Asks to begin `unit`; `Err` gives the end of the order, which is at or before it.
-    pub(crate) fn begin(&self, unit: u64, is_stopping: bool) -> Result<(), u64> {
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn state(&self) -> MutexGuard<'_, CutState> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A worker comes to a unit, of an order of so many, and wants to tell that it stands there; it has passed on the
+    /// barriers up to an epoch.
+    pub(crate) fn arrive(&self, unit: u64, units: u64, passed: u64) -> Arrived {
+        let mut state = self.state();
+        if let Some(first) = state.barrier_before(unit, passed) {
+            return first;
+        }
+        // Where nothing is left, one end is as good as another.
+        state.reached = state.reached.map(|other| other.max(unit.min(units)));
+        Arrived::Here
+    }
+
+    /// The worker wants to read that unit, of an order of so many units.
+    pub(crate) fn begin(&self, unit: u64, units: u64, passed: u64, is_stopping: bool) -> Arrived {
+        let mut state = self.state();
         if is_stopping && !state.is_stopped {
             state.is_stopped = true;
             state.end = state.begun;
         }
-        if unit >= state.end {
-            return Err(state.end);
+        if let Some(first) = state.barrier_before(unit, passed) {
+            return first;
+        }
+        let end = state.end.min(units);
+        if unit >= end {
+            state.reached = None;
+            return Arrived::End(end);
         }
         state.begun = state.begun.max(unit + 1);
-        Ok(())
+        Arrived::Here
+    }
+
+    /// Has workers wait at the start for a first checkpoint.
+    pub(crate) fn hold(&self, epoch: u64) {
+        let mut state = self.state();
+        state.barrier = Some(UnitBarrier { epoch, unit: state.begun, is_whole: true, is_last: true });
+    }
+
+    /// Lets those go on who wait behind a checkpoint.
+    pub(crate) fn release(&self) {
+        if let Some(barrier) = &mut self.state().barrier {
+            barrier.is_last = false;
+        }
+    }
+
+    /// Cuts the order for a checkpoint; the barrier, or `None` where a worker has come to the end of all.
+    pub(crate) fn cut(&self, epoch: u64, is_whole: bool, is_last: bool) -> Option<UnitBarrier> {
+        let mut state = self.state();
+        let unit = state.reached?.max(state.begun);
+        state.barrier = Some(UnitBarrier { epoch, unit, is_whole, is_last });
+        state.barrier
     }
 }
 
@@ -181,11 +274,44 @@ mod tests {
 
     #[test]
     fn a_cut_stands_behind_every_unit_that_was_begun() {
-        let cut = Cut::new();
-        assert_eq!(cut.begin(0, false), Ok(()));
-        assert_eq!(cut.begin(3, false), Ok(()));
-        assert_eq!(cut.begin(2, true), Ok(()));
-        assert_eq!(cut.begin(4, true), Err(4));
-        assert_eq!(cut.begin(1, true), Ok(()));
+        let cut = Cut::from(0);
+        let begin = |unit, is_stopping| cut.begin(unit, 9, 0, is_stopping);
+        assert_eq!(begin(0, false), Arrived::Here);
+        assert_eq!(begin(3, false), Arrived::Here);
+        assert_eq!(begin(2, true), Arrived::Here);
+        assert_eq!(begin(4, true), Arrived::End(4));
+        assert_eq!(begin(1, true), Arrived::Here);
+    }
+
+    #[test]
+    fn a_checkpoint_stands_where_no_worker_has_come_further() {
+        let cut = Cut::from(0);
+        // The second worker of two has come to unit 3, and the first reads unit 2.
+        assert_eq!(cut.arrive(2, 9, 0), Arrived::Here);
+        assert_eq!(cut.begin(2, 9, 0, false), Arrived::Here);
+        assert_eq!(cut.arrive(3, 9, 0), Arrived::Here);
+        let barrier = cut.cut(1, false, false).unwrap();
+        assert_eq!(barrier.unit, 3);
+        assert_eq!(cut.begin(3, 9, 0, false), Arrived::Barrier(barrier));
+        assert_eq!(cut.arrive(4, 9, 0), Arrived::Barrier(barrier));
+        assert_eq!(cut.arrive(4, 9, 1), Arrived::Here);
+        assert_eq!(cut.begin(3, 9, 1, false), Arrived::Here);
+        assert_eq!(cut.begin(4, 9, 1, false), Arrived::Here);
+        // What was begun is read, and behind the last barrier nothing is.
+        let last = cut.cut(2, true, true).unwrap();
+        assert_eq!((last.unit, cut.arrive(5, 9, 1)), (5, Arrived::Barrier(last)));
+        assert_eq!((cut.arrive(5, 9, 2), cut.begin(5, 9, 2, false)), (Arrived::Held, Arrived::Held));
+    }
+
+    #[test]
+    fn there_is_no_checkpoint_once_a_worker_is_at_the_end() {
+        let cut = Cut::from(4);
+        assert_eq!((cut.arrive(8, 8, 0), cut.begin(8, 8, 0, false)), (Arrived::Here, Arrived::End(8)));
+        assert_eq!(cut.cut(1, false, false), None);
+        let cut = Cut::from(4);
+        assert_eq!(cut.arrive(11, 8, 0), Arrived::Here);
+        let barrier = cut.cut(1, false, false).unwrap();
+        assert_eq!((barrier.unit, cut.begin(8, 8, 0, false)), (8, Arrived::Barrier(barrier)));
+        assert_eq!((cut.begin(11, 8, 1, false), cut.cut(2, false, false)), (Arrived::End(8), None));
     }
 }

@@ -75,6 +75,10 @@ impl<O: Order, T: bytemuck::Pod + Send> MergeEdge<O::At> for EdgeReceiver<O, T> 
                 Some(Mark::Frontier(place)) => state.advance(place),
                 Some(Mark::Behind(clock)) => state.behind = Some(clock),
                 Some(Mark::OnTime) => state.behind = None,
+                Some(Mark::Barrier(barrier)) => {
+                    state.advance(barrier.place);
+                    return Head::Barrier(barrier);
+                }
                 None => {
                     let unit = state.bound.unit();
                     let first = self.with_rows(|_, orders, _| (0, orders.first().copied()));

@@ -9,6 +9,7 @@
 
 use crate::base::blame;
 use crate::base::parcels::Parcels;
+use crate::progress::mark::Barrier;
 use crate::progress::place::Place;
 use crate::runtime::metrics::StepCounters;
 use crate::runtime::receiver::{Flow, Needs, Receiver, WayOut};
@@ -89,6 +90,10 @@ impl Flow for Encoding {
 
     fn frontier(&mut self, place: Place, pauses: bool) -> bool {
         self.next.frontier(place, pauses)
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        self.next.barrier(barrier)
     }
 
     fn end(&mut self) {

@@ -51,6 +51,9 @@ pub enum ShapeError {
         /// Why.
         reason: String,
     },
+    /// A job that takes checkpoints has a source that cannot be read again.
+    #[error("the source `{0}` cannot be read again after a crash, so the job cannot take checkpoints")]
+    NotReplayable(String),
     /// The rows of a source, a union or a step cannot have the layout that they would need.
     #[error("the rows of `{0}` do not work: {1}")]
     BadRows(String, String),
@@ -136,6 +139,21 @@ pub enum Error {
         /// Why.
         error: std::io::Error,
     },
+    /// State could not be saved, or read, or does not fit the job.
+    #[error("state: {0}")]
+    State(#[from] crate::log::error::StateError),
+    /// The thread that takes checkpoints could not be started.
+    #[error("the thread that takes checkpoints could not be started: {error}")]
+    Checkpoints {
+        /// Why.
+        error: std::io::Error,
+    },
+    /// A checkpoint was asked of a job that takes none.
+    #[error("the job takes no checkpoints: give it `Options::checkpoints`")]
+    NoCheckpoints,
+    /// The job ended before the checkpoint that was asked for.
+    #[error("the job ended before the checkpoint that was asked for")]
+    EndedBefore,
     /// A worker did not stop in time.
     #[error("the job did not end within {0:?}")]
     Deadline(std::time::Duration),

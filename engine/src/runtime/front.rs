@@ -1,6 +1,7 @@
 //! The ways out of a step: a fused chain, and behind it a call of the next step or an edge to it.
 
 use crate::operator::chain::Chain;
+use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, PathStamp, Places, Seq, Stamp};
 use crate::progress::place::Place;
 use crate::runtime::chained::{ChainBuffer, apply};
@@ -31,6 +32,10 @@ impl<C: Chain> Flow for Front<C> {
 
     fn frontier(&mut self, place: Place, pauses: bool) -> bool {
         self.next.frontier(place, pauses)
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        self.next.barrier(barrier)
     }
 
     fn end(&mut self) {
@@ -184,6 +189,10 @@ impl<T: bytemuck::Pod> Flow for Call<T> {
             }
             None => self.step.frontier(place, pauses),
         }
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        self.is_ready() && self.step.barrier(barrier)
     }
 
     fn end(&mut self) {

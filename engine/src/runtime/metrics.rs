@@ -30,6 +30,66 @@ pub(crate) struct Counters {
     pub(crate) watermark: Reached,
 }
 
+/// What was counted of a source, step or sink, as checkpoints keep it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, bytemuck::Pod, bytemuck::Zeroable)]
+#[repr(C)]
+pub(crate) struct Counts {
+    pub(crate) rows_in: u64,
+    pub(crate) rows_out: u64,
+    pub(crate) late: u64,
+    pub(crate) rejected: u64,
+    pub(crate) behind: u64,
+    pub(crate) jumped: u64,
+    /// In nanoseconds; the least of the workers.
+    pub(crate) watermark: i64,
+}
+
+impl Default for Counts {
+    /// Of no worker.
+    fn default() -> Self {
+        Self { rows_in: 0, rows_out: 0, late: 0, rejected: 0, behind: 0, jumped: 0, watermark: i64::MAX }
+    }
+}
+
+impl Counts {
+    pub(crate) fn add(&mut self, more: &Self) {
+        self.rows_in += more.rows_in;
+        self.rows_out += more.rows_out;
+        self.late += more.late;
+        self.rejected += more.rejected;
+        self.behind += more.behind;
+        self.jumped += more.jumped;
+        self.watermark = self.watermark.min(more.watermark);
+    }
+}
+
+impl Counters {
+    /// What this worker counted.
+    pub(crate) fn counts(&self) -> Counts {
+        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
+        Counts {
+            rows_in: of(&self.rows_in),
+            rows_out: of(&self.rows_out),
+            late: of(&self.late),
+            rejected: of(&self.rejected),
+            behind: of(&self.behind),
+            jumped: of(&self.jumped),
+            watermark: self.watermark.get().as_nanos(),
+        }
+    }
+
+    /// Goes on from what was counted before; all that was given was taken.
+    fn go_on(&self, counts: &Counts, kind: StepKind) {
+        add(&self.sent, if kind == StepKind::Source { 0 } else { counts.rows_in });
+        add(&self.rows_in, counts.rows_in);
+        add(&self.rows_out, counts.rows_out);
+        add(&self.late, counts.late);
+        add(&self.rejected, counts.rejected);
+        add(&self.behind, counts.behind);
+        add(&self.jumped, counts.jumped);
+    }
+}
+
 /// The time that a worker has come to; the least of all until it is set.
 #[derive(Debug)]
 pub(crate) struct Reached(AtomicI64);
@@ -74,6 +134,11 @@ impl StepCounters {
 
     pub(crate) fn of(&self, worker: usize) -> &Counters {
         &self.cells[worker]
+    }
+
+    /// Goes on from what was counted before a restart, on all workers.
+    pub(crate) fn go_on(&self, counts: &Counts) {
+        self.cells[0].go_on(counts, self.kind);
     }
 
     fn total(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {

@@ -1,9 +1,12 @@
 //! What runs: sources, tasks, workers, sinks.
 
 pub(crate) mod chained;
+pub(crate) mod checkpoint;
+pub(crate) mod checkpointer;
 pub(crate) mod deal;
 pub(crate) mod edge;
 pub(crate) mod encoded;
+pub(crate) mod entries;
 pub(crate) mod error;
 pub(crate) mod front;
 pub(crate) mod gathered;
@@ -14,11 +17,13 @@ pub(crate) mod pace;
 pub(crate) mod pin;
 pub(crate) mod pipe;
 pub(crate) mod receiver;
+pub(crate) mod recovery;
 pub(crate) mod report;
 pub(crate) mod route;
 pub(crate) mod row_sink;
 pub(crate) mod row_source;
 pub(crate) mod rows;
+pub(crate) mod saved;
 pub(crate) mod send;
 pub(crate) mod shared;
 pub(crate) mod sink;
@@ -26,6 +31,7 @@ pub(crate) mod sink_stage;
 pub(crate) mod source;
 pub(crate) mod source_task;
 pub(crate) mod stage;
+pub(crate) mod state;
 pub(crate) mod summaries;
 pub(crate) mod symbols;
 pub(crate) mod task;

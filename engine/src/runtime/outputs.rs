@@ -1,6 +1,7 @@
 //! The outputs of an operator with the ways out of each.
 
 use crate::operator::{Cause, OUTPUTS_MAX, OutColumns, Outputs};
+use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, Placed, Places};
 use crate::progress::place::Place;
 use crate::runtime::receiver::{FanOut, Flow, Needs, Receiver, WayOut};
@@ -85,6 +86,7 @@ pub(crate) struct Given {
 pub(crate) trait Ways<O: Outputs> {
     fn is_ready(&mut self) -> bool;
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
+    fn barrier(&mut self, barrier: Barrier) -> bool;
     fn end(&mut self);
     fn needs(&self) -> Needs;
     /// Whether somebody takes the rows of each output.
@@ -129,6 +131,10 @@ macro_rules! ways {
 
             fn frontier(&mut self, place: Place, pauses: bool) -> bool {
                 true $(& self.$port.ways.frontier(place, pauses))+
+            }
+
+            fn barrier(&mut self, barrier: Barrier) -> bool {
+                true $(& self.$port.ways.barrier(barrier))+
             }
 
             fn end(&mut self) {

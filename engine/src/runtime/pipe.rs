@@ -5,12 +5,13 @@
 
 use crate::base::prefetch::Ahead;
 use crate::progress::jumps::JumpLimit;
+use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, watermark_at};
 use crate::progress::schedule::{Schedule, UnitEnd};
 use crate::progress::watermark::{ClockLimits, WatermarkTracker, Watermarks};
 use crate::runtime::gathered::{Gathered, GatheredBlock};
-use crate::runtime::metrics::{StepCounters, add};
+use crate::runtime::metrics::{Counts, StepCounters, add};
 use crate::runtime::pace::Pace;
 use crate::runtime::receiver::{FanOut, Flow, Receiver};
 use crate::runtime::rows::{Rows, extremes};
@@ -67,7 +68,11 @@ pub(crate) trait SourcePipe {
     fn idle_after(&self) -> Option<Duration>;
     /// As of a receiver; `place` tells the clock.
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
+    /// As of a receiver.
+    fn barrier(&mut self, barrier: Barrier) -> bool;
     fn end(&mut self);
+    /// What this worker counted of the source.
+    fn counts(&self) -> Counts;
 }
 
 /// Where a pipe's events come from.
@@ -443,6 +448,14 @@ impl<T: Event> SourcePipe for Pipe<T> {
         let watermark = watermark_at(place.clock(), self.parts.watermarks.kind.bound());
         self.parts.counters.of(self.parts.worker).watermark.set(watermark);
         self.parts.outlet.frontier(place, pauses)
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        self.parts.outlet.barrier(barrier)
+    }
+
+    fn counts(&self) -> Counts {
+        self.parts.counters.of(self.parts.worker).counts()
     }
 
     fn end(&mut self) {

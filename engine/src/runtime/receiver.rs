@@ -1,5 +1,6 @@
 //! What takes rows: the two ways out of a step, a call and an edge, and the steps themselves.
 
+use crate::progress::mark::Barrier;
 use crate::progress::place::Place;
 use crate::runtime::rows::Rows;
 
@@ -28,6 +29,10 @@ pub(crate) trait Flow {
     /// Learns that nothing below `place` will come; it may be called at any time. `pauses` says that nothing else
     /// comes for now. Whether it need not be told again before something else comes: all who wait for it know.
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
+
+    /// Comes to a barrier: all below it has been given and nothing else. Whether it has been passed on to all behind;
+    /// until then it is called again before anything else comes.
+    fn barrier(&mut self, barrier: Barrier) -> bool;
 
     /// Learns that nothing more will come.
     fn end(&mut self);
@@ -69,6 +74,11 @@ impl<T> Flow for FanOut<T> {
     fn frontier(&mut self, place: Place, pauses: bool) -> bool {
         // Each is told.
         self.0.iter_mut().map(|way| way.frontier(place, pauses)).filter(|told| !told).count() == 0
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        // Each is told, and those that have passed it on remember it.
+        self.0.iter_mut().map(|way| way.barrier(barrier)).filter(|passed| !passed).count() == 0
     }
 
     fn end(&mut self) {

@@ -1,5 +1,6 @@
 //! What a job did, with counts that add up.
 
+use crate::runtime::checkpointer::CheckpointReport;
 use crate::runtime::metrics::{StepKind, StepReport};
 use std::fmt;
 use std::time::Duration;
@@ -19,6 +20,24 @@ pub struct Report {
     pub warnings: Vec<String>,
     /// Whether the job was stopped at once, so that rows on their way were given up.
     pub halted: bool,
+    /// Of a job that takes checkpoints, how it went on and what was committed.
+    pub recovery: Option<RecoveryReport>,
+}
+
+/// How a job that takes checkpoints went on, and what was committed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// The checkpoint that it went on from. Counts go on from there as well.
+    pub resumed_from: Option<u64>,
+    /// Whether the job had come to its end there, so that there was nothing to do.
+    pub was_finished: bool,
+    /// Whether it was stopped at a savepoint, from which it can go on.
+    pub at_savepoint: bool,
+    /// What was committed.
+    pub checkpoints: CheckpointReport,
+    /// What was found in the state and did not stop the job, such as an unfinished checkpoint.
+    pub remarks: Vec<String>,
 }
 
 impl Report {
@@ -96,10 +115,32 @@ impl fmt::Display for Report {
         for warning in &self.warnings {
             writeln!(f, "warning: {warning}")?;
         }
+        if let Some(recovery) = &self.recovery {
+            writeln!(f, "{recovery}")?;
+        }
         match self.balance() {
             Ok(()) => write!(f, "every event is accounted for"),
             Err(_) if self.halted => write!(f, "stopped at once: {} rows on their way were given up", self.in_flight()),
             Err(wrong) => write!(f, "the counts do not add up: {wrong}"),
         }
+    }
+}
+
+impl fmt::Display for RecoveryReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let CheckpointReport { epoch, taken, given_up, log_bytes } = self.checkpoints;
+        match (self.resumed_from, self.was_finished) {
+            (Some(from), true) => write!(f, "the job had finished at checkpoint {from}")?,
+            (Some(from), false) => write!(f, "went on from checkpoint {from}, {taken} taken")?,
+            (None, _) => write!(f, "{taken} checkpoints taken")?,
+        }
+        if self.at_savepoint {
+            write!(f, ", stopped at savepoint {epoch}")?;
+        }
+        if given_up > 0 {
+            write!(f, ", {given_up} given up for want of room")?;
+        }
+        write!(f, ", log of {log_bytes} bytes")?;
+        self.remarks.iter().try_for_each(|remark| write!(f, "\nnote: {remark}"))
     }
 }

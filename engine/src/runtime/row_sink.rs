@@ -1,8 +1,8 @@
 //! Sinks of rows whose layout is known at run time.
 
 use crate::base::row::{Row, RowLayout, RowRef, RowSlice};
-use crate::runtime::sink::takes_no_bytes;
-use crate::{BoxError, Dictionary, Encoder, Encoders, Layout, Sink, Timestamp};
+use crate::runtime::sink::{cannot_restore, takes_no_bytes};
+use crate::{BoxError, Dictionary, Encoder, Encoders, Layout, Sink, SinkCheckpoint, Timestamp};
 use std::sync::Arc;
 
 /// Takes rows of a layout that it learns when it is opened: a [`Sink`] for them.
@@ -60,6 +60,24 @@ pub trait RowSink: Send + 'static {
     /// As for [`RowSink::write`].
     fn flush(&mut self) -> Result<(), BoxError> {
         Ok(())
+    }
+
+    /// As [`Sink::checkpoint`](crate::Sink::checkpoint).
+    ///
+    /// # Errors
+    /// As for [`RowSink::write`].
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        self.flush()?;
+        Ok(None)
+    }
+
+    /// As [`Sink::restore`](crate::Sink::restore).
+    ///
+    /// # Errors
+    /// When the output is not there, or has not come that far.
+    fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        let _ = position;
+        Err(cannot_restore())
     }
 
     /// Called once after the last row; not when the job failed or was stopped at once.
@@ -135,6 +153,14 @@ impl<const WORDS: usize> Sink<Row<WORDS>> for SinkOfClass {
 
     fn flush(&mut self) -> Result<(), BoxError> {
         self.sink.flush()
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        self.sink.checkpoint()
+    }
+
+    fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        self.sink.restore(position)
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {

@@ -5,7 +5,7 @@
 //! Staging holds one batch.
 
 use crate::base::blame;
-use crate::progress::mark::Mark;
+use crate::progress::mark::{Barrier, Mark};
 use crate::progress::order::{Clocks, Order, PathStamp, Places, Stamp};
 use crate::progress::place::{Place, watermark_at};
 use crate::runtime::deal::{Columns, Deal};
@@ -31,6 +31,8 @@ struct Staged<O, T> {
     marks: VecDeque<(usize, Mark)>,
     /// The last frontier that was told.
     frontier: Place,
+    /// The last barrier that was passed on.
+    epoch: u64,
     /// The unit that the receiver takes the next rows for.
     unit: u64,
     /// The clock that the receiver takes for all next rows, which lie behind.
@@ -47,6 +49,7 @@ impl<O: Order, T: bytemuck::Pod + Send> Staged<O, T> {
             sent: 0,
             marks: VecDeque::new(),
             frontier: Place::MIN,
+            epoch: 0,
             unit: 0,
             behind: None,
         }
@@ -242,6 +245,16 @@ impl<R: Route<T>, O: Order, T: bytemuck::Pod + Send> Flow for Sender<R, O, T> {
             }
         }
         is_told
+    }
+
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        for edge in self.routed.edges.iter_mut().filter(|edge| edge.epoch < barrier.epoch) {
+            edge.epoch = barrier.epoch;
+            edge.frontier = edge.frontier.max(barrier.place);
+            edge.unit = barrier.place.position().map_or(edge.unit, |(unit, _)| unit);
+            edge.push_mark(Mark::Barrier(barrier));
+        }
+        true
     }
 
     fn end(&mut self) {

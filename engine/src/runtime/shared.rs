@@ -11,6 +11,10 @@ pub(crate) struct JobShared {
     halted: AtomicBool,
     /// The sources stop, the rest goes on to the end.
     draining: AtomicBool,
+    /// Nothing is held back for the sake of a recorded speed.
+    hurrying: AtomicBool,
+    /// The job was stopped at a savepoint.
+    at_savepoint: AtomicBool,
     failure: Mutex<Option<Error>>,
     pub(crate) symbols: Arc<Dictionary>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -21,6 +25,8 @@ impl JobShared {
         Self {
             halted: AtomicBool::new(false),
             draining: AtomicBool::new(false),
+            hurrying: AtomicBool::new(false),
+            at_savepoint: AtomicBool::new(false),
             failure: Mutex::new(None),
             symbols,
             clock,
@@ -57,6 +63,25 @@ impl JobShared {
 
     pub(crate) fn drain(&self) {
         self.draining.store(true, Ordering::Release);
+    }
+
+    /// Has events given on at once that a recorded speed would hold back.
+    pub(crate) fn hurry(&self) {
+        self.hurrying.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_hurrying(&self) -> bool {
+        self.is_draining() || self.hurrying.load(Ordering::Acquire)
+    }
+
+    /// Stops the job, whose state is saved where it stands.
+    pub(crate) fn stop_at_savepoint(&self) {
+        self.at_savepoint.store(true, Ordering::Release);
+        self.halt();
+    }
+
+    pub(crate) fn is_at_savepoint(&self) -> bool {
+        self.at_savepoint.load(Ordering::Acquire)
     }
 
     pub(crate) fn is_halted(&self) -> bool {

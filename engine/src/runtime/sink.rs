@@ -37,6 +37,53 @@ pub(crate) fn takes_no_bytes() -> BoxError {
     "the sink has encoders and does not take what they make".into()
 }
 
+/// The error of a sink that gives checkpoints and does not take them.
+pub(crate) fn cannot_restore() -> BoxError {
+    "the sink cannot take its output back to a checkpoint".into()
+}
+
+/// Where the output of a sink stands at a checkpoint, so that it can go on from there.
+///
+/// ```
+/// use pelton::SinkCheckpoint;
+///
+/// let checkpoint = SinkCheckpoint::new(42u64.to_le_bytes());
+/// # let _ = checkpoint;
+/// ```
+pub struct SinkCheckpoint {
+    pub(crate) position: Vec<u8>,
+    pub(crate) sync: Option<SinkAction>,
+    pub(crate) commit: Option<SinkAction>,
+}
+
+/// What a sink has to do for a checkpoint, on a thread of its own.
+pub(crate) type SinkAction = Box<dyn FnOnce() -> Result<(), BoxError> + Send>;
+
+impl SinkCheckpoint {
+    /// Where the output stands, as [`Sink::restore`] will be given it.
+    pub fn new(position: impl Into<Vec<u8>>) -> Self {
+        Self { position: position.into(), sync: None, commit: None }
+    }
+
+    /// Has what was written up to here made durable, before the checkpoint is committed. If that fails, the job ends.
+    pub fn sync(mut self, sync: impl FnOnce() -> Result<(), BoxError> + Send + 'static) -> Self {
+        self.sync = Some(Box::new(sync));
+        self
+    }
+
+    /// Has something done once the checkpoint is committed, such as giving a file its name. A crash may come between:
+    /// [`Sink::restore`] does it where it was not done.
+    pub fn commit(mut self, commit: impl FnOnce() -> Result<(), BoxError> + Send + 'static) -> Self {
+        self.commit = Some(Box::new(commit));
+        self
+    }
+
+    /// The same for a later checkpoint: what has to be done is done once.
+    pub(crate) fn again(&mut self) -> Self {
+        Self { position: self.position.clone(), sync: self.sync.take(), commit: self.commit.take() }
+    }
+}
+
 /// Takes the rows of a stream, in order, on one worker.
 pub trait Sink<T: Record>: Send + 'static {
     /// Called once before the first row, on the worker's thread.
@@ -79,6 +126,25 @@ pub trait Sink<T: Record>: Send + 'static {
     /// As for [`Sink::write`].
     fn flush(&mut self) -> Result<(), BoxError> {
         Ok(())
+    }
+
+    /// Where its output stands, all rows so far written. `None` is for a sink whose output cannot be taken back: after a
+    /// crash it gets the rows behind the last checkpoint again.
+    ///
+    /// # Errors
+    /// As for [`Sink::write`].
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        self.flush()?;
+        Ok(None)
+    }
+
+    /// Takes back the output to where it stood at a checkpoint; called before the sink is opened.
+    ///
+    /// # Errors
+    /// When the output is not there, or has not come that far.
+    fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        let _ = position;
+        Err(cannot_restore())
     }
 
     /// Called once after the last row; not when the job failed or was stopped at once.

@@ -1,7 +1,9 @@
 //! A sink, as whoever feeds it sees it.
 
 use crate::base::blame;
+use crate::progress::mark::Barrier;
 use crate::progress::place::Place;
+use crate::runtime::checkpoint::{Contribution, Giver};
 use crate::runtime::encoded::{EncodedBytes, EncodedRow, Incoming};
 use crate::runtime::metrics::{StepCounters, add};
 use crate::runtime::outputs::watermark_of;
@@ -27,6 +29,16 @@ pub(crate) struct SinkStage<T> {
     counters: Arc<StepCounters>,
     worker: usize,
     shared: Arc<JobShared>,
+    /// Where checkpoints are taken, and the last one that this sink gave to.
+    giver: Option<Giver>,
+    epoch: u64,
+}
+
+/// Where a sink goes on from, where the job does, and to whom it gives where its output stands.
+#[derive(Default)]
+pub(crate) struct SinkRecovery {
+    pub(crate) position: Option<Vec<u8>>,
+    pub(crate) giver: Option<Giver>,
 }
 
 impl<T: Record> SinkStage<T> {
@@ -34,11 +46,19 @@ impl<T: Record> SinkStage<T> {
     pub(crate) fn new(
         sink: Box<dyn Sink<T>>,
         (open_inputs, bound): (usize, i64),
+        SinkRecovery { position, giver }: SinkRecovery,
         counters: Arc<StepCounters>,
         worker: usize,
         shared: Arc<JobShared>,
     ) -> Self {
-        let mut stage = Self { sink, incoming: None, dirty: false, open_inputs, bound, counters, worker, shared };
+        let (incoming, dirty, epoch) = (None, false, 0);
+        let mut stage = Self { sink, incoming, dirty, open_inputs, bound, counters, worker, shared, giver, epoch };
+        if let Some(position) = position {
+            let restored = blame::in_step(&stage.counters.name, || stage.sink.restore(&position));
+            if stage.check(restored).is_none() {
+                return stage;
+            }
+        }
         let opened = blame::in_step(&stage.counters.name, || stage.sink.open(&stage.shared.symbols));
         stage.check(opened);
         stage
@@ -56,6 +76,16 @@ impl<T: Record> SinkStage<T> {
         add(&counters.rows_out, rows as u64);
         self.dirty |= rows > 0;
         rows
+    }
+
+    /// What it counted, and where its output stands.
+    fn contribution(&mut self) -> Option<Contribution> {
+        self.giver.as_ref()?;
+        let sink = &mut self.sink;
+        let checkpoint = blame::in_step(&self.counters.name, || sink.checkpoint());
+        let sink = self.check(checkpoint)?;
+        let counts = vec![self.counters.of(self.worker).counts()];
+        Some(Contribution { counts, sink, ..Contribution::default() })
     }
 
     fn check<R>(&self, result: Result<R, crate::BoxError>) -> Option<R> {
@@ -85,12 +115,27 @@ impl<T: Record> Flow for SinkStage<T> {
         true
     }
 
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        if self.epoch < barrier.epoch {
+            self.epoch = barrier.epoch;
+            if let (Some(giver), Some(contribution)) = (self.giver.clone(), self.contribution()) {
+                self.dirty = false;
+                giver.give(barrier, contribution);
+            }
+        }
+        true
+    }
+
     fn end(&mut self) {
         self.open_inputs = self.open_inputs.saturating_sub(1);
         if self.open_inputs == 0 {
             let sink = &mut self.sink;
             let finished = blame::in_step(&self.counters.name, || sink.finish());
-            self.check(finished);
+            if self.check(finished).is_some()
+                && let (Some(giver), Some(contribution)) = (self.giver.clone(), self.contribution())
+            {
+                giver.finish(contribution);
+            }
         }
     }
 

@@ -1,13 +1,17 @@
 //! The task that reads the sources which share an order on one worker, unit by unit.
 
+mod arrivals;
+mod barriers;
+
 use crate::Timestamp;
+use crate::progress::mark::Barrier;
 use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
 use crate::progress::place::Place;
-use crate::progress::schedule::{Cut, Schedule};
+use crate::progress::schedule::{Cut, Schedule, UnitBarrier};
 use crate::progress::watermark::ClockLimits;
+use crate::runtime::checkpoint::Giver;
 use crate::runtime::pipe::{SourcePipe, UnitStep};
 use crate::runtime::shared::JobShared;
-use crate::runtime::source::Polled;
 use crate::runtime::task::{Progress, Task};
 use crate::{BoxError, Error};
 use std::sync::Arc;
@@ -31,6 +35,10 @@ pub(crate) enum UnitOrder {
 enum State {
     /// Between units.
     Next,
+    /// Between units, where it was seen that no barrier comes first.
+    Arrived,
+    /// At a barrier in front of a unit.
+    Barrier(UnitBarrier, Barrier),
     /// In the middle of a unit, of this source where it has one.
     Reading(Option<usize>),
     /// The input is at its end: all learn what the clock came to, that nothing more will come, and the end.
@@ -79,11 +87,14 @@ pub(crate) struct SourceTask {
     is_passed_on: bool,
     /// All who wait know where this worker stands, and that it pauses.
     is_told: bool,
+    /// Where checkpoints are taken, and the last one that was passed on.
+    giver: Option<Giver>,
+    epoch: u64,
 }
 
-/// The time for pacing; what a job that drains has begun is not held back.
+/// The time for pacing; what a job that stops has begun is not held back.
 fn pacing_time(shared: &JobShared) -> Duration {
-    if shared.is_draining() { Duration::MAX } else { shared.clock.now() }
+    if shared.is_hurrying() { Duration::MAX } else { shared.clock.now() }
 }
 
 impl SourceTask {
@@ -91,13 +102,18 @@ impl SourceTask {
         pipes: Vec<Box<dyn SourcePipe>>,
         order: UnitOrder,
         (worker, workers): (usize, usize),
-        cut: Arc<Cut>,
+        (cut, start): (Arc<Cut>, u64),
+        giver: Option<Giver>,
         shared: Arc<JobShared>,
     ) -> Self {
         let arrival = Arrival { block: 0, ended: false, idle: false, last_event: shared.clock.now(), backlog: None };
         let (state, unit) = match order {
-            UnitOrder::Known(_) => (State::Next, worker as u64),
-            UnitOrder::AsTheyCome(_) => (State::Next, 0),
+            UnitOrder::Known(_) => {
+                // The first of this worker's units from the start on.
+                let (worker, workers) = (worker as u64, workers as u64);
+                (State::Next, start + (worker + workers - start % workers) % workers)
+            }
+            UnitOrder::AsTheyCome(_) => (State::Next, start),
             UnitOrder::Elsewhere => (State::Ending, 0),
         };
         let clock = match &order {
@@ -124,6 +140,8 @@ impl SourceTask {
             turn: 0,
             is_passed_on: false,
             is_told: false,
+            giver,
+            epoch: 0,
         }
     }
 
@@ -157,7 +175,7 @@ impl SourceTask {
 
     /// Tells where this worker stands; whether all who wait know it.
     fn tell(&mut self, pauses: bool) -> bool {
-        if self.is_told {
+        if self.is_told || self.state == State::Next {
             return true;
         }
         let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
@@ -165,7 +183,8 @@ impl SourceTask {
         let next = Place::event(*clock, *unit, 0);
         let told = pipes.iter_mut().enumerate().map(|(index, pipe)| {
             let place = match *state {
-                State::Next => next,
+                State::Next | State::Arrived => next,
+                State::Barrier(_, barrier) => barrier.place,
                 State::Reading(None) => match pipe.position() {
                     Some(position) => Place::event(pipe.gathered().next_clock(position), *unit, position),
                     None => Place::event(*clock_behind, *unit, UNIT_EVENTS_MAX as u64),
@@ -187,19 +206,11 @@ impl SourceTask {
 
     /// Begins the next unit of a known order; `None` where it cannot be read.
     fn next_known(&mut self, schedule: &Schedule) -> Option<State> {
-        let units = match self.cut.begin(self.unit, self.shared.is_draining()) {
-            Ok(()) => schedule.units(),
-            Err(end) => end.min(schedule.units()),
-        };
-        if self.unit >= units {
-            for source in 0..self.pipes.len() {
-                let passed = if schedule.is_single() { units as usize } else { schedule.first_block(units, source) };
-                self.pass(source, passed);
-            }
-            self.clock = self.capped(schedule.clock(units));
-            return Some(State::Ending);
-        }
-        if schedule.is_single() { self.load_unit(schedule) } else { self.gather_unit(schedule) }
+        let begun = self.cut.begin(self.unit, schedule.units(), self.epoch, self.shared.is_draining());
+        self.come(
+            begun,
+            |task| if schedule.is_single() { task.load_unit(schedule) } else { task.gather_unit(schedule) },
+        )
     }
 
     /// The clock of sources in a known order, where that of some does not follow from the order.
@@ -267,95 +278,6 @@ impl SourceTask {
         Some(State::Reading(None))
     }
 
-    /// The number of blocks of a source that is taken as it comes; `None` for a feed.
-    fn blocks_of(&self, source: usize) -> Option<usize> {
-        match &self.order {
-            UnitOrder::AsTheyCome(blocks) => blocks[source],
-            UnitOrder::Known(_) | UnitOrder::Elsewhere => None,
-        }
-    }
-
-    /// What the other sources, and what was told before, leave the clock of a source.
-    fn limits_of(&self, source: usize) -> ClockLimits {
-        if !matches!(self.order, UnitOrder::AsTheyCome(_)) {
-            return ClockLimits::NONE;
-        }
-        let others = self.pipes.iter().zip(&self.arrivals).enumerate();
-        let active = others.filter(|(other, (_, arrival))| *other != source && !arrival.ended && !arrival.idle);
-        let ceiling = active.map(|(_, (pipe, _))| pipe.clock()).min().unwrap_or(Timestamp::MAX);
-        ClockLimits { floor: self.clock, ceiling }
-    }
-
-    /// Moves the clock to where the sources leave it that somebody waits for.
-    fn move_clock(&mut self) {
-        let active = self.pipes.iter().zip(&self.arrivals).filter(|(_, arrival)| !arrival.ended && !arrival.idle);
-        if let Some(clock) = active.map(|(pipe, _)| pipe.clock()).min() {
-            self.clock = self.clock.max(clock);
-        }
-    }
-
-    /// Begins the next unit that has come; `None` where none has.
-    fn next_as_they_come(&mut self) -> Option<State> {
-        // The clock is asked only where somebody wants to know how long a source has been quiet.
-        let now = if self.tells_idleness { self.shared.clock.now() } else { Duration::ZERO };
-        for _ in 0..self.pipes.len() {
-            let source = self.turn;
-            self.turn = (self.turn + 1) % self.pipes.len();
-            let blocks = self.blocks_of(source);
-            let arrival = &mut self.arrivals[source];
-            if arrival.ended {
-                continue;
-            }
-            let draining = self.shared.is_draining();
-            let polled = match blocks {
-                Some(count) if arrival.block == count || draining => Ok(Polled::End),
-                Some(count) => {
-                    let block = arrival.block;
-                    arrival.block += 1;
-                    let pipe = &mut self.pipes[source];
-                    let next = if block + 1 < count { pipe.address(block + 1) } else { None };
-                    pipe.load(block, next).map(|()| Polled::Ready)
-                }
-                // What was accepted before the job was told to stop is taken, and no more.
-                None if draining => {
-                    let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
-                    let polled =
-                        if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
-                    let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
-                    arrival.backlog = Some(backlog - taken.min(backlog));
-                    polled
-                }
-                None => self.pipes[source].poll(usize::MAX, self.unit),
-            };
-            let arrival = &mut self.arrivals[source];
-            match polled {
-                Ok(Polled::Ready) => {
-                    arrival.last_event = now;
-                    arrival.idle = false;
-                    return Some(State::Reading(Some(source)));
-                }
-                Ok(Polled::Pending) if !draining => {
-                    let idle_after = self.pipes[source].idle_after();
-                    let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
-                    if is_idle && !arrival.idle {
-                        arrival.idle = true;
-                        self.move_clock();
-                        return Some(State::Next);
-                    }
-                }
-                Ok(Polled::End | Polled::Pending) => {
-                    arrival.ended = true;
-                    // A feed may give its last events with its end; the others have none.
-                    let has_events = blocks.is_none() && arrival.backlog != Some(0);
-                    self.move_clock();
-                    return Some(if has_events { State::Reading(Some(source)) } else { State::Next });
-                }
-                Err(error) => self.fail(source, error),
-            }
-        }
-        self.arrivals.iter().all(|arrival| arrival.ended).then_some(State::Ending)
-    }
-
     /// A unit has ended.
     fn finish_unit(&mut self, source: Option<usize>) -> State {
         match &self.order {
@@ -386,7 +308,10 @@ impl SourceTask {
     /// One step; `None` where there is nothing to do now.
     fn step(&mut self) -> Option<State> {
         match self.state {
-            State::Next => match &self.order {
+            // Nothing is read any more.
+            State::Next => None,
+            State::Barrier(at, barrier) => self.pass_on(at, barrier).then_some(State::Next),
+            State::Arrived => match &self.order {
                 UnitOrder::Known(schedule) => {
                     let schedule = schedule.clone();
                     self.next_known(&schedule)
@@ -414,6 +339,9 @@ impl SourceTask {
             State::Ending => self.tell(true).then_some(State::Last),
             State::Last => self.tell(true).then_some(State::End),
             State::End => {
+                if let Some(giver) = self.giver.take() {
+                    giver.finish(self.contribution(self.unit_and_units().1));
+                }
                 self.pipes.iter_mut().for_each(|pipe| pipe.end());
                 Some(State::Done)
             }
@@ -431,6 +359,12 @@ impl Task for SourceTask {
         self.due = None;
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
+            // Before anything is told of where it has come to.
+            if self.state == State::Next
+                && let Some(state) = self.arrive()
+            {
+                self.state = state;
+            }
             if !self.is_ready() {
                 self.is_told = false;
                 self.tell(false);
@@ -440,7 +374,7 @@ impl Task for SourceTask {
                 return Progress::Done;
             }
             // Between units, others learn where this worker stands before it goes on.
-            if self.state == State::Next && !std::mem::replace(&mut self.is_passed_on, true) {
+            if self.state == State::Arrived && !std::mem::replace(&mut self.is_passed_on, true) {
                 self.tell(false);
                 continue;
             }

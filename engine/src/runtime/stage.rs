@@ -1,15 +1,18 @@
 //! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
+use crate::operator::state::StorePieces;
 use crate::operator::{Batch, Cause, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, state};
+use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, due_clock};
-use crate::runtime::metrics::{StepCounters, add};
+use crate::runtime::checkpoint::{Contribution, Giver};
+use crate::runtime::metrics::{Counts, StepCounters, add};
 use crate::runtime::outputs::{Origin, StepOutputs, Ways, watermark_of};
 use crate::runtime::receiver::{Flow, Needs, Receiver, Step};
 use crate::runtime::rows::Rows;
 use crate::runtime::shared::JobShared;
-use crate::store::StoreError;
+use crate::store::{Scope, StoreError};
 use crate::{Error, Layout, Timestamp};
 use std::sync::Arc;
 
@@ -88,12 +91,35 @@ where
     uncounted_max: usize,
     counters: Arc<StepCounters>,
     shared: Arc<JobShared>,
+    /// Where checkpoints are taken, and the last one that this step gave to.
+    giver: Option<Giver>,
+    epoch: u64,
 }
 
 impl<Op: Operator> OperatorStage<Op>
 where
     Op::Outputs: StepOutputs,
 {
+    /// Has the step give to checkpoints.
+    pub(crate) fn giving(self, giver: Option<Giver>) -> Self {
+        Self { giver, ..self }
+    }
+
+    /// Gives what it counted, and pieces of its stores.
+    fn contribution(&self, stores: Vec<StorePieces>) -> Contribution {
+        let Counting { input, output, .. } = self.at.counting;
+        let counts = self.counters.of(self.at.worker).counts();
+        // Steps that stand for one count apart.
+        let counts = Counts {
+            rows_in: if input { counts.rows_in } else { 0 },
+            late: if input { counts.late } else { 0 },
+            rows_out: if output { counts.rows_out } else { 0 },
+            watermark: if output { counts.watermark } else { i64::MAX },
+            ..Counts::default()
+        };
+        Contribution { counts: vec![counts], stores, ..Contribution::default() }
+    }
+
     pub(crate) fn new(
         operator: Op,
         ways: <Op::Outputs as StepOutputs>::Ways,
@@ -124,6 +150,8 @@ where
             uncounted_max: if at.counting.input { UNCOUNTED_ROWS.0 } else { 1 },
             counters,
             shared,
+            giver: None,
+            epoch: 0,
         }
     }
 
@@ -248,7 +276,27 @@ where
         self.ways.frontier(frontier, pauses) && frontier >= place
     }
 
+    fn barrier(&mut self, barrier: Barrier) -> bool {
+        if self.epoch < barrier.epoch {
+            // All that stands before it is fired first.
+            if !self.is_ready() || (!self.frontier(barrier.place, false) && self.is_firing) || !self.ways.is_ready() {
+                return false;
+            }
+            self.epoch = barrier.epoch;
+            if let Some(giver) = self.giver.clone() {
+                let scope = if barrier.is_whole { Scope::All } else { Scope::Changed };
+                let (operator, name) = (&mut self.operator, &self.counters.name);
+                let stores = blame::in_step(name, || state::write(operator, scope));
+                giver.give(barrier, self.contribution(stores));
+            }
+        }
+        self.ways.barrier(barrier)
+    }
+
     fn end(&mut self) {
+        if let Some(giver) = self.giver.take() {
+            giver.finish(self.contribution(Vec::new()));
+        }
         self.ways.end();
     }
 

@@ -118,6 +118,13 @@ impl<A: At, S: Step> Task for MergeTask<A, S> {
                         return progress;
                     }
                 }
+                Next::Barrier(barrier) => {
+                    if !self.step.barrier(barrier) {
+                        return progress;
+                    }
+                    self.merge.pass_barrier();
+                    progress = Progress::Made;
+                }
                 Next::Starved => {
                     self.is_told = self.tell(true);
                     return progress;

@@ -73,6 +73,18 @@ pub enum StoreKind {
 }
 
 impl StoreKind {
+    /// All kinds.
+    pub(crate) const ALL: [Self; 8] = [
+        Self::KeyedTable,
+        Self::KeyedLists,
+        Self::KeyedMaps,
+        Self::KeyedRows,
+        Self::Timers,
+        Self::Slices,
+        Self::Broadcast,
+        Self::Value,
+    ];
+
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::KeyedTable => "keyed table",

@@ -44,6 +44,7 @@
 //! ```
 
 mod check;
+mod disk;
 mod drive;
 mod failure;
 mod input;
@@ -57,6 +58,7 @@ mod script;
 mod tests;
 mod verify;
 
+pub use disk::{CrashingDisk, Fault};
 pub use failure::{Failure, Verdict};
 pub use input::{Inputs, One, Two};
 pub use output::Tested;

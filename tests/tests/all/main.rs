@@ -1,6 +1,7 @@
 //! The integration tests, one module a subject.
 
 mod accounting;
+mod checkpoints;
 mod encoded;
 mod failure;
 mod joins;

@@ -1,0 +1,123 @@
+//! How a job takes checkpoints, as its program says it.
+
+use crate::ShapeError;
+use crate::log::LogOptions;
+use crate::log::storage::Storage;
+use crate::runtime::checkpointer::Interval;
+use crate::runtime::state::{StatePlace, StateSettings};
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Where a job keeps its state, and when it saves it there.
+///
+/// A job that is run again with the same state goes on from the newest checkpoint, at any number of workers, and gives
+/// what it would have given without the interruption. A state directory belongs to one job, and one process uses it at a
+/// time.
+///
+/// ```
+/// use pelton::{CheckpointOptions, Job, Options, Tumbling, VecSource, collect, count};
+/// use std::time::Duration;
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Click { #[event(time)] time_ns: i64, user: u64 }
+///
+/// # let dir = tempfile::tempdir()?;
+/// # let state = dir.path();
+/// let run = || {
+///     let clicks = (0..1000).map(|time_ns| Click { time_ns, user: time_ns as u64 % 7 }).collect();
+///     let mut job = Job::new("clicks");
+///     let (sink, _rows) = collect();
+///     job.source("clicks", VecSource::new(clicks, 64))
+///         .key_by(|click| click.user)
+///         .window(Tumbling::of(Duration::from_nanos(100)))
+///         .aggregate("clicks_by_user", count())
+///         .sink("out", sink);
+///     let checkpoints = CheckpointOptions::in_directory(state).every(Duration::from_secs(1));
+///     job.run(Options::workers(1).pin(false).checkpoints(checkpoints))
+/// };
+/// let report = run()?;
+/// assert!(report.recovery.is_some_and(|recovery| recovery.resumed_from.is_none()));
+/// // The job has finished, so there is nothing left to do.
+/// let again = run()?;
+/// assert!(again.recovery.is_some_and(|recovery| recovery.was_finished));
+/// assert_eq!(again.steps[0].rows_in, 1000);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone)]
+pub struct CheckpointOptions(StateSettings);
+
+impl CheckpointOptions {
+    fn at(place: StatePlace) -> Self {
+        let interval = Interval { time: None, events: None };
+        Self(StateSettings { place, interval, log: LogOptions::default(), may_fall_back: false, allows_dropped: false })
+    }
+
+    /// Keeps state in a directory, which is made where it is not there. Without an interval a checkpoint is taken at the
+    /// end, and where [`Handle::checkpoint`](crate::Handle::checkpoint) asks for one.
+    pub fn in_directory(path: impl Into<PathBuf>) -> Self {
+        Self::at(StatePlace::Directory(path.into()))
+    }
+
+    /// Keeps state somewhere else, as tests do. The first job that is run with these options takes the storage.
+    pub fn in_storage(storage: impl Storage + 'static) -> Self {
+        Self::at(StatePlace::Storage(Arc::new(Mutex::new(Some(Box::new(storage))))))
+    }
+
+    /// Takes a checkpoint each time so much time has passed, by the job's clock.
+    pub fn every(mut self, time: Duration) -> Self {
+        self.0.interval.time = Some(time);
+        self
+    }
+
+    /// Takes a checkpoint each time so many events have been read.
+    pub fn every_events(mut self, events: u64) -> Self {
+        self.0.interval.events = Some(events);
+        self
+    }
+
+    /// Keeps so many of the newest checkpoints, beside savepoints; 2 by default, from 1 to 8.
+    pub fn kept(mut self, checkpoints: usize) -> Self {
+        self.0.log.kept = checkpoints;
+        self
+    }
+
+    /// Bytes of a segment of a snapshot log that is made now, by default 1 MiB; from 4 KiB to 1 GiB. Jobs with little
+    /// state take less room with small ones.
+    pub fn segment_bytes(mut self, bytes: u32) -> Self {
+        self.0.log.segment_bytes = bytes;
+        self
+    }
+
+    /// Goes on from an older checkpoint where the newest is damaged. Otherwise damage is an error.
+    pub fn fall_back(mut self, may_fall_back: bool) -> Self {
+        self.0.may_fall_back = may_fall_back;
+        self
+    }
+
+    /// Leaves saved state behind that no source, step or sink of the job takes. Otherwise that is an error.
+    pub fn allow_dropped_state(mut self, allows: bool) -> Self {
+        self.0.allows_dropped = allows;
+        self
+    }
+
+    pub(crate) fn mistakes(&self, out: &mut Vec<ShapeError>) {
+        let StateSettings { interval, log, .. } = &self.0;
+        let mut check = |holds: bool, option, found: String, wanted| {
+            if !holds {
+                out.push(ShapeError::BadOption { option, found, wanted });
+            }
+        };
+        check(interval.time != Some(Duration::ZERO), "every", "0 s".to_owned(), "a duration above 0");
+        check(interval.events != Some(0), "every_events", "0".to_owned(), "at least 1");
+        check((1..=8).contains(&log.kept), "kept", log.kept.to_string(), "from 1 to 8");
+        let sizes = 4096..=1 << 30;
+        let found = log.segment_bytes.to_string();
+        check(sizes.contains(&log.segment_bytes), "segment_bytes", found, "from 4,096 to 1,073,741,824");
+    }
+
+    pub(crate) fn settings(self) -> StateSettings {
+        self.0
+    }
+}

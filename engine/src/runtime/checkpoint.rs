@@ -1,0 +1,145 @@
+//! What the tasks of a job give to a checkpoint, and where it is gathered.
+//!
+//! A barrier goes through the job as a mark with a place. Each task that comes to it gives what it has there, once: a
+//! source task what it counted, a step its stores, a sink where its output stands. A task that comes to its end gives
+//! its last word, which holds for all later checkpoints too. A checkpoint is complete when each has given either.
+
+use crate::operator::state::StorePieces;
+use crate::progress::mark::Barrier;
+use crate::runtime::metrics::Counts;
+use crate::runtime::sink::SinkCheckpoint;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Who gives something: a node, or for a source task the first of its sources, on a worker.
+pub(crate) type GiverId = (usize, usize);
+
+/// What one task has at a barrier.
+#[derive(Default)]
+pub(crate) struct Contribution {
+    /// What this worker counted of each source, or of the step or sink.
+    pub(crate) counts: Vec<Counts>,
+    /// Of a source task, the unit that comes next.
+    pub(crate) unit: u64,
+    /// Whether it was given at the end: whatever a step had before, it has no more.
+    pub(crate) is_last: bool,
+    /// Of a step.
+    pub(crate) stores: Vec<StorePieces>,
+    /// Of a sink: where its output stands, if it can go on from there.
+    pub(crate) sink: Option<SinkCheckpoint>,
+}
+
+impl Contribution {
+    /// The same, to be given again. What a sink has to do is done once.
+    fn again(&mut self) -> Self {
+        Self {
+            counts: self.counts.clone(),
+            unit: self.unit,
+            is_last: true,
+            stores: Vec::new(),
+            sink: self.sink.as_mut().map(SinkCheckpoint::again),
+        }
+    }
+}
+
+#[derive(Default)]
+struct Giving {
+    /// At the barrier of the current checkpoint.
+    at_barrier: Option<Contribution>,
+    /// At the end.
+    last: Option<Contribution>,
+}
+
+/// Gathers what is given.
+#[derive(Default)]
+pub(crate) struct Gathering {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    givers: BTreeMap<GiverId, Giving>,
+    /// The checkpoint that is gathered.
+    epoch: Option<u64>,
+    /// Somebody waits for nothing in particular.
+    is_woken: bool,
+}
+
+impl Gathering {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// One who gives something to each checkpoint from now on.
+    pub(crate) fn giver(self: &Arc<Self>, id: GiverId) -> Giver {
+        self.state().givers.entry(id).or_default();
+        Giver { gathering: self.clone(), id }
+    }
+
+    /// Begins to gather what is given to a checkpoint.
+    pub(crate) fn begin(&self, epoch: u64) {
+        let mut state = self.state();
+        state.epoch = Some(epoch);
+        state.givers.values_mut().for_each(|giving| giving.at_barrier = None);
+    }
+
+    /// All that was given to the checkpoint, once it is complete.
+    pub(crate) fn complete(&self) -> Option<Vec<(GiverId, Contribution)>> {
+        let mut state = self.state();
+        let is_open = |giving: &Giving| giving.at_barrier.is_none() && giving.last.is_none();
+        if state.epoch.is_none() || state.givers.values().any(is_open) {
+            return None;
+        }
+        state.epoch = None;
+        let given = |(id, giving): (&GiverId, &mut Giving)| {
+            let given = giving.at_barrier.take().or_else(|| giving.last.as_mut().map(Contribution::again));
+            Some((*id, given?))
+        };
+        Some(state.givers.iter_mut().filter_map(given).collect())
+    }
+
+    /// Whether all have come to their ends.
+    pub(crate) fn is_over(&self) -> bool {
+        self.state().givers.values().all(|giving| giving.last.is_some())
+    }
+
+    /// Has who waits look again.
+    pub(crate) fn wake(&self) {
+        self.state().is_woken = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until something was given, or somebody wakes it, at most for a time.
+    pub(crate) fn wait(&self, time: Duration) {
+        let state = self.state();
+        let waited = self.changed.wait_timeout_while(state, time, |state| !state.is_woken);
+        waited.unwrap_or_else(PoisonError::into_inner).0.is_woken = false;
+    }
+}
+
+/// One who gives something to each checkpoint.
+#[derive(Clone)]
+pub(crate) struct Giver {
+    gathering: Arc<Gathering>,
+    id: GiverId,
+}
+
+impl Giver {
+    /// Gives what there is at a barrier.
+    pub(crate) fn give(&self, barrier: Barrier, contribution: Contribution) {
+        let mut state = self.gathering.state();
+        if state.epoch == Some(barrier.epoch) {
+            state.givers.entry(self.id).or_default().at_barrier = Some(contribution);
+        }
+        drop(state);
+        self.gathering.wake();
+    }
+
+    /// Gives what there is at the end.
+    pub(crate) fn finish(&self, contribution: Contribution) {
+        self.gathering.state().givers.entry(self.id).or_default().last = Some(contribution);
+        self.gathering.wake();
+    }
+}

@@ -1,0 +1,169 @@
+//! What a committed checkpoint says: read back, and given to the parts of a job that goes on from there.
+
+use crate::log::error::StateError;
+use crate::log::{Kept, SnapshotLog};
+use crate::operator::state;
+use crate::operator::{Operator, OperatorError};
+use crate::runtime::entries::{Entry, Role, SavedStore};
+use crate::runtime::metrics::Counts;
+use crate::store::{Scope, Share};
+use crate::worker_of;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Where sources that share an order go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SavedSources {
+    pub(crate) names: Vec<String>,
+    pub(crate) unit: u64,
+    /// Of what was read of them.
+    pub(crate) fingerprint: u64,
+}
+
+/// Pieces of a store, as one worker wrote them to one checkpoint.
+struct Written {
+    store: String,
+    bytes: Vec<u8>,
+}
+
+/// What a job goes on from.
+#[derive(Default)]
+pub(crate) struct Recovered {
+    path: PathBuf,
+    pub(crate) epoch: u64,
+    pub(crate) is_finished: bool,
+    pub(crate) job: String,
+    pub(crate) workers: usize,
+    pub(crate) seed: u64,
+    pub(crate) symbols: Vec<String>,
+    pub(crate) sources: Vec<SavedSources>,
+    pub(crate) counts: BTreeMap<String, Counts>,
+    pub(crate) stores: Vec<SavedStore>,
+    pub(crate) sinks: BTreeMap<(String, usize), Vec<u8>>,
+    /// By step, role and worker, in the order they were written.
+    pieces: BTreeMap<(String, Role, usize), Vec<Written>>,
+}
+
+impl Recovered {
+    /// Reads a checkpoint.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub(crate) fn read(log: &mut SnapshotLog, kept: &Kept) -> Result<Self, StateError> {
+        let path = log.path().to_owned();
+        let mut found =
+            Self { path: path.clone(), epoch: kept.epoch, is_finished: kept.is_finished, ..Self::default() };
+        for (index, body) in kept.bodies.iter().enumerate() {
+            let is_newest = index + 1 == kept.bodies.len();
+            let mut reader = log.reader(body);
+            // What the body builds on was read when the log was opened.
+            for _ in 0..reader.u32()? {
+                reader.bytes(16)?;
+            }
+            while let Some(entry) = Entry::read(&mut reader, &path)? {
+                found.take(entry, is_newest, &reader)?;
+            }
+        }
+        Ok(found)
+    }
+
+    fn take(&mut self, entry: Entry, is_newest: bool, reader: &crate::log::BodyReader<'_>) -> Result<(), StateError> {
+        match entry {
+            Entry::Symbols { first, texts } => {
+                if first as usize != self.symbols.len() {
+                    return Err(reader.damaged("the first of some symbols", self.symbols.len(), first));
+                }
+                self.symbols.extend(texts);
+            }
+            Entry::Pieces { step, role, worker, store, bytes } => {
+                let pieces = self.pieces.entry((step, role, worker as usize)).or_default();
+                pieces.push(Written { store, bytes });
+            }
+            Entry::Ended { step, role, worker } => drop(self.pieces.remove(&(step, role, worker as usize))),
+            _ if !is_newest => {}
+            Entry::Job { name, workers, seed } => {
+                self.job = name;
+                self.workers = workers as usize;
+                self.seed = seed;
+            }
+            Entry::Sources { names, unit, fingerprint } => {
+                self.sources.push(SavedSources { names, unit, fingerprint });
+            }
+            Entry::Counts { name, counts } => {
+                self.counts.insert(name, counts);
+            }
+            Entry::Store(store) => self.stores.push(store),
+            Entry::Sink { name, worker, position } => {
+                self.sinks.insert((name, worker as usize), position);
+            }
+        }
+        Ok(())
+    }
+
+    /// Where it was read.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The roles in which a step was saved.
+    pub(crate) fn roles_of(&self, step: &str) -> BTreeSet<Role> {
+        self.pieces.keys().filter(|(name, _, _)| name == step).map(|(_, role, _)| *role).collect()
+    }
+
+    /// The pieces of a store, worker by worker and for each in the order they were written.
+    pub(crate) fn pieces_of<'a>(
+        &'a self,
+        step: &'a str,
+        store: &'a str,
+    ) -> impl Iterator<Item = (usize, Role, &'a [u8])> {
+        let of_step = self.pieces.iter().filter(move |((name, _, _), _)| name == step);
+        of_step.flat_map(move |((_, role, worker), written)| {
+            let of_store = written.iter().filter(move |written| written.store == store);
+            of_store.map(move |written| (*worker, *role, &*written.bytes))
+        })
+    }
+
+    /// Has the stores of an operator take what they had on the same worker in the same role.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub(crate) fn restore_same(
+        &self,
+        operator: &mut impl Operator,
+        (step, role, worker): (&str, Role, usize),
+    ) -> Result<(), OperatorError> {
+        for Written { store, bytes } in self.pieces.get(&(step.to_owned(), role, worker)).into_iter().flatten() {
+            state::read(operator, store, bytes, |_| true, false)?;
+        }
+        Ok(())
+    }
+
+    /// Has the stores of an operator on one of some workers take its share of what all workers had, each of whose
+    /// stores is put together in an operator that `make` makes.
+    ///
+    /// # Errors
+    /// When it does not fit.
+    pub(crate) fn restore_share<Op: Operator>(
+        &self,
+        operator: &mut Op,
+        step: &str,
+        (worker, workers): (usize, usize),
+        make: impl Fn() -> Op,
+    ) -> Result<(), OperatorError> {
+        let mut is_first = true;
+        for (name, role, of_worker) in self.pieces.keys().filter(|(name, _, _)| name == step) {
+            let mut whole = make();
+            self.restore_same(&mut whole, (name, *role, *of_worker))?;
+            // What all workers have alike is taken once.
+            let wanted = |share| match share {
+                Share::Slot(slot) => worker_of(slot, workers) == worker,
+                Share::All => is_first,
+            };
+            for pieces in state::write(&mut whole, Scope::All) {
+                state::read(operator, pieces.store, &pieces.bytes, wanted, true)?;
+            }
+            is_first = false;
+        }
+        Ok(())
+    }
+}

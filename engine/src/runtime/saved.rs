@@ -1,0 +1,389 @@
+//! Saved state as one looks at it without the job: what was committed, and what stores hold, as rows.
+
+use crate::log::error::StateError;
+use crate::log::storage::FileStorage;
+use crate::log::{LogOptions, SnapshotLog, StateDirectory};
+use crate::operator::state::each_piece;
+use crate::runtime::entries::{Role, SavedStore};
+use crate::runtime::metrics::Counts;
+use crate::runtime::recovery::Recovered;
+use crate::store::{Share, StoreError, StoreKind};
+use crate::{Dictionary, Field, FieldKind, Layout, Timestamp};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+/// A state directory that is looked at; no job can use it meanwhile.
+///
+/// ```no_run
+/// use pelton::state::SavedState;
+///
+/// let mut state = SavedState::open("state/")?;
+/// for checkpoint in state.checkpoints() {
+///     println!("{} of {} bytes", checkpoint.epoch, checkpoint.bytes);
+/// }
+/// let newest = state.read(None)?;
+/// println!("{} has {} stores", newest.job(), newest.stores().len());
+/// # Ok::<(), pelton::state::StateError>(())
+/// ```
+pub struct SavedState {
+    log: SnapshotLog,
+    _directory: StateDirectory,
+}
+
+/// A committed checkpoint.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CheckpointInfo {
+    /// Its number; they count up.
+    pub epoch: u64,
+    /// When it was committed, by the machine's clock.
+    pub committed: SystemTime,
+    /// Whether it is a savepoint, which is kept until there is no room for it.
+    pub is_savepoint: bool,
+    /// Whether the job had come to its end.
+    pub is_finished: bool,
+    /// Bytes that it takes in the log, with what it builds on.
+    pub bytes: u64,
+    /// How many parts it is read from: all state, and then what changed.
+    pub bodies: usize,
+}
+
+impl SavedState {
+    /// Opens a state directory.
+    ///
+    /// # Errors
+    /// When it is used by a job, or is damaged.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
+        let directory = StateDirectory::existing(path.as_ref())?;
+        let (path, file) = (directory.log_path(), directory.log_file()?);
+        let log = SnapshotLog::open(Box::new(FileStorage::new(file)), &path, LogOptions::default(), 0, false)?;
+        Ok(Self { log, _directory: directory })
+    }
+
+    /// The committed checkpoints, the newest last.
+    pub fn checkpoints(&self) -> Vec<CheckpointInfo> {
+        let info = |kept: &crate::log::Kept| CheckpointInfo {
+            epoch: kept.epoch,
+            committed: UNIX_EPOCH + Duration::from_nanos(kept.committed_ns.max(0) as u64),
+            is_savepoint: kept.is_savepoint,
+            is_finished: kept.is_finished,
+            bytes: kept.bodies.iter().map(|body| body.segments() as u64).sum::<u64>() * self.log.segment_bytes(),
+            bodies: kept.bodies.len(),
+        };
+        self.log.kept().iter().map(info).collect()
+    }
+
+    /// Bytes of the log, and those of them that no checkpoint needs.
+    pub fn log_bytes(&self) -> (u64, u64) {
+        self.log.disk_bytes()
+    }
+
+    /// What was found and does not stop a job from going on, in words.
+    pub fn remarks(&self) -> &[String] {
+        self.log.remarks()
+    }
+
+    /// Reads the checkpoint of this number, or the newest; `None` where there is none.
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn read(&mut self, epoch: Option<u64>) -> Result<Option<SavedCheckpoint>, StateError> {
+        let is_wanted = |kept: &&crate::log::Kept| epoch.is_none_or(|epoch| kept.epoch == epoch);
+        let Some(kept) = self.log.kept().iter().rev().find(is_wanted).cloned() else { return Ok(None) };
+        Ok(Some(SavedCheckpoint(Recovered::read(&mut self.log, &kept)?)))
+    }
+}
+
+/// What a committed checkpoint says.
+pub struct SavedCheckpoint(Recovered);
+
+/// What was counted of a source, step or sink.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SavedCounts {
+    /// Its name.
+    pub name: String,
+    /// Rows it took; of a source, events it read.
+    pub rows_in: u64,
+    /// Rows it gave on.
+    pub rows_out: u64,
+    /// Late rows.
+    pub late: u64,
+    /// The watermark it had come to.
+    pub watermark: Timestamp,
+}
+
+/// A store of a step.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SavedStoreInfo {
+    /// The name of its step.
+    pub step: String,
+    /// Its name.
+    pub store: String,
+    /// How it keeps things, in words.
+    pub kind: String,
+    /// The layout of what it keeps for a key, as [`Layout::schema`] gives it.
+    pub value: String,
+    /// How many things it keeps: keys, timers, keys of windows.
+    pub entries: u64,
+    /// Bytes of what it keeps, as it is saved.
+    pub bytes: u64,
+}
+
+/// What a store keeps, as rows.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SavedRows {
+    /// The columns of a row, without room between them.
+    pub layout: Layout,
+    /// The bytes of each row, in the order of workers and keys.
+    pub rows: Vec<Vec<u8>>,
+}
+
+impl SavedCheckpoint {
+    /// Its number.
+    pub fn epoch(&self) -> u64 {
+        self.0.epoch
+    }
+
+    /// The job's name.
+    pub fn job(&self) -> &str {
+        &self.0.job
+    }
+
+    /// The number of workers that the job had.
+    pub fn workers(&self) -> usize {
+        self.0.workers
+    }
+
+    /// The names of the sources that share an order, with the number of units that were read of them: of one source,
+    /// blocks.
+    pub fn sources(&self) -> impl Iterator<Item = (&[String], u64)> {
+        self.0.sources.iter().map(|sources| (&*sources.names, sources.unit))
+    }
+
+    /// What was counted of each source, step and sink.
+    pub fn counts(&self) -> Vec<SavedCounts> {
+        let counts = |(name, counts): (&String, &Counts)| SavedCounts {
+            name: name.clone(),
+            rows_in: counts.rows_in,
+            rows_out: counts.rows_out,
+            late: counts.late,
+            watermark: Timestamp::from_nanos(counts.watermark),
+        };
+        self.0.counts.iter().map(counts).collect()
+    }
+
+    /// The sinks that go on where they stood.
+    pub fn sinks(&self) -> impl Iterator<Item = &str> {
+        self.0.sinks.keys().map(|(name, _)| name.as_str())
+    }
+
+    /// The symbols that the job knew.
+    pub fn symbols(&self) -> Arc<Dictionary> {
+        let symbols = Dictionary::default();
+        for text in &self.0.symbols {
+            // What was a dictionary fits into one.
+            let _ = symbols.intern(text);
+        }
+        Arc::new(symbols)
+    }
+
+    /// The stores of all steps.
+    pub fn stores(&self) -> Vec<SavedStoreInfo> {
+        let info = |saved: &SavedStore| {
+            let entries = self.entries(saved).unwrap_or_default();
+            SavedStoreInfo {
+                step: saved.step.clone(),
+                store: saved.store.clone(),
+                kind: saved.kind.clone(),
+                value: saved.value.clone(),
+                entries: entries.len() as u64,
+                bytes: entries.iter().map(|((_, _, id), rest)| (id.len() + rest.len()) as u64).sum(),
+            }
+        };
+        self.0.stores.iter().map(info).collect()
+    }
+
+    /// What a store keeps, as rows: of each the worker that had it, the start of its window where it has one, its key,
+    /// and what is kept for it. A list, map or series of rows gives a row for each element.
+    ///
+    /// # Errors
+    /// When there is no such store, or what was saved is not as its layouts say.
+    pub fn rows(&self, step: &str, store: &str) -> Result<SavedRows, StateError> {
+        let misfit = |reason: String| StateError::misfit(self.0.path(), reason);
+        let Some(saved) = self.0.stores.iter().find(|saved| (&*saved.step, &*saved.store) == (step, store)) else {
+            let known: Vec<_> = self.0.stores.iter().map(|saved| format!("{}/{}", saved.step, saved.store)).collect();
+            return Err(misfit(format!("there is no store `{step}/{store}`; there are: {}", known.join(", "))));
+        };
+        let shape = Shape::of(saved).map_err(misfit)?;
+        let entries = self.entries(saved).map_err(|error| misfit(error.to_string()))?;
+        let mut rows = Vec::new();
+        for ((worker, _, id), rest) in &entries {
+            shape
+                .rows(*worker as u32, id, rest, &mut rows)
+                .map_err(|what| misfit(format!("{what} in `{step}/{store}`")))?;
+        }
+        Ok(SavedRows { layout: shape.layout(), rows })
+    }
+
+    /// The newest of what was written for each thing that a store keeps, by worker and what it is found by.
+    fn entries(&self, saved: &SavedStore) -> Result<Entries, StoreError> {
+        let shape = Shape::of(saved).map_err(StoreError::Misfit)?;
+        let mut entries = Entries::new();
+        for (worker, role, bytes) in self.0.pieces_of(&saved.step, &saved.store) {
+            each_piece(bytes, |share, piece| {
+                if shape.kind == StoreKind::Slices && share == Share::All {
+                    // The slice was closed.
+                    entries.retain(|(of, in_role, id), _| (*of, *in_role) != (worker, role) || !id.starts_with(piece));
+                    return Ok(());
+                }
+                let Some((id, rest)) = piece.split_at_checked(shape.id_bytes()) else {
+                    return Err(StoreError::misfit("a piece without its key"));
+                };
+                let id = (worker, role, id.to_vec());
+                match shape.is_removal(rest) {
+                    true => drop(entries.remove(&id)),
+                    false => drop(entries.insert(id, rest.to_vec())),
+                }
+                Ok(())
+            })?;
+        }
+        Ok(entries)
+    }
+}
+
+type Entries = BTreeMap<(usize, Role, Vec<u8>), Vec<u8>>;
+
+/// How pieces of a store are made, as the stores themselves write them.
+struct Shape {
+    kind: StoreKind,
+    key: Option<Layout>,
+    element_key: Option<Layout>,
+    value: Layout,
+}
+
+/// Bytes of a time.
+const TIME: usize = 8;
+
+impl Shape {
+    fn of(saved: &SavedStore) -> Result<Self, String> {
+        let unknown = || format!("`{}` is no kind of store", saved.kind);
+        let kind = StoreKind::ALL.into_iter().find(|kind| kind.name() == saved.kind).ok_or_else(unknown)?;
+        let layout = |text: &str| match text {
+            "" => Ok(None),
+            text => Layout::parse(text).map(Some).map_err(|error| error.to_string()),
+        };
+        let value = layout(&saved.value)?.ok_or("a store without a layout")?;
+        Ok(Self { kind, key: layout(&saved.key)?, element_key: layout(&saved.element_key)?, value })
+    }
+
+    /// The layout of the key at the front of a piece.
+    fn piece_key(&self) -> Option<&Layout> {
+        match self.kind {
+            StoreKind::Value => None,
+            StoreKind::Broadcast => self.element_key.as_ref(),
+            _ => self.key.as_ref(),
+        }
+    }
+
+    /// Bytes that say what a piece is of.
+    fn id_bytes(&self) -> usize {
+        let key = self.piece_key().map_or(0, Layout::size);
+        match self.kind {
+            StoreKind::Timers | StoreKind::Slices => TIME + key,
+            _ => key,
+        }
+    }
+
+    /// Whether a piece says that there is nothing any more.
+    fn is_removal(&self, rest: &[u8]) -> bool {
+        match self.kind {
+            StoreKind::Timers => rest == [0],
+            StoreKind::Slices | StoreKind::Value => false,
+            _ => rest.is_empty(),
+        }
+    }
+
+    /// The layout of its rows: the worker, a time where there is one, the key, and what is kept.
+    fn layout(&self) -> Layout {
+        let mut columns = Columns::default();
+        columns.push("worker", FieldKind::U32);
+        if self.kind == StoreKind::Slices {
+            columns.push("window_start", FieldKind::Timestamp);
+        }
+        if let Some(key) = self.piece_key() {
+            columns.all("key", key);
+        }
+        match (self.kind, &self.element_key) {
+            (StoreKind::KeyedMaps, Some(key)) => columns.all("map_key", key),
+            (StoreKind::KeyedRows | StoreKind::Timers, _) => columns.push("time", FieldKind::Timestamp),
+            _ => {}
+        }
+        if self.kind != StoreKind::Timers {
+            columns.all("", &self.value);
+        }
+        Layout::new("saved", columns.bytes, 1, columns.fields)
+    }
+
+    /// The rows of one entry.
+    fn rows(&self, worker: u32, id: &[u8], rest: &[u8], out: &mut Vec<Vec<u8>>) -> Result<(), &'static str> {
+        let mut front = worker.to_le_bytes().to_vec();
+        front.extend_from_slice(id);
+        let mut put = |rest: &[u8]| out.push([&front, rest].concat());
+        let value = self.value.size();
+        let element = match self.kind {
+            StoreKind::Timers => {
+                put(&[]);
+                return Ok(());
+            }
+            StoreKind::KeyedTable | StoreKind::Broadcast => {
+                // A flag stands before it, and the time it was written at may stand behind it.
+                put(rest.get(1..=value).ok_or("a value of another size")?);
+                return Ok(());
+            }
+            StoreKind::Slices | StoreKind::Value => value,
+            StoreKind::KeyedLists => value,
+            StoreKind::KeyedRows => TIME + value,
+            StoreKind::KeyedMaps => self.element_key.as_ref().map_or(0, Layout::size) + value,
+        };
+        if element == 0 || !rest.len().is_multiple_of(element) {
+            return Err("a value of another size");
+        }
+        rest.chunks_exact(element).for_each(put);
+        Ok(())
+    }
+}
+
+/// The columns of a layout that is put together.
+#[derive(Default)]
+struct Columns {
+    fields: Vec<Field>,
+    bytes: usize,
+}
+
+impl Columns {
+    fn push(&mut self, name: &'static str, kind: FieldKind) {
+        let size = kind.size();
+        self.fields.push(Field { name: Cow::Borrowed(name), kind, offset: self.bytes, decimals: None, time: false });
+        self.bytes += size;
+    }
+
+    /// All fields of a layout, under a name of their own or behind it.
+    fn all(&mut self, name: &str, layout: &Layout) {
+        for field in layout.fields() {
+            let name = match (name, &*field.name) {
+                ("", own) => own.to_owned(),
+                (name, "value") => name.to_owned(),
+                (name, own) => format!("{name}.{own}"),
+            };
+            let field = Field { name: name.into(), offset: self.bytes + field.offset, time: false, ..field.clone() };
+            self.fields.push(field);
+        }
+        self.bytes += layout.size();
+    }
+}

@@ -1,0 +1,109 @@
+//! Of the task that reads sources: units that are taken as they come, where a source is a feed.
+
+use super::{SourceTask, State, UnitOrder};
+use crate::Timestamp;
+use crate::progress::schedule::Arrived;
+use crate::progress::watermark::ClockLimits;
+use crate::runtime::source::Polled;
+use std::time::Duration;
+
+impl SourceTask {
+    /// The number of blocks of a source that is taken as it comes; `None` for a feed.
+    pub(super) fn blocks_of(&self, source: usize) -> Option<usize> {
+        match &self.order {
+            UnitOrder::AsTheyCome(blocks) => blocks[source],
+            UnitOrder::Known(_) | UnitOrder::Elsewhere => None,
+        }
+    }
+
+    /// What the other sources, and what was told before, leave the clock of a source.
+    pub(super) fn limits_of(&self, source: usize) -> ClockLimits {
+        if !matches!(self.order, UnitOrder::AsTheyCome(_)) {
+            return ClockLimits::NONE;
+        }
+        let others = self.pipes.iter().zip(&self.arrivals).enumerate();
+        let active = others.filter(|(other, (_, arrival))| *other != source && !arrival.ended && !arrival.idle);
+        let ceiling = active.map(|(_, (pipe, _))| pipe.clock()).min().unwrap_or(Timestamp::MAX);
+        ClockLimits { floor: self.clock, ceiling }
+    }
+
+    /// Moves the clock to where the sources leave it that somebody waits for.
+    pub(super) fn move_clock(&mut self) {
+        let active = self.pipes.iter().zip(&self.arrivals).filter(|(_, arrival)| !arrival.ended && !arrival.idle);
+        if let Some(clock) = active.map(|(pipe, _)| pipe.clock()).min() {
+            self.clock = self.clock.max(clock);
+        }
+    }
+
+    /// Begins the next unit that has come; `None` where none has.
+    pub(super) fn next_as_they_come(&mut self) -> Option<State> {
+        // The clock is asked only where somebody wants to know how long a source has been quiet.
+        let now = if self.tells_idleness { self.shared.clock.now() } else { Duration::ZERO };
+        // One that was asked for while nothing came.
+        if self.giver.is_some()
+            && let barrier @ Arrived::Barrier(_) = self.cut.arrive(0, 0, self.epoch)
+        {
+            return self.come(barrier, |_| None);
+        }
+        for _ in 0..self.pipes.len() {
+            let source = self.turn;
+            self.turn = (self.turn + 1) % self.pipes.len();
+            let blocks = self.blocks_of(source);
+            let arrival = &mut self.arrivals[source];
+            if arrival.ended {
+                continue;
+            }
+            let draining = self.shared.is_draining();
+            let polled = match blocks {
+                Some(count) if arrival.block == count || draining => Ok(Polled::End),
+                Some(count) => {
+                    let block = arrival.block;
+                    arrival.block += 1;
+                    let pipe = &mut self.pipes[source];
+                    let next = if block + 1 < count { pipe.address(block + 1) } else { None };
+                    pipe.load(block, next).map(|()| Polled::Ready)
+                }
+                // What was accepted before the job was told to stop is taken, and no more.
+                None if draining => {
+                    let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
+                    let polled =
+                        if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
+                    let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
+                    arrival.backlog = Some(backlog - taken.min(backlog));
+                    polled
+                }
+                None => self.pipes[source].poll(usize::MAX, self.unit),
+            };
+            let arrival = &mut self.arrivals[source];
+            match polled {
+                Ok(Polled::Ready) => {
+                    arrival.last_event = now;
+                    arrival.idle = false;
+                    return Some(State::Reading(Some(source)));
+                }
+                Ok(Polled::Pending) if !draining => {
+                    let idle_after = self.pipes[source].idle_after();
+                    let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
+                    if is_idle && !arrival.idle {
+                        arrival.idle = true;
+                        self.move_clock();
+                        return Some(State::Next);
+                    }
+                }
+                Ok(Polled::End | Polled::Pending) => {
+                    arrival.ended = true;
+                    // A feed may give its last events with its end; the others have none.
+                    let has_events = blocks.is_none() && arrival.backlog != Some(0);
+                    self.move_clock();
+                    return Some(if has_events { State::Reading(Some(source)) } else { State::Next });
+                }
+                Err(error) => self.fail(source, error),
+            }
+        }
+        if !self.arrivals.iter().all(|arrival| arrival.ended) {
+            return None;
+        }
+        let ended = self.cut.begin(0, 0, self.epoch, false);
+        self.come(ended, |_| None)
+    }
+}

@@ -1,0 +1,84 @@
+//! Of the task that reads sources: what comes between two units, which may be a barrier.
+
+use super::{SourceTask, State, UnitOrder};
+use crate::Timestamp;
+use crate::progress::mark::Barrier;
+use crate::progress::place::Place;
+use crate::progress::schedule::{Arrived, UnitBarrier};
+use crate::runtime::checkpoint::Contribution;
+
+impl SourceTask {
+    /// The next unit where the order is cut, and how many there are. Where one worker reads everything, it knows itself.
+    pub(super) fn unit_and_units(&self) -> (u64, u64) {
+        match &self.order {
+            UnitOrder::Known(schedule) => (self.unit, schedule.units()),
+            UnitOrder::AsTheyCome(_) | UnitOrder::Elsewhere => (0, 0),
+        }
+    }
+
+    /// Looks whether a barrier comes before the next unit; `None` where nothing is read any more.
+    pub(super) fn arrive(&mut self) -> Option<State> {
+        let (unit, units) = self.unit_and_units();
+        let arrived = self.cut.arrive(unit, units, self.epoch);
+        self.come(arrived, |_| Some(State::Arrived))
+    }
+
+    /// Goes on with what the cut says, or with `body` where nothing comes before the next unit.
+    pub(super) fn come(&mut self, arrived: Arrived, body: impl FnOnce(&mut Self) -> Option<State>) -> Option<State> {
+        match arrived {
+            Arrived::Here => body(self),
+            Arrived::Held => None,
+            Arrived::End(end) => self.come_to_end(end),
+            Arrived::Barrier(at) => {
+                let unit = if matches!(self.order, UnitOrder::Known(_)) { at.unit } else { self.unit };
+                let place = Place::event(self.clock_before(unit), unit, 0);
+                let barrier = Barrier { epoch: at.epoch, place, is_whole: at.is_whole };
+                Some(State::Barrier(UnitBarrier { unit, ..at }, barrier))
+            }
+        }
+    }
+
+    /// Passes over what other workers read up to the end of the order.
+    pub(super) fn come_to_end(&mut self, end: u64) -> Option<State> {
+        if let UnitOrder::Known(schedule) = &self.order {
+            let clock = schedule.clock(end);
+            self.pass_before(end);
+            self.clock = self.capped(clock);
+        }
+        Some(State::Ending)
+    }
+
+    /// The clock before a unit that this worker has not passed.
+    pub(super) fn clock_before(&mut self, unit: u64) -> Timestamp {
+        let UnitOrder::Known(schedule) = &self.order else { return self.clock };
+        let (clock, is_single) = (schedule.clock(unit), schedule.is_single());
+        self.pass_before(unit);
+        if is_single { self.single_clock(clock) } else { self.capped(clock) }
+    }
+
+    /// Has the watermarks account for all blocks before a unit of a known order.
+    pub(super) fn pass_before(&mut self, unit: u64) {
+        let UnitOrder::Known(schedule) = &self.order else { return };
+        let schedule = schedule.clone();
+        for source in 0..self.pipes.len() {
+            self.pass(source, schedule.block_at(unit, source));
+        }
+    }
+
+    /// Passes a barrier on; whether all behind have it.
+    pub(super) fn pass_on(&mut self, at: UnitBarrier, barrier: Barrier) -> bool {
+        let passed = self.pipes.iter_mut().map(|pipe| pipe.barrier(barrier)).filter(|passed| !passed).count() == 0;
+        if passed {
+            self.epoch = at.epoch;
+            if let Some(giver) = &self.giver {
+                giver.give(barrier, self.contribution(at.unit));
+            }
+        }
+        passed
+    }
+
+    pub(super) fn contribution(&self, unit: u64) -> Contribution {
+        let counts = self.pipes.iter().map(|pipe| pipe.counts()).collect();
+        Contribution { counts, unit, ..Contribution::default() }
+    }
+}

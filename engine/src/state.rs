@@ -1,0 +1,5 @@
+//! Saved state: where its bytes are, and what can be wrong with it.
+
+pub use crate::log::error::StateError;
+pub use crate::log::storage::{FileStorage, Storage};
+pub use crate::runtime::saved::{CheckpointInfo, SavedCheckpoint, SavedCounts, SavedRows, SavedState, SavedStoreInfo};
