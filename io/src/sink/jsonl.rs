@@ -20,7 +20,8 @@ use super::encode::Format;
 use super::text::{SinkError, TextSink};
 use std::path::Path;
 
-/// Writes to a new file at `path`, in place of one that is there.
+/// Writes to the file at `path`, in place of what is in it. Where the job takes checkpoints it goes on behind what was
+/// committed.
 ///
 /// # Errors
 /// When the file cannot be created.

@@ -5,6 +5,7 @@
 mod blackhole;
 pub mod csv;
 mod encode;
+mod in_place;
 pub mod jsonl;
 mod number;
 mod text;

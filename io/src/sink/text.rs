@@ -1,9 +1,9 @@
 //! The sink of text rows: one buffer, one encoder, one file.
 
 use super::encode::{Format, RowEncoder};
+use super::in_place::InPlace;
 use pelton::rows::{RowSink, RowSlice};
-use pelton::{BoxError, Dictionary, Encoders, Layout, Record, Sink, Timestamp};
-use std::fs::File;
+use pelton::{BoxError, Dictionary, Encoders, Layout, Record, Sink, SinkCheckpoint, Timestamp};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -27,8 +27,11 @@ pub struct SinkError {
 ///
 /// Rows of any record can be written, of one type or layout by one sink. Dropped before its end, as when its
 /// job is stopped at once, it still writes the rows that it took: what it leaves are whole lines.
+///
+/// Files take part in checkpoints: a job that goes on from one has them cut to what was committed. Rows on standard
+/// output cannot be taken back.
 pub struct TextSink {
-    out: Box<dyn Write + Send>,
+    out: Out,
     path: PathBuf,
     format: Format,
     symbols: Option<Arc<Dictionary>>,
@@ -37,16 +40,58 @@ pub struct TextSink {
     buffer: Vec<u8>,
     /// Nothing more is written after an error: a line may have been cut.
     failed: bool,
+    /// Whether rows are still written when it is dropped.
+    writes_at_drop: bool,
+}
+
+/// Where the bytes go.
+enum Out {
+    Stream(Box<dyn Write + Send>),
+    File {
+        file: InPlace,
+        /// Whether what is in the file may be overwritten.
+        overwrites: bool,
+    },
+}
+
+impl Out {
+    fn writer(&mut self) -> &mut dyn Write {
+        match self {
+            Self::Stream(out) => out,
+            Self::File { file, .. } => file,
+        }
+    }
 }
 
 impl TextSink {
     pub(super) fn create(path: &Path, format: Format) -> Result<Self, SinkError> {
-        let file = File::create(path).map_err(|source| SinkError {
-            path: path.to_owned(),
-            action: "create the file",
-            source,
-        })?;
-        Ok(Self::new(file, path, format))
+        let mut sink = Self::in_place(path, format, true)?;
+        sink.writes_at_drop = true;
+        Ok(sink)
+    }
+
+    /// Writes to the file at `path`, which is made where it is not there. What is in it is replaced once the job begins,
+    /// where `overwrites` says so; otherwise that is an error of the job. A job that goes on from a checkpoint
+    /// goes on behind what was committed; so what was not written when the sink is dropped is left to that.
+    ///
+    /// ```
+    /// use pelton_io::sink::{Format, TextSink};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("rows.jsonl");
+    /// let sink = TextSink::in_place(&path, Format::Json, false)?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the file cannot be opened or created.
+    pub fn in_place(path: impl AsRef<Path>, format: Format, overwrites: bool) -> Result<Self, SinkError> {
+        let path = path.as_ref();
+        let refused = |source| SinkError { path: path.to_owned(), action: "create the file", source };
+        let out = Out::File { file: InPlace::open(path).map_err(refused)?, overwrites };
+        let mut sink = Self::to(out, path.to_owned(), format);
+        sink.writes_at_drop = false;
+        Ok(sink)
     }
 
     pub(super) fn stdout(format: Format) -> Self {
@@ -61,24 +106,56 @@ impl TextSink {
     /// let sink = TextSink::new(std::io::stderr(), "standard error", Format::Json);
     /// ```
     pub fn new(out: impl Write + Send + 'static, path: impl Into<PathBuf>, format: Format) -> Self {
-        let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 2);
-        Self { out: Box::new(out), path: path.into(), format, symbols: None, encoder: None, buffer, failed: false }
+        Self::to(Out::Stream(Box::new(out)), path.into(), format)
     }
 
-    fn encoder(&mut self, layout: &Layout) -> &mut RowEncoder {
-        self.encoder.get_or_insert_with(|| {
-            let mut encoder = RowEncoder::new(layout, self.format);
-            if let Some(symbols) = &self.symbols {
-                encoder.set_symbols(symbols.clone());
-            }
+    fn to(out: Out, path: PathBuf, format: Format) -> Self {
+        let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 2);
+        Self { out, path, format, symbols: None, encoder: None, buffer, failed: false, writes_at_drop: true }
+    }
+
+    /// Begins to write to a file, before its first row.
+    fn begin(&mut self, layout: &Layout) -> Result<(), SinkError> {
+        let mut has_header = false;
+        if let Out::File { file, overwrites } = &mut self.out {
+            has_header = file.keeps();
+            let begun = match (has_header || *overwrites, file.len()) {
+                (false, Ok(1..)) => Err(io::ErrorKind::AlreadyExists.into()),
+                (_, Err(error)) => Err(error),
+                _ => file.begin(),
+            };
+            let path = &self.path;
+            begun.map_err(|source| SinkError { path: path.clone(), action: "write to the file", source })?;
+        }
+        let mut encoder = RowEncoder::new(layout, self.format);
+        if let Some(symbols) = &self.symbols {
+            encoder.set_symbols(symbols.clone());
+        }
+        if !has_header {
             encoder.header(&mut self.buffer);
-            encoder
-        })
+        }
+        self.encoder = Some(encoder);
+        Ok(())
+    }
+
+    fn take_checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        self.flush_out()?;
+        match &mut self.out {
+            Out::Stream(_) => Ok(None),
+            Out::File { file, .. } => file.checkpoint(),
+        }
+    }
+
+    fn take_back(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        match &mut self.out {
+            Out::Stream(_) => Err(format!("{}: what was written cannot be taken back", self.path.display()).into()),
+            Out::File { file, .. } => file.restore(position),
+        }
     }
 
     fn write_out(&mut self) -> Result<(), SinkError> {
         let result = match self.failed {
-            false => self.out.write_all(&self.buffer),
+            false => self.out.writer().write_all(&self.buffer),
             true => Err(io::Error::other("it could not be written before")),
         };
         self.buffer.clear();
@@ -87,7 +164,7 @@ impl TextSink {
 
     fn flush_out(&mut self) -> Result<(), SinkError> {
         self.write_out()?;
-        let result = self.out.flush();
+        let result = self.out.writer().flush();
         self.checked(result)
     }
 
@@ -119,13 +196,12 @@ impl TextSink {
 impl<T: Record> Sink<T> for TextSink {
     fn open(&mut self, symbols: &Arc<Dictionary>) -> Result<(), BoxError> {
         self.symbols = Some(symbols.clone());
-        self.encoder(&T::layout());
-        Ok(())
+        Ok(self.begin(&T::layout())?)
     }
 
     fn write(&mut self, _: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
         if self.encoder.is_none() {
-            self.encoder(&T::layout());
+            self.begin(&T::layout())?;
         }
         self.put(rows.iter().map(bytemuck::bytes_of))?;
         Ok(rows.len())
@@ -142,17 +218,26 @@ impl<T: Record> Sink<T> for TextSink {
     fn flush(&mut self) -> Result<(), BoxError> {
         Ok(self.flush_out()?)
     }
+
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        self.take_checkpoint()
+    }
+
+    fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        self.take_back(position)
+    }
 }
 
 impl RowSink for TextSink {
     fn open(&mut self, layout: &Layout, symbols: &Arc<Dictionary>) -> Result<(), BoxError> {
         self.symbols = Some(symbols.clone());
-        self.encoder(layout);
-        Ok(())
+        Ok(self.begin(layout)?)
     }
 
     fn write(&mut self, _: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
-        self.encoder(rows.layout());
+        if self.encoder.is_none() {
+            self.begin(rows.layout())?;
+        }
         self.put(rows.iter().map(|row| row.bytes()))?;
         Ok(rows.len())
     }
@@ -168,11 +253,19 @@ impl RowSink for TextSink {
     fn flush(&mut self) -> Result<(), BoxError> {
         Ok(self.flush_out()?)
     }
+
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        self.take_checkpoint()
+    }
+
+    fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        self.take_back(position)
+    }
 }
 
 impl Drop for TextSink {
     fn drop(&mut self) {
-        if !self.failed {
+        if self.writes_at_drop && !self.failed {
             // Who wants to know of errors finishes the sink.
             let _ = self.flush_out();
         }
