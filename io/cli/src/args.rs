@@ -44,6 +44,9 @@ pub(crate) enum Command {
     Inspect(Inspect),
     /// Run a job over captures
     Replay(Replay),
+    /// Look at saved state
+    #[command(subcommand)]
+    State(State),
     /// Make a capture of made-up events
     Generate {
         #[command(subcommand)]
@@ -157,7 +160,12 @@ An output file is written under a hidden name in the same directory and gets its
 complete. If the job fails, what was written is removed, and an existing file stays as it was. Standard
 output, pipes and devices are written directly.
 
-SIGINT (Ctrl-C) or SIGTERM stops the job at once. The rows written so far are kept under the requested name:
+With --state, the job saves its state and goes on from there when it is given again, after a crash or a stop:
+  pelton replay trades.pelton --state state/ --checkpoint-every 1s --out bars.csv
+Files are then written in place and cut to what was committed; rows on standard output may come again. SIGINT and
+SIGTERM stop the job at a savepoint, close no window, and the same command goes on. A job that has finished says so.
+
+Without --state, SIGINT (Ctrl-C) or SIGTERM stops the job at once. The rows written so far are kept under the requested name:
 they are the first rows of the result, and the last line is complete. A message on standard error calls the
 output partial and says how many rows it holds. Windows that were still open are not in it. The exit code is
 130 or 143. A second signal ends the command at once and leaves no file.
@@ -214,12 +222,67 @@ pub(crate) struct Replay {
     /// Replay captures whose end is missing, up to their last whole block
     #[arg(long)]
     pub(crate) allow_incomplete: bool,
+    /// Save state in this directory, and go on from what is there: killed at any moment and given again, the same command
+    /// ends with the same output
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// How often state is saved
+    #[arg(long, value_name = "DURATION", requires = "state", default_value = "1s", value_parser = units::positive_duration)]
+    pub(crate) checkpoint_every: Duration,
+    /// Go on from an older checkpoint where the newest is damaged
+    #[arg(long, requires = "state")]
+    pub(crate) fallback: bool,
+    /// Leave saved state behind that no source, step or output of the job takes
+    #[arg(long, requires = "state")]
+    pub(crate) allow_dropped_state: bool,
     /// Print how the job would run, and run nothing: its steps, the edges between them and what they keep
     #[arg(long)]
     pub(crate) explain: bool,
     /// What --explain prints
     #[arg(long, value_enum, requires = "explain", default_value_t = ExplainFormat::Text)]
     pub(crate) format: ExplainFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum State {
+    /// List the checkpoints
+    List(StateDir),
+    /// Read all checkpoints and hold them against their checksums
+    Verify(StateDir),
+    /// Show what a checkpoint has: steps, watermarks, stores
+    Show(StateShow),
+    /// Write what a store keeps as CSV
+    Export(StateExport),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateDir {
+    /// The state directory
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateShow {
+    /// The state directory
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The number of a checkpoint; otherwise the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StateExport {
+    /// The state directory
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// The store, as `state show` names it
+    #[arg(value_name = "STEP/STORE")]
+    pub(crate) store: String,
+    /// The number of a checkpoint; otherwise the newest
+    #[arg(long, value_name = "N")]
+    pub(crate) checkpoint: Option<u64>,
 }
 
 /// What `--explain` prints.

@@ -3,6 +3,7 @@
 use crate::signals::Signal;
 use pelton::{BoxError, Error};
 use pelton_io::output::OutputError;
+use pelton_io::sink::SinkError;
 use std::error::Error as StdError;
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -83,6 +84,12 @@ pub(crate) fn is_broken_pipe(error: &(dyn StdError + 'static)) -> bool {
 
 /// Whether there is a file already where the output should go.
 fn is_existing_file(error: &(dyn StdError + 'static)) -> bool {
+    if let Some(Error::Sink { error, .. }) = error.downcast_ref::<Error>() {
+        return is_existing_file(&**error);
+    }
+    if let Some(error) = error.downcast_ref::<SinkError>() {
+        return error.source.kind() == io::ErrorKind::AlreadyExists;
+    }
     match error.downcast_ref::<OutputError>() {
         Some(error) => matches!(error, OutputError::Exists { .. }),
         None => error.source().is_some_and(is_existing_file),

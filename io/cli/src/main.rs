@@ -18,6 +18,7 @@ mod output;
 mod progress;
 mod replay;
 mod signals;
+mod state;
 mod temporary;
 mod units;
 
@@ -33,6 +34,7 @@ fn main() -> ExitCode {
         Command::Convert(args) => convert::run(*args),
         Command::Inspect(args) => inspect::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::State(args) => state::run(&args),
         Command::Generate { what: Generate::Trades(args) } => generate::run(&args),
         Command::Demo(args) => demo::run(&args),
         Command::Bench { what: Bench::Throughput(args) } => bench::throughput(args),

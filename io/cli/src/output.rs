@@ -4,7 +4,7 @@
 use crate::args::Replay;
 use crate::error::{Failure, say};
 use crate::signals::Signals;
-use pelton::{BoxError, Dictionary, Encoders, Record, Sink, Timestamp};
+use pelton::{BoxError, Dictionary, Encoders, Record, Sink, SinkCheckpoint, Timestamp};
 use pelton_io::output::{NewFile, Target, is_same_file};
 use pelton_io::sink::{Format, TextSink};
 use std::cell::RefCell;
@@ -56,6 +56,17 @@ impl Output {
         let out = Watched { out: made.file()?, state: state.clone() };
         *self.made.borrow_mut() = Some(made);
         Ok(Told { sink: TextSink::new(out, target.path(), Format::Csv), state })
+    }
+
+    /// The sink of the rows of a job that saves its state: a file is written in place, and goes on behind what was
+    /// committed.
+    pub(crate) fn durable_csv_sink<T: Record>(&self, overwrites: bool) -> Result<impl Sink<T> + use<T>, Failure> {
+        let state = self.state.clone();
+        let sink = match &self.target {
+            Some(target) => TextSink::in_place(target.path(), Format::Csv, overwrites)?,
+            None => TextSink::new(Watched { out: io::stdout(), state: state.clone() }, "standard output", Format::Csv),
+        };
+        Ok(Told { sink, state })
     }
 
     /// Whether the last row was written.
@@ -146,8 +157,10 @@ pub(crate) fn check(args: &Replay) -> Result<(Output, Option<Output>), Failure> 
             return Err(Failure::usage(format!("the output {file} is also the input {capture}")));
         }
     }
-    let out = Output::new(&args.out, args.overwrite)?;
-    let late = args.late.as_deref().map(|late| Output::new(late, args.overwrite)).transpose()?;
+    // With saved state a file that is there may be the job's own; its sink finds out.
+    let may_exist = args.overwrite || args.state.is_some();
+    let out = Output::new(&args.out, may_exist)?;
+    let late = args.late.as_deref().map(|late| Output::new(late, may_exist)).transpose()?;
     Ok((out, late))
 }
 
@@ -204,6 +217,14 @@ impl<T: Record> Sink<T> for Told {
 
     fn flush(&mut self) -> Result<(), BoxError> {
         Sink::<T>::flush(&mut self.sink)
+    }
+
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        Sink::<T>::checkpoint(&mut self.sink)
+    }
+
+    fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
+        Sink::<T>::restore(&mut self.sink, position)
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {

@@ -11,8 +11,8 @@ use crate::progress::ReplayView;
 use crate::signals::{Signal, Signals};
 use crate::units::{Condition, grouped, iso_8601};
 use pelton::{
-    Chain, Error, FieldKind, Job, Layout, Options, Record, Report, Stop, Stream, Timestamp, Tumbling, Watermarks,
-    callback,
+    Chain, CheckpointOptions, Error, FieldKind, Job, Layout, Options, Record, Report, Stop, Stream, Timestamp,
+    Tumbling, Watermarks, callback,
 };
 use pelton_io::Trade;
 use pelton_io::bars::{Bar, BarTrade, FilteredTrade, Priced, bars};
@@ -54,6 +54,9 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     let outputs: Vec<(&str, &Output)> =
         [Some((OUT, &out)), late.as_ref().map(|late| (LATE, late))].into_iter().flatten().collect();
     let view = view(&inputs, args);
+    if args.state.is_some() {
+        return run_durable(declared, args, &inputs, &view, &signals);
+    }
     let report = match run_job(declared, options(args), &view, &signals) {
         Ok(report) => report,
         Err(error) => return Err(give_up(&outputs, error, signals.received())),
@@ -80,7 +83,13 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
 
 fn options(args: &Replay) -> Options {
     let options = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
-    options.times(notes::ACCEPTED).jump_max(args.jump_max.0)
+    let options = options.times(notes::ACCEPTED).jump_max(args.jump_max.0);
+    let Some(state) = &args.state else { return options };
+    let checkpoints = CheckpointOptions::in_directory(state)
+        .every(args.checkpoint_every)
+        .fall_back(args.fallback)
+        .allow_dropped_state(args.allow_dropped_state);
+    options.checkpoints(checkpoints)
 }
 
 /// Runs a job to its end, or until a signal stops it, and shows it meanwhile.
@@ -92,6 +101,30 @@ pub(crate) fn run_job(job: Job, options: Options, view: &ReplayView, signals: &S
     signals.on_first(move || stopper.stop(Stop::Now));
     view.follow(&handle);
     handle.join()
+}
+
+/// Runs a job that saves its state; a signal stops it at a savepoint.
+fn run_durable(job: Job, args: &Replay, inputs: &[Input], view: &ReplayView, signals: &Signals) -> Result<(), Failure> {
+    let handle = job.start(options(args))?;
+    let stopper = handle.stopper();
+    signals.on_first(move || {
+        // The job takes checkpoints, so it can be asked to.
+        let _ = stopper.stop_with_savepoint();
+    });
+    view.follow(&handle);
+    let report = handle.join()?;
+    say(&format!("{report}\n{}", notes::LEGEND));
+    report.balance().map_err(Failure::failed)?;
+    match (signals.received(), &report.recovery) {
+        (Some(signal), Some(recovery)) if recovery.at_savepoint => {
+            say("pelton: stopped at a savepoint; the same command goes on from there");
+            Err(Failure::Stopped(signal))
+        }
+        _ => {
+            notes::warnings(&report, inputs, args).iter().for_each(|warning| say(warning));
+            Ok(())
+        }
+    }
 }
 
 /// After a failure: removes what was written to files.
@@ -262,6 +295,22 @@ impl Bars<'_> {
         self.inputs.iter().map(|input| replay(input).map(set)).collect()
     }
 
+    /// The job's name. Saved state is of a job of one name, so that one says what the results depend on.
+    fn name(&self) -> String {
+        let args = self.args;
+        if args.state.is_none() {
+            return STEP.to_owned();
+        }
+        let [from, until] = [args.from, args.until].map(|time| time.map_or_else(|| "-".to_owned(), iso_8601));
+        let mut conditions: Vec<_> = args.conditions.iter().map(ToString::to_string).collect();
+        conditions.sort();
+        let (bound, jump, conditions) = (args.out_of_orderness, args.jump_max, conditions.join(" "));
+        format!(
+            "{STEP} of {:?}, out of order {bound:?}, jumps {jump}, from {from} until {until}, where {conditions}",
+            args.window
+        )
+    }
+
     /// The job over replays, one for each input; `shape` makes rows of a stream's events.
     fn job<T, U, C>(
         &self,
@@ -273,7 +322,7 @@ impl Bars<'_> {
         U: Priced,
         C: Chain<Out = U>,
     {
-        let mut job = Job::new(STEP);
+        let mut job = Job::new(self.name());
         let mut streams = Vec::new();
         for (input, replay) in self.inputs.iter().zip(replays) {
             let stream = job.source(&input.name, replay).watermarks(Watermarks::bounded(self.args.out_of_orderness));
@@ -292,9 +341,18 @@ impl Bars<'_> {
         let step = stream.key_by(Priced::symbol).window(Tumbling::of(self.args.window)).aggregate(STEP, bars());
         match self.outputs {
             Some((out, late, signals)) => {
-                step.sink(OUT, out.csv_sink::<Bar>(signals)?);
-                if let Some(late) = late {
-                    step.late.sink(LATE, late.csv_sink::<U>(signals)?);
+                let args = self.args;
+                if args.state.is_some() {
+                    step.sink(OUT, out.durable_csv_sink::<Bar>(args.overwrite)?);
+                } else {
+                    step.sink(OUT, out.csv_sink::<Bar>(signals)?);
+                }
+                match late {
+                    Some(late) if args.state.is_some() => {
+                        step.late.sink(LATE, late.durable_csv_sink::<U>(args.overwrite)?);
+                    }
+                    Some(late) => step.late.sink(LATE, late.csv_sink::<U>(signals)?),
+                    None => {}
                 }
             }
             None => {

@@ -6,6 +6,7 @@ mod naive;
 mod outputs;
 mod replay;
 mod signals;
+mod state;
 mod support;
 mod times;
 mod usage;

@@ -1,0 +1,126 @@
+//! `pelton state`: what is in a state directory.
+
+use crate::args::{State, StateExport, StateShow};
+use crate::error::Failure;
+use crate::signals::Signals;
+use crate::units::{grouped, iso_8601};
+use pelton::Timestamp;
+use pelton::state::{SavedCheckpoint, SavedState};
+use pelton_io::sink::{Format, RowEncoder};
+use std::io::{self, BufWriter, Write};
+use std::path::Path;
+use std::time::UNIX_EPOCH;
+
+pub(crate) fn run(args: &State) -> Result<(), Failure> {
+    // Nothing is made that a signal would have to have removed.
+    Signals::watch()?.end_at_once()?;
+    let mut out = BufWriter::new(io::stdout().lock());
+    match args {
+        State::List(args) => list(&args.dir, &mut out)?,
+        State::Verify(args) => verify(&args.dir, &mut out)?,
+        State::Show(args) => show(args, &mut out)?,
+        State::Export(args) => export(args, &mut out)?,
+    }
+    Ok(out.flush()?)
+}
+
+fn list(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let state = SavedState::open(dir)?;
+    writeln!(out, "checkpoint  committed                               bytes  parts  what")?;
+    for checkpoint in state.checkpoints() {
+        let since = checkpoint.committed.duration_since(UNIX_EPOCH).unwrap_or_default();
+        let committed = iso_8601(Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)));
+        let what = match (checkpoint.is_finished, checkpoint.is_savepoint) {
+            (true, _) => "the job had finished",
+            (false, true) => "savepoint",
+            (false, false) => "checkpoint",
+        };
+        let (epoch, bytes, parts) = (checkpoint.epoch, grouped(checkpoint.bytes), checkpoint.bodies);
+        writeln!(out, "{epoch:<10}  {committed:<30}  {bytes:>13}  {parts:>5}  {what}")?;
+    }
+    let (bytes, free) = state.log_bytes();
+    writeln!(out, "log         {} bytes, {} of them free", grouped(bytes), grouped(free))?;
+    for remark in state.remarks() {
+        writeln!(out, "note        {remark}")?;
+    }
+    Ok(())
+}
+
+fn verify(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
+    let mut state = SavedState::open(dir)?;
+    let checkpoints = state.checkpoints();
+    for checkpoint in &checkpoints {
+        state.read(Some(checkpoint.epoch))?;
+        writeln!(out, "checkpoint {}: {} bytes, every checksum holds", checkpoint.epoch, grouped(checkpoint.bytes))?;
+    }
+    if checkpoints.is_empty() {
+        writeln!(out, "no checkpoint was committed")?;
+    }
+    Ok(())
+}
+
+fn read(dir: &Path, epoch: Option<u64>) -> Result<SavedCheckpoint, Failure> {
+    let mut state = SavedState::open(dir)?;
+    match (state.read(epoch)?, epoch) {
+        (Some(checkpoint), _) => Ok(checkpoint),
+        (None, None) => Err(Failure::failed(format!("{}: no checkpoint was committed", dir.display()))),
+        (None, Some(epoch)) => {
+            let known: Vec<_> = state.checkpoints().iter().map(|checkpoint| checkpoint.epoch.to_string()).collect();
+            let (dir, known) = (dir.display(), known.join(", "));
+            Err(Failure::failed(format!("{dir}: there is no checkpoint {epoch}; there are: {known}")))
+        }
+    }
+}
+
+fn show(args: &StateShow, out: &mut impl Write) -> Result<(), Failure> {
+    let checkpoint = read(&args.dir, args.checkpoint)?;
+    writeln!(out, "checkpoint  {}", checkpoint.epoch())?;
+    writeln!(out, "job         {}, {} workers", checkpoint.job().escape_debug(), checkpoint.workers())?;
+    writeln!(out, "symbols     {}", grouped(checkpoint.symbols().texts().len() as u64))?;
+    for (names, unit) in checkpoint.sources() {
+        let names: Vec<_> = names.iter().map(|name| name.escape_debug().to_string()).collect();
+        writeln!(out, "sources     {}: {} units read", names.join(", "), grouped(unit))?;
+    }
+    for sink in checkpoint.sinks() {
+        writeln!(out, "output      {} goes on where it stood", sink.escape_debug())?;
+    }
+    writeln!(out, "\nstep                      in            out       late  watermark")?;
+    for counts in checkpoint.counts() {
+        let watermark = match counts.watermark {
+            Timestamp::MIN => "none".to_owned(),
+            Timestamp::MAX => "the end".to_owned(),
+            watermark => iso_8601(watermark),
+        };
+        let (name, late) = (counts.name.escape_debug().to_string(), grouped(counts.late));
+        let [rows_in, rows_out] = [counts.rows_in, counts.rows_out].map(grouped);
+        writeln!(out, "{name:<16} {rows_in:>14} {rows_out:>14} {late:>10}  {watermark}")?;
+    }
+    writeln!(out, "\nstore                          entries          bytes  kind")?;
+    for store in checkpoint.stores() {
+        let name = format!("{}/{}", store.step.escape_debug(), store.store.escape_debug());
+        let [entries, bytes] = [store.entries, store.bytes].map(grouped);
+        writeln!(out, "{name:<24} {entries:>13} {bytes:>14}  {} of {}", store.kind, store.value)?;
+    }
+    Ok(())
+}
+
+fn export(args: &StateExport, out: &mut impl Write) -> Result<(), Failure> {
+    let checkpoint = read(&args.dir, args.checkpoint)?;
+    let stores = checkpoint.stores();
+    let named = |store: &&pelton::state::SavedStoreInfo| format!("{}/{}", store.step, store.store) == args.store;
+    let Some(store) = stores.iter().find(named) else {
+        let known: Vec<_> = stores.iter().map(|store| format!("{}/{}", store.step, store.store)).collect();
+        return Err(Failure::usage(format!("there is no store {}; there are: {}", args.store, known.join(", "))));
+    };
+    let rows = checkpoint.rows(&store.step, &store.store)?;
+    let mut encoder = RowEncoder::new(&rows.layout, Format::Csv);
+    encoder.set_symbols(checkpoint.symbols());
+    let mut text = Vec::new();
+    encoder.header(&mut text);
+    for row in &rows.rows {
+        encoder.row(row, &mut text);
+        out.write_all(&text)?;
+        text.clear();
+    }
+    Ok(out.write_all(&text)?)
+}
