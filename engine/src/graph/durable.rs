@@ -34,17 +34,16 @@ impl Durable {
         (name, plan): (&str, &Plan),
         components: &[Component],
         (open, recovered): (OpenState, Option<Recovered>),
-        (seed, sources): (HashSeed, Vec<Arc<StepCounters>>),
+        (seed, read): (HashSeed, Vec<Arc<StepCounters>>),
         shared: &Arc<JobShared>,
     ) -> Self {
         let checkpoints = Arc::new(Checkpoints::default());
-        for (id, node) in plan.graph.nodes.iter().enumerate().filter(|(_, node)| node.kind.step().is_some()) {
-            let _ = node;
-            (0..plan.runs_on(id)).for_each(|worker| drop(checkpoints.gathering.giver((id, worker))));
-        }
-        for component in components {
-            let workers = 0..plan.workers();
-            workers.for_each(|worker| drop(checkpoints.gathering.giver((component.sources[0], worker))));
+        // All are known before the first of them has anything to give.
+        let steps = (0..plan.graph.nodes.len()).filter(|id| plan.graph.nodes[*id].kind.step().is_some());
+        let steps = steps.map(|id| (id, plan.runs_on(id)));
+        let sources = components.iter().map(|component| (component.sources[0], plan.workers()));
+        for (node, workers) in steps.chain(sources) {
+            (0..workers).for_each(|worker| drop(checkpoints.gathering.giver((node, worker))));
         }
         let remarks = open.log.remarks().to_vec();
         let facts = JobFacts {
@@ -54,7 +53,7 @@ impl Durable {
             sources: components.iter().map(|component| sources_at(&plan.graph, component)).collect(),
             nodes: plan.graph.nodes.iter().enumerate().filter_map(|(id, node)| Some((id, saved(node)?))).collect(),
             stores: stores(&plan.graph),
-            events_read: Box::new(move || sources.iter().map(|source| source.report().rows_in).sum()),
+            events_read: Box::new(move || read.iter().map(|source| source.report().rows_in).sum()),
         };
         let resumed = recovered.as_ref().map(|recovered| (recovered.epoch, recovered.is_finished));
         let checkpointer = Checkpointer::new(open, facts, checkpoints.clone(), shared.clone());

@@ -197,7 +197,10 @@ impl Checkpointer {
     /// Takes checkpoints until the job has ended.
     pub(crate) fn run(&mut self) {
         while !self.step() {
-            let left = self.until_due().unwrap_or(WAIT_MAX);
+            let left = match self.phase {
+                Phase::Idle => self.until_due().unwrap_or(WAIT_MAX),
+                Phase::Gathering(_) | Phase::Ended => WAIT_MAX,
+            };
             self.checkpoints.gathering.wait(left.min(WAIT_MAX));
         }
     }
@@ -220,7 +223,7 @@ impl Checkpointer {
     /// How long there is until the next checkpoint by time.
     fn until_due(&self) -> Option<Duration> {
         let due = self.last_time + self.state.interval.time?;
-        matches!(self.phase, Phase::Idle).then(|| due.saturating_sub(self.shared.clock.now()))
+        Some(due.saturating_sub(self.shared.clock.now()))
     }
 
     fn is_due(&self) -> bool {
@@ -235,8 +238,6 @@ impl Checkpointer {
             self.finish()?;
             return Ok(Phase::Ended);
         }
-        // It matters whether one is due, not how it looks from within a phase.
-        self.phase = Phase::Idle;
         let requests = self.checkpoints.take_requests();
         if requests.is_empty() && !self.is_due() {
             return Ok(Phase::Idle);
@@ -311,8 +312,8 @@ impl Checkpointer {
     }
 
     /// Commits what was given, where there is room for it.
-    fn commit(&mut self, given: Vec<(GiverId, Contribution)>, sealing: Sealing) -> Result<Committed, Error> {
-        let (given, mut work) = self.apart(given);
+    fn commit(&mut self, mut given: Vec<(GiverId, Contribution)>, sealing: Sealing) -> Result<Committed, Error> {
+        let mut work = self.sink_work(&mut given);
         work.splice(0..0, self.left.drain(..));
         let symbols = self.shared.symbols.texts();
         let mut written = self.write(&given, &symbols);
@@ -345,15 +346,15 @@ impl Checkpointer {
         Ok(Committed::Yes)
     }
 
-    /// What sinks have to do, apart from what is written.
-    fn apart(&self, mut given: Vec<(GiverId, Contribution)>) -> (Vec<(GiverId, Contribution)>, Vec<SinkWork>) {
+    /// Takes out what sinks have to do.
+    fn sink_work(&self, given: &mut [(GiverId, Contribution)]) -> Vec<SinkWork> {
         let mut work = Vec::new();
-        for ((node, _), contribution) in &mut given {
+        for ((node, _), contribution) in given {
             if let (Some(sink), Some(Saved::Sink(name))) = (&mut contribution.sink, self.facts.nodes.get(node)) {
                 work.push(SinkWork { name: name.clone(), sync: sink.sync.take(), commit: sink.commit.take() });
             }
         }
-        (given, work)
+        work
     }
 
     /// Writes the body of a checkpoint.

@@ -14,9 +14,9 @@ use std::time::Duration;
 
 type Rows = Vec<(pelton::Timestamp, Row)>;
 
-/// Seeds for each kind of job: about a thousand runs in all, or as many as one asks for.
+/// Seeds for each of the eight jobs: some five hundred runs in all, or as many as one asks for.
 fn seeds() -> u64 {
-    std::env::var("PELTON_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(125)
+    std::env::var("PELTON_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(63)
 }
 
 /// A job whose state and outputs outlive it.
@@ -228,7 +228,8 @@ fn jobs_on_threads_stop_at_savepoints_and_go_on() {
 #[test]
 fn a_checkpoint_is_taken_when_one_asks_for_it() {
     let durable = Durable::new(Some(Kind::Window), 3, &mut Rng::new(3));
-    let source = pelton_tests::running::paced(&durable.events, 16, Some(0.001));
+    // An event each fifth of a second or so: the job would take a minute.
+    let source = pelton_tests::running::paced(&durable.events, 1, Some(0.000_01));
     let job = job_into(Kind::Window, source, (durable.out.sink(), durable.late.sink()));
     let handle = job.start(durable.options(2, 1 << 12)).unwrap();
     wait_until("the first checkpoint", || {
