@@ -17,16 +17,25 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A state directory that is looked at; no job can use it meanwhile.
 ///
-/// ```no_run
+/// ```
 /// use pelton::state::SavedState;
+/// # use pelton::{CheckpointOptions, Job, Options, VecSource, collect};
+/// # #[derive(Clone, Copy, pelton::Event)]
+/// # #[repr(C)]
+/// # struct Tick { #[event(time)] time_ns: i64 }
+/// # let dir = tempfile::tempdir()?;
+/// # let mut job = Job::new("ticks");
+/// # job.source("ticks", VecSource::new(vec![Tick { time_ns: 5 }], 1)).sink("out", collect().0);
+/// # job.run(Options::workers(1).pin(false).checkpoints(CheckpointOptions::in_directory(dir.path())))?;
 ///
-/// let mut state = SavedState::open("state/")?;
+/// let mut state = SavedState::open(dir.path())?;
 /// for checkpoint in state.checkpoints() {
 ///     println!("{} of {} bytes", checkpoint.epoch, checkpoint.bytes);
 /// }
-/// let newest = state.read(None)?;
-/// println!("{} has {} stores", newest.job(), newest.stores().len());
-/// # Ok::<(), pelton::state::StateError>(())
+/// if let Some(newest) = state.read(None)? {
+///     assert_eq!((newest.job(), newest.stores().len()), ("ticks", 0));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SavedState {
     log: SnapshotLog,
