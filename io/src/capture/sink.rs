@@ -5,7 +5,7 @@
 
 use super::error::CaptureError;
 use super::writer::{CaptureWriter, WriterOptions};
-use pelton::{BoxError, Dictionary, Event, FieldKind, Sink, Symbol, Timestamp};
+use pelton::{BoxError, Dictionary, Event, FieldKind, Sink, SinkCheckpoint, Symbol, Timestamp};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -114,6 +114,12 @@ impl<T: Event> Sink<T> for CaptureSink<T> {
             writer.flush()?;
         }
         Ok(())
+    }
+
+    /// A capture cannot be taken back, and one that is not finished is gone: no job may rely on it. The first checkpoint is
+    /// taken before anything is read.
+    fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
+        Err("a capture cannot be written by a job that takes checkpoints".into())
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {
