@@ -55,7 +55,7 @@ impl Stopper {
     /// When the job takes no checkpoints.
     pub fn stop_with_savepoint(&self) -> Result<(), Error> {
         let checkpoints = self.plan.checkpoints().ok_or(Error::NoCheckpoints)?;
-        checkpoints.request(Request { is_savepoint: true, is_last: true, reply: None });
+        checkpoints.request(Request { is_last: true, reply: None });
         self.threads.iter().for_each(Thread::unpark);
         Ok(())
     }
@@ -95,7 +95,7 @@ impl Handle {
     /// When the job takes no checkpoints, or ends before.
     pub fn checkpoint(&self) -> Result<u64, Error> {
         let (reply, committed) = std::sync::mpsc::sync_channel(1);
-        self.request(Request { is_savepoint: false, is_last: false, reply: Some(reply) })?;
+        self.request(Request { is_last: false, reply: Some(reply) })?;
         loop {
             match committed.recv_timeout(REPLY_WAIT) {
                 Ok(epoch) => return Ok(epoch),
@@ -280,7 +280,7 @@ impl Simulation {
     /// When the job takes no checkpoints.
     pub fn checkpoint(&self, stops: bool) -> Result<(), Error> {
         let checkpoints = self.plan.checkpoints().ok_or(Error::NoCheckpoints)?;
-        checkpoints.request(Request { is_savepoint: stops, is_last: stops, reply: None });
+        checkpoints.request(Request { is_last: stops, reply: None });
         Ok(())
     }
 

@@ -241,16 +241,11 @@ impl Options {
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
         check(!self.jump_max.is_zero(), "jump_max", "0 s".to_owned(), "a duration above 0");
         check(self.jump_believed_after > 0, "jump_believed_after", "0".to_owned(), "at least 1");
+        let limits = &self.stores;
+        check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
         if let Some(checkpoints) = &self.checkpoints {
             checkpoints.mistakes(out);
         }
-        let mut check = |holds: bool, option, found: String, wanted| {
-            if !holds {
-                out.push(ShapeError::BadOption { option, found, wanted });
-            }
-        };
-        let limits = &self.stores;
-        check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
     }
 
     pub(crate) fn deployment(self, symbols: Arc<Dictionary>) -> DeployOptions {

@@ -107,9 +107,15 @@ impl Dictionary {
         self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.len()
     }
 
+    /// Texts in the order of their ids, from this one on.
+    pub(crate) fn texts_from(&self, first: usize) -> Vec<Arc<str>> {
+        let texts = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        texts.by_id.get(first..).unwrap_or_default().to_vec()
+    }
+
     /// All texts, in the order of their ids.
     pub fn texts(&self) -> Vec<Arc<str>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).by_id.clone()
+        self.texts_from(0)
     }
 }
 

@@ -28,7 +28,6 @@ pub(crate) fn combine(graph: &mut Graph) {
         node.kind = Kind::Step(combining.merged);
         node.inputs = vec![Port { name: "parts", layout: combining.part }];
         node.outputs.truncate(1);
-        node.title = format!("merged {}", node.title);
         node.placement = if fires_on_all { Placement::All } else { Placement::First };
     }
 }
@@ -47,6 +46,11 @@ fn edge_to_combine(graph: &Graph, step: NodeId) -> Option<EdgeId> {
 pub(crate) fn may_combine(graph: &Graph, step: NodeId) -> bool {
     let combines = graph.nodes[step].kind.step().is_some_and(|factory| factory.combining().is_some());
     combines && edge_to_combine(graph, step).is_some()
+}
+
+/// Whether a step merges parts.
+pub(super) fn is_merged(graph: &Graph, node: NodeId) -> bool {
+    graph.nodes.iter().any(|other| other.parts_of == Some(node))
 }
 
 fn add_parts(

@@ -1,5 +1,6 @@
 //! Lays a planned job on workers: makes counters and exchanges, and builds each worker on its own thread.
 
+use crate::graph::combine::is_merged;
 use crate::graph::durable::{self, Durable};
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::explain::JobPlan;
@@ -340,11 +341,6 @@ impl Deployment {
             recovery: self.durable.as_ref().map(|durable| durable.report(shared)),
         }
     }
-}
-
-/// Whether a step merges parts.
-pub(super) fn is_merged(graph: &Graph, node: NodeId) -> bool {
-    graph.nodes.iter().any(|other| other.parts_of == Some(node))
 }
 
 fn components(plan: &Plan) -> Vec<Component> {

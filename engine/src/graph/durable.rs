@@ -1,7 +1,8 @@
 //! What makes a deployed job durable: what is written of it beside its state, and what it goes on from.
 
 use crate::base::key::HashSeed;
-use crate::graph::deploy::{Component, is_merged};
+use crate::graph::combine::is_merged;
+use crate::graph::deploy::Component;
 use crate::graph::factory::Restoring;
 use crate::graph::model::{Graph, Kind, NodeId};
 use crate::graph::plan::Plan;
@@ -142,8 +143,7 @@ fn stores(graph: &Graph) -> Vec<SavedStore> {
                 step: node.name.to_string(),
                 store: store.name.to_owned(),
                 kind: store.kind.name().to_owned(),
-                // What is combined is saved as if it was not.
-                title: node.title.trim_start_matches("merged ").to_owned(),
+                title: node.title.clone(),
                 key: schema(&node.key),
                 element_key: schema(&store.key),
                 value: store.value.schema(),
@@ -166,7 +166,7 @@ fn fingerprints(graph: &Graph, component: &Component) -> impl Fn(u64) -> u64 + S
     let schedule = component.schedule.clone();
     move |unit| {
         let Some(schedule) = &schedule else { return 0 };
-        let mut hash = FNV;
+        let mut hash = 0;
         for (source, prefixes) in prefixes.iter().enumerate() {
             // The block of which a part is read counts as well.
             let block = schedule.block_at(unit, source);
@@ -177,17 +177,14 @@ fn fingerprints(graph: &Graph, component: &Component) -> impl Fn(u64) -> u64 + S
     }
 }
 
-const FNV: u64 = 0xcbf2_9ce4_8422_2325;
-
-/// FNV-1a, eight bytes at a time.
-const fn mix(hash: u64, word: u64) -> u64 {
-    let hash = (hash ^ word).wrapping_mul(0x0000_0100_0000_01b3);
-    hash ^ (hash >> 29)
+/// The hash of a number behind others whose hash is `before`.
+fn mix(before: u64, number: u64) -> u64 {
+    HashSeed::from_bits(before).hash(&number)
 }
 
 /// Before each block, and behind the last, a hash of the summaries before it.
 fn prefixes(index: &Index) -> Vec<u64> {
-    let mut prefixes = vec![FNV];
+    let mut prefixes = vec![0];
     for summary in &index.summaries {
         let words = summary.map_or([0; 3], |summary| {
             [u64::from(summary.count), summary.min.as_nanos() as u64, summary.max.as_nanos() as u64]

@@ -3,6 +3,7 @@
 //! Each node is a line with what it is, where it runs and what it keeps; below it stand the ways in, each with how its
 //! rows arrive and how wide their order is.
 
+use crate::graph::combine::is_merged;
 use crate::graph::exchange::OrderKind;
 use crate::graph::model::{EdgeId, Kind, Node, NodeId, Placement, StoreDeclaration};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
@@ -213,7 +214,7 @@ fn node_line(plan: &Plan, id: NodeId) -> NodeLine {
     let parts = if node.parts_of.is_some() { ", parts" } else { "" };
     NodeLine {
         name: format!("{}{parts}", node.name),
-        title: node.title.clone(),
+        title: if is_merged(&plan.graph, id) { format!("merged {}", node.title) } else { node.title.clone() },
         kind: match node.kind {
             Kind::Source(_) => "source",
             Kind::Step(_) => "step",

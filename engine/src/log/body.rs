@@ -3,10 +3,14 @@
 use crate::log::error::StateError;
 use crate::log::snapshots::{BodyRef, SnapshotLog};
 
-/// Where the content of a segment lies.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Payload {
-    pub(super) at: u64,
+/// The most bodies that a checkpoint builds on.
+const LINKS_MAX: u32 = 1 << 12;
+
+/// A body that another builds on.
+pub(super) struct Link {
+    pub(super) epoch: u64,
+    pub(super) last_segment: u32,
+    pub(super) segments: u32,
 }
 
 /// Reads a body from its beginning.
@@ -31,45 +35,27 @@ impl<'a> BodyReader<'a> {
     /// When a segment is damaged.
     pub(crate) fn is_at_end(&mut self) -> Result<bool, StateError> {
         while self.taken == self.buffer.len() && self.next < self.body.segments() {
-            let payload = self.log.payload(self.body, self.next, &mut self.buffer)?;
+            self.at = self.log.payload(self.body, self.next, &mut self.buffer)?;
             self.next += 1;
             self.taken = 0;
-            self.at = payload.at;
         }
         Ok(self.taken == self.buffer.len())
     }
 
-    /// Fills `into`.
+    /// The next bytes, `count` of them, for which room is made only as far as there are any.
     ///
     /// # Errors
     /// When a segment is damaged, or the body ends before.
-    pub(crate) fn read(&mut self, mut into: &mut [u8]) -> Result<(), StateError> {
-        while !into.is_empty() {
-            if self.is_at_end()? {
-                return Err(self.damaged("the end of a checkpoint", format!("{} more bytes", into.len()), "none"));
-            }
-            let count = into.len().min(self.buffer.len() - self.taken);
-            into[..count].copy_from_slice(&self.buffer[self.taken..self.taken + count]);
-            self.taken += count;
-            into = &mut into[count..];
-        }
-        Ok(())
-    }
-
-    /// The next bytes, `count` of them, taken up only as far as there are any.
-    ///
-    /// # Errors
-    /// As for [`BodyReader::read`].
     pub(crate) fn bytes(&mut self, count: u64) -> Result<Vec<u8>, StateError> {
         let mut bytes = Vec::new();
         while (bytes.len() as u64) < count {
+            let left = count - bytes.len() as u64;
             if self.is_at_end()? {
-                let expected = format!("{} more bytes", count - bytes.len() as u64);
-                return Err(self.damaged("the end of a checkpoint", expected, "none"));
+                return Err(self.damaged("the end of a checkpoint", format!("{left} more bytes"), "none"));
             }
-            let wanted = usize::try_from(count - bytes.len() as u64).unwrap_or(usize::MAX);
-            let taken = wanted.min(self.buffer.len() - self.taken);
-            bytes.extend_from_slice(&self.buffer[self.taken..self.taken + taken]);
+            let there = &self.buffer[self.taken..];
+            let taken = usize::try_from(left).map_or(there.len(), |left| left.min(there.len()));
+            bytes.extend_from_slice(&there[..taken]);
             self.taken += taken;
         }
         Ok(bytes)
@@ -78,21 +64,42 @@ impl<'a> BodyReader<'a> {
     /// The next number.
     ///
     /// # Errors
-    /// As for [`BodyReader::read`].
+    /// As for [`BodyReader::bytes`].
     pub(crate) fn u32(&mut self) -> Result<u32, StateError> {
-        let mut bytes = [0; 4];
-        self.read(&mut bytes)?;
-        Ok(u32::from_le_bytes(bytes))
+        Ok(bytemuck::pod_read_unaligned(&self.bytes(4)?))
     }
 
     /// The next number.
     ///
     /// # Errors
-    /// As for [`BodyReader::read`].
+    /// As for [`BodyReader::bytes`].
     pub(crate) fn u64(&mut self) -> Result<u64, StateError> {
-        let mut bytes = [0; 8];
-        self.read(&mut bytes)?;
-        Ok(u64::from_le_bytes(bytes))
+        Ok(bytemuck::pod_read_unaligned(&self.bytes(8)?))
+    }
+
+    /// What the body builds on, which stands at its beginning.
+    ///
+    /// # Errors
+    /// As for [`BodyReader::bytes`].
+    pub(super) fn links(&mut self) -> Result<Vec<Link>, StateError> {
+        let count = self.u32()?;
+        if count > LINKS_MAX {
+            let expected = format!("at most {LINKS_MAX}");
+            return Err(self.damaged("how many bodies a checkpoint builds on", expected, count));
+        }
+        let mut links = Vec::new();
+        for _ in 0..count {
+            links.push(Link { epoch: self.u64()?, last_segment: self.u32()?, segments: self.u32()? });
+        }
+        Ok(links)
+    }
+
+    /// Goes to what was written to the body, behind what it builds on.
+    ///
+    /// # Errors
+    /// As for [`BodyReader::bytes`].
+    pub(crate) fn skip_links(&mut self) -> Result<(), StateError> {
+        self.links().map(drop)
     }
 
     /// An error at the place that is read.

@@ -1,6 +1,6 @@
 //! The log itself: opens, writes bodies, commits them and finds them again.
 
-use crate::log::body::{BodyReader, Payload};
+use crate::log::body::{BodyReader, Link};
 use crate::log::error::StateError;
 use crate::log::frame::{Entry, FRAME, Frame, KEPT_MAX, NO_SEGMENT, PAGE, SEGMENTS_AT, Superblock, Wanted};
 use crate::log::storage::Storage;
@@ -12,10 +12,7 @@ use std::time::UNIX_EPOCH;
 /// The file grows by a part of itself, of this many segments at least.
 const GROWTH_MIN: u32 = 4;
 const GROWTH_PART: u32 = 8;
-/// The most bodies that a checkpoint builds on.
-const CHAIN_MAX: usize = 1 << 12;
-
-/// A savepoint: it is kept until it is deleted.
+/// A savepoint: it is kept as long as there is room.
 const SAVEPOINT: u32 = 1;
 /// The job had come to its end.
 const FINISHED: u32 = 2;
@@ -78,7 +75,7 @@ pub(crate) struct Sealing {
 
 /// A body that is being written.
 #[derive(Debug)]
-pub(crate) struct Writing {
+struct Writing {
     epoch: u64,
     builds_on: Vec<BodyRef>,
     buffer: Vec<u8>,
@@ -179,20 +176,9 @@ impl SnapshotLog {
     /// The bodies of a checkpoint, the oldest first.
     fn bodies_of(&mut self, entry: &Entry) -> Result<Vec<BodyRef>, StateError> {
         let own = self.find_body(entry.epoch, entry.last_segment, entry.segments)?;
-        let at = segment_at(own.segments[0], self.superblock.segment_bytes);
-        let path = self.path.clone();
-        let mut reader = self.reader(&own);
-        let count = reader.u32()? as usize;
-        if count > CHAIN_MAX {
-            let expected = format!("at most {CHAIN_MAX}");
-            return Err(StateError::damaged((&path, at), "how many bodies a checkpoint builds on", expected, count));
-        }
-        let mut refs = Vec::new();
-        for _ in 0..count {
-            refs.push((reader.u64()?, reader.u32()?, reader.u32()?));
-        }
+        let links = self.reader(&own).links()?;
         let mut bodies = Vec::new();
-        for (epoch, last_segment, segments) in refs {
+        for Link { epoch, last_segment, segments } in links {
             bodies.push(self.find_body(epoch, last_segment, segments)?);
         }
         bodies.push(own);
@@ -235,8 +221,7 @@ impl SnapshotLog {
 
     /// Finds the segments that no checkpoint needs, and how many of them were written for one that was not committed.
     fn find_free(&mut self) -> Result<(), StateError> {
-        let used: BTreeSet<u32> = self.kept.iter().flat_map(Kept::needs).collect();
-        self.free = (0..self.segments).filter(|number| !used.contains(number)).collect();
+        self.free_unused();
         let mut uncommitted = 0;
         for number in &self.free {
             let mut bytes = [0; FRAME];
@@ -283,20 +268,15 @@ impl SnapshotLog {
         BodyReader::new(self, body)
     }
 
-    /// The payload of a segment of a body, checked.
-    pub(super) fn payload(
-        &mut self,
-        body: &BodyRef,
-        position: usize,
-        into: &mut Vec<u8>,
-    ) -> Result<Payload, StateError> {
+    /// The payload of a segment of a body, checked, and where it lies.
+    pub(super) fn payload(&mut self, body: &BodyRef, position: usize, into: &mut Vec<u8>) -> Result<u64, StateError> {
         let number = body.segments[position];
         let frame = self.frame(number, body.epoch, position as u32)?;
         let at = segment_at(number, self.superblock.segment_bytes) + FRAME as u64;
         into.resize(frame.used as usize, 0);
         self.storage.read(at, into).map_err(StateError::io(&self.path, "read a segment"))?;
         frame.check((&self.path, at), into)?;
-        Ok(Payload { at })
+        Ok(at)
     }
 
     fn check_poison(&self) -> Result<(), StateError> {
@@ -307,12 +287,9 @@ impl SnapshotLog {
     }
 
     /// Nothing is committed after this.
-    fn poisoned(&mut self, action: &'static str) -> impl FnOnce(std::io::Error) -> StateError {
-        let (path, poison) = (self.path.clone(), &mut self.poison);
-        move |source| {
-            *poison = Some(format!("cannot {action}: {source}"));
-            StateError::Io { path, action, source }
-        }
+    fn poison(&mut self, action: &'static str, source: std::io::Error) -> StateError {
+        self.poison = Some(format!("cannot {action}: {source}"));
+        StateError::io(&self.path, action)(source)
     }
 
     /// Begins the body of a checkpoint that builds on others, which are kept. One that is not committed is given up.
@@ -461,21 +438,23 @@ impl SnapshotLog {
         for number in 0..2 {
             let page = self.superblock.page(number);
             if let Err(error) = self.storage.write(u64::from(number) * PAGE as u64, &page) {
-                return Err(self.poisoned("write a superblock")(error));
+                return Err(self.poison("write a superblock", error));
             }
             self.sync("make a superblock durable")?;
         }
         self.kept = kept;
-        let used: BTreeSet<u32> = self.kept.iter().flat_map(Kept::needs).collect();
-        self.free = (0..self.segments).filter(|number| !used.contains(number)).collect();
+        self.free_unused();
         Ok(())
     }
 
+    /// All segments that no kept checkpoint needs are free.
+    fn free_unused(&mut self) {
+        let used: BTreeSet<u32> = self.kept.iter().flat_map(Kept::needs).collect();
+        self.free = (0..self.segments).filter(|number| !used.contains(number)).collect();
+    }
+
     fn sync(&mut self, action: &'static str) -> Result<(), StateError> {
-        match self.storage.sync() {
-            Ok(()) => Ok(()),
-            Err(error) => Err(self.poisoned(action)(error)),
-        }
+        self.storage.sync().map_err(|error| self.poison(action, error))
     }
 }
 

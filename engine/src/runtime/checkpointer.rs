@@ -70,8 +70,7 @@ pub(crate) struct OpenState {
 
 /// A checkpoint that somebody asks for.
 pub(crate) struct Request {
-    pub(crate) is_savepoint: bool,
-    /// The job stops there.
+    /// Whether it is a savepoint, at which the job stops.
     pub(crate) is_last: bool,
     /// Told when it is committed.
     pub(crate) reply: Option<SyncSender<u64>>,
@@ -245,8 +244,7 @@ impl Checkpointer {
         self.last_time = self.shared.clock.now();
         self.last_events = (self.facts.events_read)();
         let is_last = requests.iter().any(|request| request.is_last);
-        let is_savepoint = requests.iter().any(|request| request.is_savepoint);
-        self.is_whole |= is_savepoint || is_last || self.chain_is_long();
+        self.is_whole |= is_last || self.chain_is_long();
         self.epoch += 1;
         self.checkpoints.gathering.begin(self.epoch);
         if is_last {
@@ -272,14 +270,8 @@ impl Checkpointer {
         let is_last = requests.iter().any(|request| request.is_last);
         // What was given at a barrier is no end, though all may have come to theirs meanwhile.
         let is_finished = given.iter().all(|(_, contribution)| contribution.is_last);
-        let is_savepoint = requests.iter().any(|request| request.is_savepoint);
-        match self.commit(given, Sealing { is_savepoint, is_finished })? {
-            Committed::Yes => {
-                for reply in requests.into_iter().filter_map(|request| request.reply) {
-                    // Who asked may have gone.
-                    let _ = reply.try_send(self.epoch);
-                }
-            }
+        match self.commit(given, Sealing { is_savepoint: is_last, is_finished })? {
+            Committed::Yes => self.answer(requests),
             // Who wants to stop or to be told cannot be served, and without the first one nothing begins.
             Committed::NoRoom(error) if self.is_first || is_finished || !requests.is_empty() => {
                 return Err(Error::State(error));
@@ -305,18 +297,25 @@ impl Checkpointer {
         if let Committed::NoRoom(error) = self.commit(given, Sealing { is_savepoint: false, is_finished: true })? {
             return Err(Error::State(error));
         }
+        self.answer(requests);
+        Ok(())
+    }
+
+    /// Tells those who asked that it is committed.
+    fn answer(&self, requests: Vec<Request>) {
         for reply in requests.into_iter().filter_map(|request| request.reply) {
+            // Who asked may have gone.
             let _ = reply.try_send(self.epoch);
         }
-        Ok(())
     }
 
     /// Commits what was given, where there is room for it.
     fn commit(&mut self, mut given: Vec<(GiverId, Contribution)>, sealing: Sealing) -> Result<Committed, Error> {
         let mut work = self.sink_work(&mut given);
         work.splice(0..0, self.left.drain(..));
-        let symbols = self.shared.symbols.texts();
-        let mut written = self.write(&given, &symbols);
+        let first = if self.is_whole { 0 } else { self.symbols };
+        let symbols = self.shared.symbols.texts_from(first);
+        let mut written = self.write(&given, first, &symbols);
         if written.is_ok() {
             for sink in &mut work {
                 done(&sink.name, sink.sync.take())?;
@@ -335,7 +334,7 @@ impl Checkpointer {
             Err(error) => return Err(Error::State(error)),
         }
         self.chain = self.state.log.kept().last().map(|kept| kept.bodies.clone()).unwrap_or_default();
-        self.symbols = symbols.len();
+        self.symbols = first + symbols.len();
         self.is_whole = false;
         self.checkpoints.epoch.store(self.epoch, Ordering::Relaxed);
         self.checkpoints.taken.fetch_add(1, Ordering::Relaxed);
@@ -358,15 +357,19 @@ impl Checkpointer {
     }
 
     /// Writes the body of a checkpoint.
-    fn write(&mut self, given: &[(GiverId, Contribution)], symbols: &[Arc<str>]) -> Result<(), StateError> {
+    fn write(
+        &mut self,
+        given: &[(GiverId, Contribution)],
+        first: usize,
+        symbols: &[Arc<str>],
+    ) -> Result<(), StateError> {
         let Self { facts, state: OpenState { log, .. }, .. } = self;
-        let (builds_on, first) =
-            if self.is_whole { (Vec::new(), 0) } else { (self.chain.clone(), self.symbols.min(symbols.len())) };
+        let builds_on = if self.is_whole { Vec::new() } else { self.chain.clone() };
         log.begin(self.epoch, builds_on)?;
         let (workers, seed) = (facts.workers as u32, facts.seed.bits());
         Entry::Job { name: facts.name.clone(), workers, seed }.write(log)?;
-        if first < symbols.len() {
-            let texts = symbols[first..].iter().map(|text| text.to_string()).collect();
+        if !symbols.is_empty() {
+            let texts = symbols.iter().map(|text| text.to_string()).collect();
             Entry::Symbols { first: first as u32, texts }.write(log)?;
         }
         let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();

@@ -56,10 +56,7 @@ impl Recovered {
         for (index, body) in kept.bodies.iter().enumerate() {
             let is_newest = index + 1 == kept.bodies.len();
             let mut reader = log.reader(body);
-            // What the body builds on was read when the log was opened.
-            for _ in 0..reader.u32()? {
-                reader.bytes(16)?;
-            }
+            reader.skip_links()?;
             while let Some(entry) = Entry::read(&mut reader, &path)? {
                 found.take(entry, is_newest, &reader)?;
             }

@@ -33,7 +33,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 ///     println!("{} of {} bytes", checkpoint.epoch, checkpoint.bytes);
 /// }
 /// if let Some(newest) = state.read(None)? {
-///     assert_eq!((newest.job(), newest.stores().len()), ("ticks", 0));
+///     assert_eq!((newest.job(), newest.stores()?.len()), ("ticks", 0));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -202,18 +202,26 @@ impl SavedCheckpoint {
         Arc::new(symbols)
     }
 
-    /// The stores of all steps.
-    pub fn stores(&self) -> Vec<SavedStoreInfo> {
+    /// The stores of all steps: the step's name and the store's.
+    pub fn store_names(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.stores.iter().map(|saved| (&*saved.step, &*saved.store))
+    }
+
+    /// The stores of all steps, and how much they keep.
+    ///
+    /// # Errors
+    /// When what was saved is not as the layouts say.
+    pub fn stores(&self) -> Result<Vec<SavedStoreInfo>, StateError> {
         let info = |saved: &SavedStore| {
-            let entries = self.entries(saved).unwrap_or_default();
-            SavedStoreInfo {
+            let entries = self.entries(saved).map_err(|error| StateError::misfit(self.0.path(), error.to_string()))?;
+            Ok(SavedStoreInfo {
                 step: saved.step.clone(),
                 store: saved.store.clone(),
                 kind: saved.kind.clone(),
                 value: saved.value.clone(),
                 entries: entries.len() as u64,
                 bytes: entries.iter().map(|((_, _, id), rest)| (id.len() + rest.len()) as u64).sum(),
-            }
+            })
         };
         self.0.stores.iter().map(info).collect()
     }
@@ -226,7 +234,7 @@ impl SavedCheckpoint {
     pub fn rows(&self, step: &str, store: &str) -> Result<SavedRows, StateError> {
         let misfit = |reason: String| StateError::misfit(self.0.path(), reason);
         let Some(saved) = self.0.stores.iter().find(|saved| (&*saved.step, &*saved.store) == (step, store)) else {
-            let known: Vec<_> = self.0.stores.iter().map(|saved| format!("{}/{}", saved.step, saved.store)).collect();
+            let known: Vec<_> = self.store_names().map(|(step, store)| format!("{step}/{store}")).collect();
             return Err(misfit(format!("there is no store `{step}/{store}`; there are: {}", known.join(", "))));
         };
         let shape = Shape::of(saved).map_err(misfit)?;

@@ -7,7 +7,7 @@ use crate::Timestamp;
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
 use crate::progress::place::Place;
-use crate::progress::schedule::{Cut, Schedule, UnitBarrier};
+use crate::progress::schedule::{Cut, Schedule};
 use crate::progress::watermark::ClockLimits;
 use crate::runtime::checkpoint::Giver;
 use crate::runtime::pipe::{SourcePipe, UnitStep};
@@ -38,7 +38,7 @@ enum State {
     /// Between units, where it was seen that no barrier comes first.
     Arrived,
     /// At a barrier in front of a unit.
-    Barrier(UnitBarrier, Barrier),
+    Barrier(u64, Barrier),
     /// In the middle of a unit, of this source where it has one.
     Reading(Option<usize>),
     /// The input is at its end: all learn what the clock came to, that nothing more will come, and the end.
@@ -310,7 +310,7 @@ impl SourceTask {
         match self.state {
             // Nothing is read any more.
             State::Next => None,
-            State::Barrier(at, barrier) => self.pass_on(at, barrier).then_some(State::Next),
+            State::Barrier(unit, barrier) => self.pass_on(unit, barrier).then_some(State::Next),
             State::Arrived => match &self.order {
                 UnitOrder::Known(schedule) => {
                     let schedule = schedule.clone();

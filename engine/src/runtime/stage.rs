@@ -100,26 +100,6 @@ impl<Op: Operator> OperatorStage<Op>
 where
     Op::Outputs: StepOutputs,
 {
-    /// Has the step give to checkpoints.
-    pub(crate) fn giving(self, giver: Option<Giver>) -> Self {
-        Self { giver, ..self }
-    }
-
-    /// Gives what it counted, and pieces of its stores.
-    fn contribution(&self, stores: Vec<StorePieces>) -> Contribution {
-        let Counting { input, output, .. } = self.at.counting;
-        let counts = self.counters.of(self.at.worker).counts();
-        // Steps that stand for one count apart.
-        let counts = Counts {
-            rows_in: if input { counts.rows_in } else { 0 },
-            late: if input { counts.late } else { 0 },
-            rows_out: if output { counts.rows_out } else { 0 },
-            watermark: if output { counts.watermark } else { i64::MAX },
-            ..Counts::default()
-        };
-        Contribution { counts: vec![counts], stores, ..Contribution::default() }
-    }
-
     pub(crate) fn new(
         operator: Op,
         ways: <Op::Outputs as StepOutputs>::Ways,
@@ -153,6 +133,26 @@ where
             giver: None,
             epoch: 0,
         }
+    }
+
+    /// Has the step give to checkpoints.
+    pub(crate) fn giving(self, giver: Option<Giver>) -> Self {
+        Self { giver, ..self }
+    }
+
+    /// Gives what it counted, and pieces of its stores.
+    fn contribution(&self, stores: Vec<StorePieces>) -> Contribution {
+        let Counting { input, output, .. } = self.at.counting;
+        let counts = self.counters.of(self.at.worker).counts();
+        // Steps that stand for one count apart.
+        let counts = Counts {
+            rows_in: if input { counts.rows_in } else { 0 },
+            late: if input { counts.late } else { 0 },
+            rows_out: if output { counts.rows_out } else { 0 },
+            watermark: if output { counts.watermark } else { i64::MAX },
+            ..Counts::default()
+        };
+        Contribution { counts: vec![counts], stores, ..Contribution::default() }
     }
 
     fn fail(&self, error: OperatorError) {

@@ -4,7 +4,7 @@ use super::{SourceTask, State, UnitOrder};
 use crate::Timestamp;
 use crate::progress::mark::Barrier;
 use crate::progress::place::Place;
-use crate::progress::schedule::{Arrived, UnitBarrier};
+use crate::progress::schedule::Arrived;
 use crate::runtime::checkpoint::Contribution;
 
 impl SourceTask {
@@ -33,7 +33,7 @@ impl SourceTask {
                 let unit = if matches!(self.order, UnitOrder::Known(_)) { at.unit } else { self.unit };
                 let place = Place::event(self.clock_before(unit), unit, 0);
                 let barrier = Barrier { epoch: at.epoch, place, is_whole: at.is_whole };
-                Some(State::Barrier(UnitBarrier { unit, ..at }, barrier))
+                Some(State::Barrier(unit, barrier))
             }
         }
     }
@@ -66,12 +66,12 @@ impl SourceTask {
     }
 
     /// Passes a barrier on; whether all behind have it.
-    pub(super) fn pass_on(&mut self, at: UnitBarrier, barrier: Barrier) -> bool {
+    pub(super) fn pass_on(&mut self, unit: u64, barrier: Barrier) -> bool {
         let passed = self.pipes.iter_mut().map(|pipe| pipe.barrier(barrier)).filter(|passed| !passed).count() == 0;
         if passed {
-            self.epoch = at.epoch;
+            self.epoch = barrier.epoch;
             if let Some(giver) = &self.giver {
-                giver.give(barrier, self.contribution(at.unit));
+                giver.give(barrier, self.contribution(unit));
             }
         }
         passed
