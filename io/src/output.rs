@@ -261,12 +261,16 @@ impl NewFile {
             }
             Err(error) => return Err(io_error(path, "give the file its name")(error)),
         }
-        let directory = file.parent().unwrap_or(Path::new("/"));
-        let synced = File::open(directory).and_then(|directory| directory.sync_all());
-        let synced = synced.map_err(io_error(path, "make the file's name durable"));
+        let synced = sync_name(file).map_err(io_error(path, "make the file's name durable"));
         self.temporary = None;
         synced
     }
+}
+
+/// Makes the name of a file durable.
+pub(crate) fn sync_name(file: &Path) -> io::Result<()> {
+    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(directory)?.sync_all()
 }
 
 /// Renames a file unless there is one of the new name.

@@ -42,29 +42,26 @@ impl Output {
         Ok(Self { target, made: RefCell::default(), state: Arc::default() })
     }
 
-    /// The sink of the rows; makes the file.
-    pub(crate) fn csv_sink<T: Record>(&self, signals: &Signals) -> Result<impl Sink<T> + use<T>, Failure> {
-        let state = self.state.clone();
-        let Some(target) = &self.target else {
-            let out = Watched { out: io::stdout(), state: state.clone() };
-            return Ok(Told { sink: TextSink::new(out, "standard output", Format::Csv), state });
-        };
-        let made = target.create()?;
-        if let Some(temporary) = made.temporary() {
-            signals.remove_at_exit(temporary);
-        }
-        let out = Watched { out: made.file()?, state: state.clone() };
-        *self.made.borrow_mut() = Some(made);
-        Ok(Told { sink: TextSink::new(out, target.path(), Format::Csv), state })
-    }
-
-    /// The sink of the rows of a job that saves its state: a file is written in place, and goes on behind what was
-    /// committed.
-    pub(crate) fn durable_csv_sink<T: Record>(&self, overwrites: bool) -> Result<impl Sink<T> + use<T>, Failure> {
+    /// The sink of the rows; makes the file. Where the job saves its state the file is written in place, and goes on behind
+    /// what was committed; otherwise it gets its name in the end.
+    pub(crate) fn csv_sink<T: Record>(
+        &self,
+        args: &Replay,
+        signals: &Signals,
+    ) -> Result<impl Sink<T> + use<T>, Failure> {
         let state = self.state.clone();
         let sink = match &self.target {
-            Some(target) => TextSink::in_place(target.path(), Format::Csv, overwrites)?,
             None => TextSink::new(Watched { out: io::stdout(), state: state.clone() }, "standard output", Format::Csv),
+            Some(target) if args.state.is_some() => TextSink::in_place(target.path(), Format::Csv, args.overwrite)?,
+            Some(target) => {
+                let made = target.create()?;
+                if let Some(temporary) = made.temporary() {
+                    signals.remove_at_exit(temporary);
+                }
+                let out = Watched { out: made.file()?, state: state.clone() };
+                *self.made.borrow_mut() = Some(made);
+                TextSink::new(out, target.path(), Format::Csv)
+            }
         };
         Ok(Told { sink, state })
     }

@@ -341,18 +341,9 @@ impl Bars<'_> {
         let step = stream.key_by(Priced::symbol).window(Tumbling::of(self.args.window)).aggregate(STEP, bars());
         match self.outputs {
             Some((out, late, signals)) => {
-                let args = self.args;
-                if args.state.is_some() {
-                    step.sink(OUT, out.durable_csv_sink::<Bar>(args.overwrite)?);
-                } else {
-                    step.sink(OUT, out.csv_sink::<Bar>(signals)?);
-                }
-                match late {
-                    Some(late) if args.state.is_some() => {
-                        step.late.sink(LATE, late.durable_csv_sink::<U>(args.overwrite)?);
-                    }
-                    Some(late) => step.late.sink(LATE, late.csv_sink::<U>(signals)?),
-                    None => {}
+                step.sink(OUT, out.csv_sink::<Bar>(self.args, signals)?);
+                if let Some(late) = late {
+                    step.late.sink(LATE, late.csv_sink::<U>(self.args, signals)?);
                 }
             }
             None => {

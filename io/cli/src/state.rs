@@ -96,7 +96,7 @@ fn show(args: &StateShow, out: &mut impl Write) -> Result<(), Failure> {
         writeln!(out, "{name:<16} {rows_in:>14} {rows_out:>14} {late:>10}  {watermark}")?;
     }
     writeln!(out, "\nstore                          entries          bytes  kind")?;
-    for store in checkpoint.stores() {
+    for store in checkpoint.stores()? {
         let name = format!("{}/{}", store.step.escape_debug(), store.store.escape_debug());
         let [entries, bytes] = [store.entries, store.bytes].map(grouped);
         writeln!(out, "{name:<24} {entries:>13} {bytes:>14}  {} of {}", store.kind, store.value)?;
@@ -106,13 +106,12 @@ fn show(args: &StateShow, out: &mut impl Write) -> Result<(), Failure> {
 
 fn export(args: &StateExport, out: &mut impl Write) -> Result<(), Failure> {
     let checkpoint = read(&args.dir, args.checkpoint)?;
-    let stores = checkpoint.stores();
-    let named = |store: &&pelton::state::SavedStoreInfo| format!("{}/{}", store.step, store.store) == args.store;
-    let Some(store) = stores.iter().find(named) else {
-        let known: Vec<_> = stores.iter().map(|store| format!("{}/{}", store.step, store.store)).collect();
+    let named = |(step, store): &(&str, &str)| format!("{step}/{store}") == args.store;
+    let Some((step, store)) = checkpoint.store_names().find(named) else {
+        let known: Vec<_> = checkpoint.store_names().map(|(step, store)| format!("{step}/{store}")).collect();
         return Err(Failure::usage(format!("there is no store {}; there are: {}", args.store, known.join(", "))));
     };
-    let rows = checkpoint.rows(&store.step, &store.store)?;
+    let rows = checkpoint.rows(step, store)?;
     let mut encoder = RowEncoder::new(&rows.layout, Format::Csv);
     encoder.set_symbols(checkpoint.symbols());
     let mut text = Vec::new();

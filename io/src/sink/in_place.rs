@@ -8,6 +8,7 @@
 //!     20   the path as it was given
 //! ```
 
+use crate::output::sync_name;
 use pelton::{BoxError, SinkCheckpoint};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -77,9 +78,7 @@ impl InPlace {
         Ok(Some(SinkCheckpoint::new(position).sync(move || {
             file.sync_all().map_err(io_error(&path, "make the rows durable"))?;
             if names {
-                let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-                let synced = File::open(directory).and_then(|directory| directory.sync_all());
-                synced.map_err(io_error(&path, "make the file's name durable"))?;
+                sync_name(&path).map_err(io_error(&path, "make the file's name durable"))?;
             }
             Ok(())
         })))
