@@ -20,6 +20,16 @@ pub(crate) enum Head {
     Ended,
 }
 
+impl Head {
+    /// Of the barrier, if one stands there.
+    fn epoch(&self) -> Option<u64> {
+        match self {
+            Self::Barrier(barrier) => Some(barrier.epoch),
+            Self::Row | Self::Empty | Self::Ended => None,
+        }
+    }
+}
+
 /// What is known of an edge.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct EdgeState<A> {
@@ -149,8 +159,9 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
         // Looked at once: an edge that gets something meanwhile shows it next time.
         self.look();
         let open = self.edges.iter().enumerate().filter(|(_, (state, _))| state.head != Head::Ended);
-        // What comes to a barrier is behind all that another edge may still bring up to it.
-        let least = open.min_by_key(|(_, (state, _))| (state.bound, matches!(state.head, Head::Barrier(_))));
+        // What comes to a barrier is behind all that another edge may still bring up to it, and two barriers may stand at
+        // one place: the later one waits for those that have yet to come to the earlier.
+        let least = open.min_by_key(|(_, (state, _))| (state.bound, state.head.epoch()));
         match least.map(|(index, (state, _))| (index, state.head)) {
             None | Some((_, Head::Ended)) => Next::Ended,
             Some((index, Head::Row)) => Next::Rows(index, self.limit_of(index)),
@@ -159,10 +170,10 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
         }
     }
 
-    /// Goes on behind a barrier.
-    pub(crate) fn pass_barrier(&mut self) {
+    /// Goes on behind a barrier. An edge that has come to a later one stays there.
+    pub(crate) fn pass_barrier(&mut self, passed: Barrier) {
         for (state, edge) in &mut self.edges {
-            if matches!(state.head, Head::Barrier(_)) {
+            if state.head.epoch().is_some_and(|epoch| epoch <= passed.epoch) {
                 state.head = edge.look(state);
             }
         }
@@ -191,5 +202,69 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
             state.bound = last.behind();
         }
         (found, taken)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::progress::mark::Mark;
+    use std::cell::RefCell;
+    use std::collections::VecDeque;
+    use std::rc::Rc;
+
+    /// An edge without rows.
+    #[derive(Clone, Default)]
+    struct Marks(Rc<RefCell<VecDeque<Mark>>>);
+
+    impl MergeEdge<Place> for Marks {
+        fn look(&mut self, state: &mut EdgeState<Place>) -> Head {
+            while let Some(mark) = self.0.borrow_mut().pop_front() {
+                match mark {
+                    Mark::Barrier(barrier) => {
+                        state.advance(barrier.place);
+                        return Head::Barrier(barrier);
+                    }
+                    Mark::Frontier(place) => state.advance(place),
+                    Mark::Behind(_) | Mark::OnTime => {}
+                }
+            }
+            Head::Empty
+        }
+
+        fn has_any(&mut self) -> bool {
+            !self.0.borrow().is_empty()
+        }
+    }
+
+    fn barrier(epoch: u64) -> Mark {
+        let place = Place::event(Timestamp::MIN, 0, 0);
+        Mark::Barrier(Barrier { epoch, place, is_whole: true })
+    }
+
+    /// An edge that told more than where the barrier stands lets it pass on the other one, which then comes to the next.
+    #[test]
+    fn barriers_at_one_place_are_each_passed_on_each_edge() {
+        for late in [0, 1] {
+            let edges = [Marks::default(), Marks::default()];
+            let push = |edge: usize, mark| edges[edge].0.borrow_mut().push_back(mark);
+            let mut merge = Merge::<Place, Marks>::new(edges.iter().cloned().map(Box::new).collect());
+            push(late, Mark::Frontier(Place::event(Timestamp::MIN, 0, 1)));
+            push(1 - late, barrier(1));
+            let Next::Barrier(first) = merge.next() else { panic!("no barrier") };
+            merge.pass_barrier(first);
+            push(1 - late, Mark::Frontier(Place::event(Timestamp::MIN, 0, 1)));
+            push(1 - late, barrier(2));
+            push(late, barrier(1));
+            let Next::Barrier(again) = merge.next() else { panic!("no barrier") };
+            assert_eq!((first.epoch, again), (1, first));
+            merge.pass_barrier(again);
+            assert!(matches!(merge.next(), Next::Starved));
+            push(late, barrier(2));
+            let Next::Barrier(second) = merge.next() else { panic!("no barrier") };
+            assert_eq!(second.epoch, 2);
+            merge.pass_barrier(second);
+            assert!(matches!(merge.next(), Next::Starved));
+        }
     }
 }

@@ -122,7 +122,7 @@ impl<A: At, S: Step> Task for MergeTask<A, S> {
                     if !self.step.barrier(barrier) {
                         return progress;
                     }
-                    self.merge.pass_barrier();
+                    self.merge.pass_barrier(barrier);
                     progress = Progress::Made;
                 }
                 Next::Starved => {

@@ -225,6 +225,38 @@ fn jobs_on_threads_stop_at_savepoints_and_go_on() {
     }
 }
 
+/// Whenever a savepoint is asked for, the job comes to it: also before anything was read, right behind the first
+/// checkpoint.
+#[test]
+fn a_job_stops_at_a_savepoint_whenever_one_asks_for_it() {
+    for seed in 0..20 {
+        for kind in KINDS.into_iter().map(Some).chain([None]) {
+            let mut rng = Rng::new(seed);
+            let durable = Durable::new(kind, seed, &mut rng);
+            let workers = 1 + rng.below(3) as usize;
+            let sinks = (durable.out.sink(), durable.late.sink());
+            let mut simulation = durable.job(16, sinks).simulate(durable.options(workers, 1 << 12)).unwrap();
+            let most = 1 << rng.below(9);
+            let mut wait = rng.below(most);
+            for step in 0.. {
+                if wait == 0 {
+                    simulation.checkpoint(true).unwrap();
+                }
+                wait = wait.wrapping_sub(1);
+                simulation.step(rng.below(workers as u64) as usize);
+                if rng.below(3) == 0 {
+                    simulation.step_checkpoints();
+                }
+                if simulation.is_ended() {
+                    break;
+                }
+                assert!(step < 200_000, "{kind:?}, seed {seed}, {workers} workers: it does not come to its savepoint");
+            }
+            simulation.finish().unwrap().balance().unwrap();
+        }
+    }
+}
+
 #[test]
 fn a_checkpoint_is_taken_when_one_asks_for_it() {
     let durable = Durable::new(Some(Kind::Window), 3, &mut Rng::new(3));
