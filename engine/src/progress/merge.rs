@@ -15,7 +15,7 @@ use crate::progress::place::Place;
 pub(crate) enum Head {
     Row,
     Empty,
-    /// Nothing is taken before all edges have come to it.
+    /// Nothing behind it is taken before no other edge can bring anything below it.
     Barrier(Barrier),
     Ended,
 }
