@@ -104,8 +104,8 @@ pub use runtime::sink::{Encoder, Encoders, Sink, SinkCheckpoint};
 pub use runtime::source::{BlockReader, BlockSource, BlockSummary, Feed, Polled, Source, VecSource};
 pub use runtime::worker::WorkerStep;
 pub use store::{
-    BroadcastTable, KeyedLists, KeyedMaps, KeyedRows, KeyedTable, Of, Scope, Share, Store, StoreError, StoreKind,
-    StoreSettings, Timers, Value,
+    BroadcastTable, KeyedLists, KeyedMaps, KeyedRows, KeyedTable, Of, PieceWriter, Scope, Share, Store, StoreError,
+    StoreKind, StoreSettings, Timers, Value,
 };
 
 /// An error from outside the engine: a source's, a sink's.

@@ -51,7 +51,14 @@ pub struct CheckpointOptions(StateSettings);
 impl CheckpointOptions {
     fn at(place: StatePlace) -> Self {
         let interval = Interval { time: None, events: None };
-        Self(StateSettings { place, interval, log: LogOptions::default(), may_fall_back: false, allows_dropped: false })
+        Self(StateSettings {
+            place,
+            interval,
+            log: LogOptions::default(),
+            slice_bytes: 64 << 10,
+            may_fall_back: false,
+            allows_dropped: false,
+        })
     }
 
     /// Keeps state in a directory, which is made where it is not there. Without an interval a checkpoint is taken at the
@@ -90,6 +97,14 @@ impl CheckpointOptions {
         self
     }
 
+    /// Bytes of state that a step writes between two batches while a checkpoint is taken, by default 64 KiB; at least 1. A
+    /// step marks its state at the barrier and writes it while it goes on: less at a time means shorter pauses, and
+    /// checkpoints that take longer.
+    pub fn slice_bytes(mut self, bytes: usize) -> Self {
+        self.0.slice_bytes = bytes;
+        self
+    }
+
     /// Goes on from an older checkpoint where the newest is damaged. Otherwise damage is an error.
     pub fn fall_back(mut self, may_fall_back: bool) -> Self {
         self.0.may_fall_back = may_fall_back;
@@ -103,7 +118,7 @@ impl CheckpointOptions {
     }
 
     pub(crate) fn mistakes(&self, out: &mut Vec<ShapeError>) {
-        let StateSettings { interval, log, .. } = &self.0;
+        let StateSettings { interval, log, slice_bytes, .. } = &self.0;
         let mut check = |holds: bool, option, found: String, wanted| {
             if !holds {
                 out.push(ShapeError::BadOption { option, found, wanted });
@@ -111,6 +126,7 @@ impl CheckpointOptions {
         };
         check(interval.time != Some(Duration::ZERO), "every", "0 s".to_owned(), "a duration above 0");
         check(interval.events != Some(0), "every_events", "0".to_owned(), "at least 1");
+        check(*slice_bytes > 0, "slice_bytes", "0".to_owned(), "at least 1");
         check((1..=8).contains(&log.kept), "kept", log.kept.to_string(), "from 1 to 8");
         let sizes = 4096..=1 << 30;
         let found = log.segment_bytes.to_string();

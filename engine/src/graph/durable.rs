@@ -38,7 +38,7 @@ impl Durable {
         (seed, read): (HashSeed, Vec<Arc<StepCounters>>),
         shared: &Arc<JobShared>,
     ) -> Self {
-        let checkpoints = Arc::new(Checkpoints::default());
+        let checkpoints = Arc::new(Checkpoints::in_slices(open.slice_bytes));
         // All are known before the first of them has anything to give.
         let steps = (0..plan.graph.nodes.len()).filter(|id| plan.graph.nodes[*id].kind.step().is_some());
         let steps = steps.map(|id| (id, plan.runs_on(id)));

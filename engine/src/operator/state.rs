@@ -1,8 +1,8 @@
 //! What the runtime does with the stores of an operator.
 
 use crate::operator::{Operator, OperatorError};
+use crate::store::pieces::{PieceWriter, Pieces, each_piece};
 use crate::store::{Scope, Share, Store, StoreError};
-use crate::{SLOTS, Slot};
 
 /// Some of the state of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,16 +15,36 @@ pub(crate) struct Piece {
 
 /// The pieces that the stores of an operator write.
 pub(crate) fn save(operator: &mut impl Operator, scope: Scope) -> Vec<Piece> {
+    mark(operator, scope);
     let mut pieces = Vec::new();
-    operator.stores(&mut |store, kept| {
-        kept.save(scope, &mut |share, bytes| pieces.push(Piece { store, share, bytes: bytes.to_vec() }));
-    });
+    take_pieces(operator, usize::MAX, &mut pieces);
     pieces
+}
+
+/// Takes about `room` bytes of the pieces that the stores of an operator have marked; whether nothing is left.
+pub(crate) fn take_pieces(operator: &mut impl Operator, room: usize, pieces: &mut Vec<Piece>) -> bool {
+    each_marked(operator, room, |store, share, bytes| pieces.push(Piece { store, share, bytes: bytes.to_vec() }))
+}
+
+/// Calls `body` with about `room` bytes of what the stores of an operator have marked; whether nothing is left.
+fn each_marked(
+    operator: &mut impl Operator,
+    mut room: usize,
+    mut body: impl FnMut(&'static str, Share, &[u8]),
+) -> bool {
+    let mut is_all = true;
+    operator.stores(&mut |name, store| {
+        let mut take = |share, piece: &[u8]| body(name, share, piece);
+        let mut out = PieceWriter::new(room, &mut take);
+        is_all &= store.save(&mut out);
+        room = out.room();
+    });
+    is_all
 }
 
 /// Gives a piece to its store: one of the same worker's, or one that is dealt out.
 pub(crate) fn restore(operator: &mut impl Operator, piece: &Piece, is_dealt: bool) -> Result<(), OperatorError> {
-    in_store(operator, piece.store, |store| take(store, piece.share, &piece.bytes, is_dealt))
+    in_store(operator, piece.store, |store| put(store, piece.share, &piece.bytes, is_dealt))
 }
 
 /// Calls `body` with the store of this name.
@@ -45,7 +65,7 @@ fn in_store(
     Ok(result?)
 }
 
-fn take(store: &mut dyn Store, share: Share, bytes: &[u8], is_dealt: bool) -> Result<(), StoreError> {
+fn put(store: &mut dyn Store, share: Share, bytes: &[u8], is_dealt: bool) -> Result<(), StoreError> {
     let taken = if is_dealt { store.adopt(share, bytes) } else { store.restore(share, bytes) };
     taken.map_err(|error| match error {
         StoreError::Misfit(what) => StoreError::Misfit(match share {
@@ -56,44 +76,36 @@ fn take(store: &mut dyn Store, share: Share, bytes: &[u8], is_dealt: bool) -> Re
     })
 }
 
-/// The pieces of one store, as bytes: of each its share, its length and itself.
-///
-/// ```text
-/// byte 0  slot (32 bits), or 2^32 - 1 for all workers
-///      4  length (32 bits)
-///      8  the piece
-/// ```
+/// Pieces of one store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct StorePieces {
     pub(crate) store: &'static str,
-    pub(crate) bytes: Vec<u8>,
+    pub(crate) pieces: Pieces,
 }
 
-const ALL: u32 = u32::MAX;
-const PIECE_HEAD: usize = 8;
+/// Marks what the stores of an operator are to write.
+pub(crate) fn mark(operator: &mut impl Operator, scope: Scope) {
+    operator.stores(&mut |_, store| store.mark(scope));
+}
 
-/// What the stores of an operator write to a checkpoint.
-pub(crate) fn write(operator: &mut impl Operator, scope: Scope) -> Vec<StorePieces> {
-    let mut written = Vec::new();
-    operator.stores(&mut |store, kept| {
-        let mut bytes = Vec::new();
-        kept.save(scope, &mut |share, piece| {
-            bytes.extend_from_slice(&share_number(share).to_le_bytes());
-            bytes.extend_from_slice(&(piece.len() as u32).to_le_bytes());
-            bytes.extend_from_slice(piece);
-        });
-        if !bytes.is_empty() {
-            written.push(StorePieces { store, bytes });
+/// About `room` bytes of what the stores of an operator have marked, and whether nothing is left.
+pub(crate) fn take(operator: &mut impl Operator, room: usize) -> (Vec<StorePieces>, bool) {
+    let mut written: Vec<StorePieces> = Vec::new();
+    let is_all = each_marked(operator, room, |store, share, piece| {
+        if written.last().is_none_or(|last| last.store != store) {
+            written.push(StorePieces { store, pieces: Pieces::default() });
+        }
+        if let Some(last) = written.last_mut() {
+            last.pieces.push(share, piece);
         }
     });
-    written
+    (written, is_all)
 }
 
-fn share_number(share: Share) -> u32 {
-    match share {
-        Share::Slot(slot) => slot.into(),
-        Share::All => ALL,
-    }
+/// All that the stores of an operator have.
+pub(crate) fn all(operator: &mut impl Operator) -> Vec<StorePieces> {
+    mark(operator, Scope::All);
+    take(operator, usize::MAX).0
 }
 
 /// Gives pieces of a store, those whose shares are wanted, to the store of this name.
@@ -105,30 +117,8 @@ pub(crate) fn read(
     is_dealt: bool,
 ) -> Result<(), OperatorError> {
     in_store(operator, store, |store| {
-        each_piece(bytes, |share, piece| if wanted(share) { take(store, share, piece, is_dealt) } else { Ok(()) })
+        each_piece(bytes, |share, piece| if wanted(share) { put(store, share, piece, is_dealt) } else { Ok(()) })
     })
-}
-
-/// Calls `body` with each of these pieces.
-pub(crate) fn each_piece(
-    bytes: &[u8],
-    mut body: impl FnMut(Share, &[u8]) -> Result<(), StoreError>,
-) -> Result<(), StoreError> {
-    let mut rest = bytes;
-    while let Some((head, behind)) = rest.split_first_chunk::<PIECE_HEAD>() {
-        let [share, len]: [u32; 2] = bytemuck::pod_read_unaligned(head);
-        let share = match (share, Slot::try_from(share)) {
-            (ALL, _) => Share::All,
-            (_, Ok(slot)) if usize::from(slot) < SLOTS => Share::Slot(slot),
-            (other, _) => return Err(StoreError::Misfit(format!("a piece of slot {other}"))),
-        };
-        let Some((piece, behind)) = behind.split_at_checked(len as usize) else {
-            return Err(StoreError::misfit("a piece that ends too soon"));
-        };
-        body(share, piece)?;
-        rest = behind;
-    }
-    if rest.is_empty() { Ok(()) } else { Err(StoreError::misfit("a piece that ends too soon")) }
 }
 
 /// Whether the stores of an operator are within their limits, once all pieces have come.

@@ -6,7 +6,7 @@ use crate::base::key::HashSeed;
 use crate::log::error::StateError;
 use crate::log::{BodyRef, Sealing, SnapshotLog, StateDirectory};
 use crate::progress::schedule::Cut;
-use crate::runtime::checkpoint::{Contribution, Gathering, GiverId};
+use crate::runtime::checkpoint::{Contribution, Gathering, GivenPieces, GiverId};
 use crate::runtime::entries::{Entry, Role, SavedStore, put_pieces};
 use crate::runtime::metrics::Counts;
 use crate::runtime::shared::JobShared;
@@ -64,6 +64,8 @@ pub(crate) struct OpenState {
     /// Locked as long as the log is used.
     pub(crate) _directory: Option<StateDirectory>,
     pub(crate) interval: Interval,
+    /// Bytes of state that a step gives to a checkpoint between two batches.
+    pub(crate) slice_bytes: usize,
     /// Of the checkpoint that the job goes on from, 0 where there is none.
     pub(crate) epoch: u64,
 }
@@ -99,9 +101,15 @@ pub struct CheckpointReport {
     pub given_up: u64,
     /// Bytes of the state directory's snapshot log.
     pub log_bytes: u64,
+    /// The longest time that a step took to mark its state at a barrier, by the job's clock.
+    pub mark_max: Duration,
 }
 
 impl Checkpoints {
+    pub(crate) fn in_slices(slice_bytes: usize) -> Self {
+        Self { gathering: Arc::new(Gathering::in_slices(slice_bytes)), ..Self::default() }
+    }
+
     /// Asks for a checkpoint.
     pub(crate) fn request(&self, request: Request) {
         self.requests.lock().unwrap_or_else(PoisonError::into_inner).push(request);
@@ -115,7 +123,8 @@ impl Checkpoints {
     pub(crate) fn report(&self) -> CheckpointReport {
         let of = |number: &AtomicU64| number.load(Ordering::Relaxed);
         let (epoch, taken) = (of(&self.epoch), of(&self.taken));
-        CheckpointReport { epoch, taken, given_up: of(&self.given_up), log_bytes: of(&self.bytes) }
+        let mark_max = self.gathering.mark_max();
+        CheckpointReport { epoch, taken, given_up: of(&self.given_up), log_bytes: of(&self.bytes), mark_max }
     }
 }
 
@@ -135,6 +144,7 @@ pub(crate) struct Checkpointer {
     /// The number of the checkpoint that is taken, or was taken last.
     epoch: u64,
     is_whole: bool,
+    body: Body,
     /// What the next one can build on.
     chain: Vec<BodyRef>,
     /// Symbols before this one are in the chain.
@@ -145,6 +155,14 @@ pub(crate) struct Checkpointer {
     last_events: u64,
     /// Workers wait for the first checkpoint, in which the outputs are told that the job begins to write.
     is_first: bool,
+}
+
+/// The body of the checkpoint that is taken.
+enum Body {
+    NotBegun,
+    Begun,
+    /// There was no room for it. What else is given to it is dropped.
+    GivenUp(StateError),
 }
 
 /// Whether a checkpoint was committed.
@@ -187,6 +205,7 @@ impl Checkpointer {
             shared,
             phase: if is_first { Phase::Gathering(Vec::new()) } else { Phase::Idle },
             is_whole: true,
+            body: Body::NotBegun,
             chain: Vec::new(),
             symbols: 0,
             left: Vec::new(),
@@ -266,7 +285,10 @@ impl Checkpointer {
 
     /// Commits a checkpoint once all was given to it.
     fn gather(&mut self, requests: Vec<Request>) -> Result<Phase, Error> {
-        let Some(given) = self.checkpoints.gathering.complete() else { return Ok(Phase::Gathering(requests)) };
+        let given = self.checkpoints.gathering.complete();
+        // The last ones are there where it is complete.
+        self.write_pieces(self.checkpoints.gathering.take_pieces())?;
+        let Some(given) = given else { return Ok(Phase::Gathering(requests)) };
         let is_last = requests.iter().any(|request| request.is_last);
         // What was given at a barrier is no end, though all may have come to theirs meanwhile.
         let is_finished = given.iter().all(|(_, contribution)| contribution.is_last);
@@ -315,7 +337,8 @@ impl Checkpointer {
         work.splice(0..0, self.left.drain(..));
         let first = if self.is_whole { 0 } else { self.symbols };
         let symbols = self.shared.symbols.texts_from(first);
-        let mut written = self.write(&given, first, &symbols);
+        let mut written = self.write_rest(&given, first, &symbols);
+        self.body = Body::NotBegun;
         if written.is_ok() {
             for sink in &mut work {
                 done(&sink.name, sink.sync.take())?;
@@ -356,18 +379,52 @@ impl Checkpointer {
         work
     }
 
-    /// Writes the body of a checkpoint.
-    fn write(
+    /// Begins the body of the checkpoint, where that was not done.
+    fn begin_body(&mut self) -> Result<(), StateError> {
+        match std::mem::replace(&mut self.body, Body::Begun) {
+            Body::Begun => return Ok(()),
+            Body::GivenUp(error) => return Err(error),
+            Body::NotBegun => {}
+        }
+        let Self { facts, state: OpenState { log, .. }, .. } = self;
+        let builds_on = if self.is_whole { Vec::new() } else { self.chain.clone() };
+        log.begin(self.epoch, builds_on)?;
+        let (workers, seed) = (facts.workers as u32, facts.seed.bits());
+        Entry::Job { name: facts.name.clone(), workers, seed }.write(log)
+    }
+
+    /// Writes pieces of stores as they are given, as far as there is room.
+    fn write_pieces(&mut self, pieces: Vec<GivenPieces>) -> Result<(), Error> {
+        if pieces.is_empty() || matches!(self.body, Body::GivenUp(_)) {
+            return Ok(());
+        }
+        let written = self.begin_body().and_then(|()| {
+            pieces.iter().try_for_each(|((node, worker), pieces)| match self.facts.nodes.get(node) {
+                Some(Saved::Step(step, role)) => {
+                    put_pieces(&mut self.state.log, (step, *role, *worker), pieces.store, pieces.pieces.bytes())
+                }
+                Some(Saved::Sink(_)) | None => Ok(()),
+            })
+        });
+        match written {
+            Ok(()) => Ok(()),
+            Err(error @ StateError::Full { .. }) => {
+                self.body = Body::GivenUp(error);
+                Ok(())
+            }
+            Err(error) => Err(Error::State(error)),
+        }
+    }
+
+    /// Writes what the body of a checkpoint has beside pieces.
+    fn write_rest(
         &mut self,
         given: &[(GiverId, Contribution)],
         first: usize,
         symbols: &[Arc<str>],
     ) -> Result<(), StateError> {
+        self.begin_body()?;
         let Self { facts, state: OpenState { log, .. }, .. } = self;
-        let builds_on = if self.is_whole { Vec::new() } else { self.chain.clone() };
-        log.begin(self.epoch, builds_on)?;
-        let (workers, seed) = (facts.workers as u32, facts.seed.bits());
-        Entry::Job { name: facts.name.clone(), workers, seed }.write(log)?;
         if !symbols.is_empty() {
             let texts = symbols.iter().map(|text| text.to_string()).collect();
             Entry::Symbols { first: first as u32, texts }.write(log)?;
@@ -391,16 +448,11 @@ impl Checkpointer {
                 (Saved::Step(step, role), _) if contribution.is_last => {
                     Entry::Ended { step: step.clone(), role: *role, worker: *worker as u32 }.write(log)?;
                 }
-                (Saved::Step(step, role), _) => {
-                    for pieces in &contribution.stores {
-                        put_pieces(log, (step, *role, *worker), pieces.store, &pieces.bytes)?;
-                    }
-                }
                 (Saved::Sink(name), Some(sink)) => {
                     let (name, worker, position) = (name.clone(), *worker as u32, sink.position.clone());
                     Entry::Sink { name, worker, position }.write(log)?;
                 }
-                (Saved::Sink(_), None) => {}
+                (Saved::Step(..), _) | (Saved::Sink(_), None) => {}
             }
         }
         for (name, counts) in counts {

@@ -38,6 +38,10 @@ impl<C: Chain> Flow for Front<C> {
         self.next.barrier(barrier)
     }
 
+    fn work(&mut self) -> bool {
+        self.next.work()
+    }
+
     fn end(&mut self) {
         self.next.end();
     }
@@ -193,6 +197,10 @@ impl<T: bytemuck::Pod> Flow for Call<T> {
 
     fn barrier(&mut self, barrier: Barrier) -> bool {
         self.is_ready() && self.step.barrier(barrier)
+    }
+
+    fn work(&mut self) -> bool {
+        self.step.work()
     }
 
     fn end(&mut self) {

@@ -87,6 +87,7 @@ pub(crate) trait Ways<O: Outputs> {
     fn is_ready(&mut self) -> bool;
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     fn barrier(&mut self, barrier: Barrier) -> bool;
+    fn work(&mut self) -> bool;
     fn end(&mut self);
     fn needs(&self) -> Needs;
     /// Whether somebody takes the rows of each output.
@@ -135,6 +136,10 @@ macro_rules! ways {
 
             fn barrier(&mut self, barrier: Barrier) -> bool {
                 true $(& self.$port.ways.barrier(barrier))+
+            }
+
+            fn work(&mut self) -> bool {
+                false $(| self.$port.ways.work())+
             }
 
             fn end(&mut self) {

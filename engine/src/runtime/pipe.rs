@@ -70,6 +70,8 @@ pub(crate) trait SourcePipe {
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     /// As of a receiver.
     fn barrier(&mut self, barrier: Barrier) -> bool;
+    /// As of a receiver.
+    fn work(&mut self) -> bool;
     fn end(&mut self);
     /// What this worker counted of the source.
     fn counts(&self) -> Counts;
@@ -452,6 +454,10 @@ impl<T: Event> SourcePipe for Pipe<T> {
 
     fn barrier(&mut self, barrier: Barrier) -> bool {
         self.parts.outlet.barrier(barrier)
+    }
+
+    fn work(&mut self) -> bool {
+        self.parts.outlet.work()
     }
 
     fn counts(&self) -> Counts {

@@ -34,6 +34,12 @@ pub(crate) trait Flow {
     /// until then it is called again before anything else comes.
     fn barrier(&mut self, barrier: Barrier) -> bool;
 
+    /// Does a bounded amount of work that waits for no row: saves some of what was marked at a barrier. Whether it did any;
+    /// then there may be more.
+    fn work(&mut self) -> bool {
+        false
+    }
+
     /// Learns that nothing more will come.
     fn end(&mut self);
 
@@ -79,6 +85,10 @@ impl<T> Flow for FanOut<T> {
     fn barrier(&mut self, barrier: Barrier) -> bool {
         // Each is told, and those that have passed it on remember it.
         self.0.iter_mut().map(|way| way.barrier(barrier)).filter(|passed| !passed).count() == 0
+    }
+
+    fn work(&mut self) -> bool {
+        self.0.iter_mut().map(|way| way.work()).filter(|worked| *worked).count() > 0
     }
 
     fn end(&mut self) {

@@ -6,7 +6,7 @@ use crate::operator::state;
 use crate::operator::{Operator, OperatorError};
 use crate::runtime::entries::{Entry, Role, SavedStore};
 use crate::runtime::metrics::Counts;
-use crate::store::{Scope, Share};
+use crate::store::Share;
 use crate::worker_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -156,8 +156,8 @@ impl Recovered {
                 Share::Slot(slot) => worker_of(slot, workers) == worker,
                 Share::All => is_first,
             };
-            for pieces in state::write(&mut whole, Scope::All) {
-                state::read(operator, pieces.store, &pieces.bytes, wanted, true)?;
+            for pieces in state::all(&mut whole) {
+                state::read(operator, pieces.store, pieces.pieces.bytes(), wanted, true)?;
             }
             is_first = false;
         }

@@ -128,7 +128,7 @@ impl fmt::Display for Report {
 
 impl fmt::Display for RecoveryReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let CheckpointReport { epoch, taken, given_up, log_bytes } = self.checkpoints;
+        let CheckpointReport { epoch, taken, given_up, log_bytes, .. } = self.checkpoints;
         match (self.resumed_from, self.was_finished) {
             (Some(from), true) => write!(f, "the job had finished at checkpoint {from}")?,
             (Some(from), false) => write!(f, "went on from checkpoint {from}, {taken} taken")?,

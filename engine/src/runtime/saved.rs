@@ -3,10 +3,10 @@
 use crate::log::error::StateError;
 use crate::log::storage::FileStorage;
 use crate::log::{LogOptions, SnapshotLog, StateDirectory};
-use crate::operator::state::each_piece;
 use crate::runtime::entries::{Role, SavedStore};
 use crate::runtime::metrics::Counts;
 use crate::runtime::recovery::Recovered;
+use crate::store::pieces::each_piece;
 use crate::store::{Share, StoreError, StoreKind};
 use crate::{Dictionary, Field, FieldKind, Layout, Timestamp};
 use std::borrow::Cow;

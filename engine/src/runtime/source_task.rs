@@ -356,6 +356,16 @@ impl Task for SourceTask {
     }
 
     fn run(&mut self) -> Progress {
+        let progress = self.read();
+        let worked = self.pipes.iter_mut().map(|pipe| pipe.work()).filter(|worked| *worked).count() > 0;
+        // Also while nothing comes, or nothing can be given on.
+        if worked && progress == Progress::Idle { Progress::Made } else { progress }
+    }
+}
+
+impl SourceTask {
+    /// Reads what can be read and given on now.
+    fn read(&mut self) -> Progress {
         self.due = None;
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {

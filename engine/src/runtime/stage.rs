@@ -1,7 +1,6 @@
 //! A keyed step: an operator with its outputs, as whoever feeds it sees it.
 
 use crate::base::blame;
-use crate::operator::state::StorePieces;
 use crate::operator::{Batch, Cause, Firing, Operator, OperatorError, OperatorInput, Outbox, Outputs, state};
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, Places};
@@ -94,6 +93,8 @@ where
     /// Where checkpoints are taken, and the last one that this step gave to.
     giver: Option<Giver>,
     epoch: u64,
+    /// The barrier at which its stores were marked, until all of that is given.
+    saving: Option<Barrier>,
 }
 
 impl<Op: Operator> OperatorStage<Op>
@@ -132,6 +133,7 @@ where
             shared,
             giver: None,
             epoch: 0,
+            saving: None,
         }
     }
 
@@ -140,8 +142,20 @@ where
         Self { giver, ..self }
     }
 
-    /// Gives what it counted, and pieces of its stores.
-    fn contribution(&self, stores: Vec<StorePieces>) -> Contribution {
+    /// Gives about `room` bytes of what was marked at the last barrier.
+    fn save(&mut self, room: usize) {
+        if let (Some(barrier), Some(giver)) = (self.saving, &self.giver) {
+            let (operator, name) = (&mut self.operator, &self.counters.name);
+            let (pieces, is_all) = blame::in_step(name, || state::take(operator, room));
+            giver.give_pieces(barrier, pieces, is_all);
+            if is_all {
+                self.saving = None;
+            }
+        }
+    }
+
+    /// What it counted.
+    fn contribution(&self) -> Contribution {
         let Counting { input, output, .. } = self.at.counting;
         let counts = self.counters.of(self.at.worker).counts();
         // Steps that stand for one count apart.
@@ -152,7 +166,7 @@ where
             watermark: if output { counts.watermark } else { i64::MAX },
             ..Counts::default()
         };
-        Contribution { counts: vec![counts], stores, ..Contribution::default() }
+        Contribution { counts: vec![counts], ..Contribution::default() }
     }
 
     fn fail(&self, error: OperatorError) {
@@ -283,19 +297,33 @@ where
                 return false;
             }
             self.epoch = barrier.epoch;
+            // The checkpoint before is complete, or nobody wants it.
+            self.save(usize::MAX);
             if let Some(giver) = self.giver.clone() {
+                let begun = self.shared.clock.now();
                 let scope = if barrier.is_whole { Scope::All } else { Scope::Changed };
                 let (operator, name) = (&mut self.operator, &self.counters.name);
-                let stores = blame::in_step(name, || state::write(operator, scope));
-                giver.give(barrier, self.contribution(stores));
+                blame::in_step(name, || state::mark(operator, scope));
+                let marking = self.shared.clock.now().saturating_sub(begun);
+                giver.give_marked(barrier, self.contribution(), marking);
+                self.saving = Some(barrier);
             }
         }
         self.ways.barrier(barrier)
     }
 
+    fn work(&mut self) -> bool {
+        let slice = self.saving.and(self.giver.as_ref()).and_then(Giver::slice);
+        if let Some(room) = slice {
+            self.save(room);
+        }
+        self.ways.work() || slice.is_some()
+    }
+
     fn end(&mut self) {
+        self.save(usize::MAX);
         if let Some(giver) = self.giver.take() {
-            giver.finish(self.contribution(Vec::new()));
+            giver.finish(self.contribution());
         }
         self.ways.end();
     }

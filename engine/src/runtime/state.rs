@@ -22,6 +22,8 @@ pub(crate) struct StateSettings {
     pub(crate) place: StatePlace,
     pub(crate) interval: Interval,
     pub(crate) log: LogOptions,
+    /// Bytes of state that a step gives to a checkpoint between two batches.
+    pub(crate) slice_bytes: usize,
     /// Whether an older checkpoint will do where the newest is damaged.
     pub(crate) may_fall_back: bool,
     /// Whether state may be left behind that no step of the job takes.
@@ -52,7 +54,8 @@ impl StateSettings {
         let epoch = recovered.as_ref().map_or(0, |recovered| recovered.epoch);
         // Numbers are not used twice, also where the newest checkpoint is left out.
         let epoch = log.kept().iter().map(|kept| kept.epoch).fold(epoch, u64::max);
-        Ok((OpenState { log, _directory: directory, interval: self.interval, epoch }, recovered))
+        let Self { interval, slice_bytes, .. } = *self;
+        Ok((OpenState { log, _directory: directory, interval, slice_bytes, epoch }, recovered))
     }
 }
 

@@ -84,6 +84,15 @@ impl<A: At, S: Step> MergeTask<A, S> {
 
 impl<A: At, S: Step> Task for MergeTask<A, S> {
     fn run(&mut self) -> Progress {
+        let progress = self.give_on();
+        // Also while nothing comes, or nothing can be given on.
+        if self.step.work() && progress == Progress::Idle { Progress::Made } else { progress }
+    }
+}
+
+impl<A: At, S: Step> MergeTask<A, S> {
+    /// Gives on what has come.
+    fn give_on(&mut self) -> Progress {
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
             if !self.step.is_ready() {

@@ -2,6 +2,7 @@
 
 use crate::Key;
 use crate::store::KeyedTable;
+use crate::store::table::number_of;
 use bytemuck::Pod;
 
 /// Words of an index that does not stay in the first-level cache.
@@ -21,7 +22,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         for (slot, key) in words.iter_mut().zip(keys) {
             *slot = self.index[self.home(self.seed.hash(&key))];
         }
-        let found = words.iter().filter(|word| **word != 0).map(|word| self.key((*word as u32 - 1) as usize));
+        let found = words.iter().filter(|word| **word != 0).map(|word| self.key(number_of(*word)));
         // Used for nothing, but the processor cannot know.
         std::hint::black_box(found.filter_map(|key| bytemuck::bytes_of(key).first()).fold(0, |seen, byte| seen ^ byte));
     }

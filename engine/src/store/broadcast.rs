@@ -1,5 +1,6 @@
 //! A table that all workers have alike.
 
+use crate::store::pieces::PieceWriter;
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind, StoreSettings};
 use crate::{Key, Layout, Record};
@@ -97,8 +98,13 @@ impl<K: Key, V: Record> Store for BroadcastTable<K, V> {
         if self.len() > self.keys_max { Err(StoreError::TooManyKeys(self.keys_max)) } else { Ok(()) }
     }
 
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        self.table.save(scope, &mut |_, bytes| piece(Share::All, bytes));
+    fn mark(&mut self, scope: Scope) {
+        self.table.mark(scope);
+    }
+
+    fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
+        let room = out.room();
+        self.table.save(&mut PieceWriter::new(room, &mut |_, bytes| out.write(Share::All, bytes)))
     }
 
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {

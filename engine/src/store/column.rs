@@ -1,6 +1,7 @@
 //! Stores that hang on the entries of a keyed table.
 
 use crate::store::changes::Changes;
+use crate::store::pieces::{PieceWriter, Pieces};
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind};
 use crate::{Key, Layout};
@@ -16,7 +17,9 @@ pub(crate) trait Column {
     fn bytes(&self) -> usize;
     fn check(&self) -> Result<(), StoreError>;
 
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8]));
+    fn mark(&mut self, scope: Scope);
+
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool;
 
     fn restore<K: Key, V: Pod>(
         &mut self,
@@ -29,14 +32,16 @@ pub(crate) trait Column {
 /// A store with the table on which it hangs.
 ///
 /// ```
-/// use pelton::{KeyedTable, Of, Store, StoreSettings, Timers, Timestamp};
+/// use pelton::{KeyedTable, Of, PieceWriter, Store, StoreSettings, Timers, Timestamp};
 ///
 /// let settings = StoreSettings::default();
 /// let (mut table, mut timers) = (KeyedTable::<u32, u64>::new(&settings), Timers::new(&settings));
 /// let entry = table.find_or_insert(7)?;
 /// timers.insert(&mut table, Timestamp::from_nanos(5), entry)?;
+/// let mut timers = Of::new(&mut table, &mut timers);
 /// let mut pieces = 0;
-/// Of::new(&mut table, &mut timers).save(pelton::Scope::All, &mut |_, _| pieces += 1);
+/// timers.mark(pelton::Scope::All);
+/// assert!(timers.save(&mut PieceWriter::unlimited(&mut |_, _| pieces += 1)));
 /// assert_eq!(pieces, 1);
 /// # Ok::<(), pelton::StoreError>(())
 /// ```
@@ -73,8 +78,12 @@ impl<K: Key, V: Pod, C: Column> Store for Of<'_, K, V, C> {
         self.column.check()
     }
 
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        self.column.save(self.table, scope, piece);
+    fn mark(&mut self, scope: Scope) {
+        self.column.mark(scope);
+    }
+
+    fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
+        self.column.save(self.table, out)
     }
 
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
@@ -88,6 +97,8 @@ impl<K: Key, V: Pod, C: Column> Store for Of<'_, K, V, C> {
 pub(crate) struct Collections<C> {
     by_number: Vec<C>,
     changes: Changes,
+    /// Pieces of collections that were marked and then changed.
+    kept: Pieces,
     /// Elements of all collections.
     elements: usize,
     elements_max: usize,
@@ -136,8 +147,12 @@ impl<S: Collected> Column for S {
         self.collections().check()
     }
 
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        self.collections_mut().save(table, scope, piece);
+    fn mark(&mut self, scope: Scope) {
+        self.collections_mut().mark(scope);
+    }
+
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+        self.collections_mut().save(table, out)
     }
 
     fn restore<K: Key, V: Pod>(
@@ -151,8 +166,9 @@ impl<S: Collected> Column for S {
 }
 
 impl<C: Collection> Collections<C> {
-    pub(crate) const fn new(elements_max: usize) -> Self {
-        Self { by_number: Vec::new(), changes: Changes::EMPTY, elements: 0, elements_max }
+    pub(crate) fn new(elements_max: usize) -> Self {
+        let (by_number, kept) = (Vec::new(), Pieces::default());
+        Self { by_number, changes: Changes::EMPTY, kept, elements: 0, elements_max }
     }
 
     /// Elements of all collections.
@@ -181,7 +197,9 @@ impl<C: Collection> Collections<C> {
         if entry >= self.by_number.len() {
             self.by_number.resize_with(entry + 1, C::default);
         }
-        self.changes.note(entry);
+        if self.changes.note(entry) {
+            self.keep(table, entry);
+        }
         let collection = &mut self.by_number[entry];
         let before = collection.len();
         let result = change(collection);
@@ -208,34 +226,49 @@ impl<C: Collection> Collections<C> {
     }
 
     fn bytes(&self, element: usize) -> usize {
-        self.by_number.len() * size_of::<C>() + self.elements * element
+        self.by_number.len() * size_of::<C>() + self.elements * element + self.kept.len()
     }
 
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        let changed = self.changes.take().filter(|_| scope == Scope::Changed);
+    /// Makes the piece of a collection that is marked: only the key where it is empty. Whether there is one.
+    fn piece<K: Key, V: Pod>(&self, table: &KeyedTable<K, V>, number: usize, bytes: &mut Vec<u8>) -> bool {
+        bytes.clear();
+        let collection = self.by_number.get(number).filter(|collection| collection.len() > 0);
+        if collection.is_none() && self.changes.marks_all() {
+            return false;
+        }
+        bytes.extend_from_slice(bytemuck::bytes_of(table.key(number)));
+        if let Some(collection) = collection {
+            collection.write(bytes);
+        }
+        true
+    }
+
+    /// Keeps the piece of a collection that is marked, before it changes.
+    #[cold]
+    fn keep<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, number: usize) {
         let mut bytes = Vec::new();
-        let mut write = |key: &K, collection: Option<&C>| {
-            bytes.clear();
-            bytes.extend_from_slice(bytemuck::bytes_of(key));
-            if let Some(collection) = collection {
-                collection.write(&mut bytes);
-            }
-            piece(table.share_of(key), &bytes);
-        };
-        match changed {
-            None => {
-                for (number, collection) in self.by_number.iter().enumerate().filter(|(_, all)| all.len() > 0) {
-                    write(table.key(number), Some(collection));
-                }
-            }
-            Some(changed) => {
-                for number in changed {
-                    // The key may have left and come back with another number, which then changed too.
-                    let key = table.key(number as usize);
-                    write(key, table.find(key).and_then(|number| self.by_number.get(number)));
-                }
+        if self.piece(table, number, &mut bytes) {
+            self.kept.push(table.share_of(table.key(number)), &bytes);
+        }
+    }
+
+    fn mark(&mut self, scope: Scope) {
+        self.changes.mark(scope, self.by_number.len());
+    }
+
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+        if !self.kept.take(out) {
+            return false;
+        }
+        let mut bytes = Vec::new();
+        while out.has_room() {
+            let Some(number) = self.changes.next_marked() else { return true };
+            out.pass(1);
+            if self.piece(table, number, &mut bytes) {
+                out.write(table.share_of(table.key(number)), &bytes);
             }
         }
+        false
     }
 
     fn restore<K: Key, V: Pod>(
@@ -265,4 +298,112 @@ pub(crate) fn elements<T: Pod>(bytes: &[u8]) -> Option<impl Iterator<Item = T>> 
         return None;
     }
     Some(bytes.chunks_exact(size).map(bytemuck::pod_read_unaligned))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::{KeyedLists, StoreSettings, Timers};
+    use crate::{Dictionary, Timestamp};
+    use proptest::prelude::*;
+    use std::collections::{BTreeMap, BTreeSet};
+
+    /// A table with what hangs on it.
+    struct Stores {
+        table: KeyedTable<u64, u64>,
+        lists: KeyedLists<u64>,
+        timers: Timers,
+    }
+
+    /// The same as lists by key, and times and keys.
+    type Model = (BTreeMap<u64, Vec<u64>>, BTreeSet<(Timestamp, u64)>);
+
+    impl Stores {
+        fn new() -> Self {
+            let settings = StoreSettings::default();
+            let (table, lists) = (KeyedTable::new(&settings), KeyedLists::new(&settings));
+            Self { table, lists, timers: Timers::new(&settings) }
+        }
+
+        fn each(&mut self, mut body: impl FnMut(usize, &mut dyn Store)) {
+            body(0, &mut self.table);
+            body(1, &mut Of::new(&mut self.table, &mut self.lists));
+            body(2, &mut Of::new(&mut self.table, &mut self.timers));
+        }
+
+        fn model(&self) -> Model {
+            let lists = self.table.entries().map(|(entry, key, _)| (*key, self.lists.get(entry).to_vec()));
+            let timers = self.timers.each().map(|(time, entry)| (time, *self.table.key(entry))).collect();
+            (lists.filter(|(_, list)| !list.is_empty()).collect(), timers)
+        }
+    }
+
+    proptest! {
+        /// Rows come while the pieces of a mark are written: those are as the stores were at the mark.
+        #[test]
+        fn what_hangs_on_a_table_is_written_as_it_was_at_the_mark(
+            steps in prop::collection::vec((0u64..20, 0u8..9, 0usize..150), 0..2000),
+        ) {
+            let (mut stores, mut written) = (Stores::new(), Stores::new());
+            let mut marked = None::<Model>;
+            let symbols = Dictionary::default();
+            let mut now = 0;
+            for (key, what, number) in steps {
+                match what {
+                    0 => match &marked {
+                        None => {
+                            let scope = if number % 9 == 0 { Scope::All } else { Scope::Changed };
+                            if scope == Scope::All {
+                                written = Stores::new();
+                            }
+                            stores.each(|_, store| store.mark(scope));
+                            marked = Some(stores.model());
+                        }
+                        Some(expected) => {
+                            let (mut is_all, mut room) = (true, number);
+                            stores.each(|which, store| {
+                                let mut take = |share, piece: &[u8]| {
+                                    written.each(|other, into| {
+                                        if other == which {
+                                            into.restore(share, piece).unwrap();
+                                        }
+                                    });
+                                };
+                                let mut out = PieceWriter::new(room, &mut take);
+                                is_all &= store.save(&mut out);
+                                room = out.room();
+                            });
+                            if is_all {
+                                prop_assert_eq!(&written.model(), expected);
+                                marked = None;
+                            }
+                        }
+                    },
+                    1 | 2 => {
+                        let entry = stores.table.find_or_insert(key).unwrap();
+                        stores.lists.push(&mut stores.table, entry, number as u64).unwrap();
+                    }
+                    3 | 4 => {
+                        if let Some(entry) = stores.table.find(&key) {
+                            stores.lists.clear(&mut stores.table, entry);
+                            stores.table.remove_if_empty(entry);
+                        }
+                    }
+                    5 | 6 => {
+                        let entry = stores.table.find_or_insert(key).unwrap();
+                        let time = Timestamp::from_nanos(now + 1 + number as i64);
+                        stores.timers.insert(&mut stores.table, time, entry).unwrap();
+                    }
+                    _ => {
+                        now += number as i64 / 10;
+                        let Stores { table, timers, .. } = &mut stores;
+                        while let Some((_, _, entry)) = timers.next(Timestamp::from_nanos(now), table, &symbols) {
+                            timers.take_next(table);
+                            table.remove_if_empty(entry);
+                        }
+                    }
+                }
+            }
+        }
+    }
 }

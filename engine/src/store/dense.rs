@@ -3,16 +3,19 @@
 //!
 //! ```text
 //! present: a bit for each number 0 .. end
-//! touched: a bit for each number that is present and was written since it was last saved
+//! touched: a bit for each number that is present and was written since the last mark
 //! values:  [V] by number; a value is zeros where its bit is not set
 //! ```
-//! A value is found by its bit among those that were touched, which is not set where the number is new or was saved. So
-//! what changed is known at no cost.
+//! A value is found by its bit among those that were touched, which is not set where the number is new, or was not touched
+//! since the mark. So what changed is known at no cost, and what is marked is kept before it changes.
 
+use crate::store::Scope;
+use crate::store::pieces::PieceWriter;
 use crate::store::region::Region;
 use crate::{Key, Timestamp};
 use bytemuck::Pod;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A multiple of 64, so that bits come in whole words.
 const WORD: usize = 64;
@@ -25,11 +28,36 @@ const FETCHED: usize = 512;
 pub(crate) struct Dense<K, V> {
     present: Vec<u64>,
     touched: Vec<u64>,
-    /// Whether all was saved once.
+    /// Whether all was marked once.
     is_saved: bool,
+    marked: Marked<V>,
     values: Region<V>,
     len: usize,
     keys: PhantomData<K>,
+}
+
+/// What has to be written as it was at the mark: of the values that it names, those that were not touched since.
+#[derive(Debug)]
+struct Marked<V> {
+    /// The words of bits that are left.
+    words: Range<usize>,
+    /// The bits; where there are none, all values that are present.
+    bits: Option<Vec<u64>>,
+    /// Values that were touched before they were written, as they were, with their numbers.
+    kept: Vec<(u32, V)>,
+}
+
+impl<V> Marked<V> {
+    const NOTHING: Self = Self { words: 0..0, bits: None, kept: Vec::new() };
+
+    /// The bits of a word, of which those that are `present` and not `touched` are left.
+    #[inline]
+    fn word(&self, at: usize, present: u64, touched: u64) -> u64 {
+        if !self.words.contains(&at) {
+            return 0;
+        }
+        self.bits.as_ref().map_or(present, |bits| bits[at]) & !touched
+    }
 }
 
 /// The key's number, where it is below 2^31.
@@ -44,6 +72,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
             present: Vec::new(),
             touched: Vec::new(),
             is_saved: false,
+            marked: Marked::NOTHING,
             values: Region::new(),
             len: 0,
             keys: PhantomData,
@@ -74,10 +103,12 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// The value of the key with a number below the end; zeros where it is new.
     #[inline]
     pub(crate) fn value_mut(&mut self, number: usize) -> &mut V {
-        if self.touched[number / WORD] >> (number % WORD) & 1 == 0 {
-            mark(&mut self.touched, &mut self.present, number, &mut self.len);
+        let Self { present, touched, marked, values, len, .. } = self;
+        let value = &mut values.values_mut()[number];
+        if touched[number / WORD] >> (number % WORD) & 1 == 0 {
+            touch((touched, present), number, (value, marked), len);
         }
-        &mut self.values.values_mut()[number]
+        value
     }
 
     /// Adds rows from the front to the values of their keys, up to the first whose key does not
@@ -135,7 +166,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
-        let Self { present, touched, values, len, .. } = self;
+        let Self { present, touched, marked, values, len, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
         let (present, touched, values) = (&mut present[..], &mut touched[..], values.values_mut());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
@@ -146,7 +177,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
                 return index;
             };
             if *word >> (number % WORD) & 1 == 0 {
-                mark(touched, present, number, len);
+                touch((touched, present), number, (value, marked), len);
             }
             add(index, time, row, value);
         }
@@ -156,9 +187,11 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// Merges all of another's values into these, whose end is not lower.
     pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
         let words = self.present.iter_mut().zip(&mut self.touched);
-        let parts = words.zip(self.values.values_mut().chunks_mut(WORD));
+        let parts = words.zip(self.values.values_mut().chunks_mut(WORD)).enumerate();
         let others = other.present.iter().zip(other.values.values().chunks(WORD));
-        for (((word, touched), values), (&more, others)) in parts.zip(others) {
+        for ((at, ((word, touched), values)), (&more, others)) in parts.zip(others) {
+            let kept = Bits(self.marked.word(at, *word, *touched) & more);
+            self.marked.kept.extend(kept.map(|bit| ((at * WORD + bit) as u32, values[bit])));
             self.len += (more & !*word).count_ones() as usize;
             *word |= more;
             *touched |= more;
@@ -202,36 +235,71 @@ impl<K: Key, V: Pod> Dense<K, V> {
             }
         }
         self.touched.fill(0);
-        self.is_saved = false;
         self.len = 0;
+        self.forget_saved();
     }
 
-    /// From now on nothing was saved.
-    pub(crate) const fn forget_saved(&mut self) {
+    /// From now on nothing was saved, and nothing is marked.
+    pub(crate) fn forget_saved(&mut self) {
         self.is_saved = false;
+        self.marked = Marked::NOTHING;
     }
 
-    /// Keys and values that were written since this was last called, where it was and `all` is not asked for.
-    pub(crate) fn take_changed(&mut self, all: bool, mut entry: impl FnMut(&K, &V)) {
-        let is_all = all || !self.is_saved;
-        let values = self.values.values();
-        for (at, (word, touched)) in self.present.iter().zip(&mut self.touched).enumerate() {
-            for bit in Bits(if is_all { *word } else { *touched }) {
-                let number = at * WORD + bit;
-                entry(&K::from_number(number as u64), &values[number]);
+    /// Marks all values, or those that were touched since the last mark, where there was one.
+    pub(crate) fn mark(&mut self, scope: Scope) {
+        // Zeroed memory costs nothing until it is used.
+        let none = vec![0; self.touched.len()];
+        let touched = std::mem::replace(&mut self.touched, none);
+        let is_all = !std::mem::replace(&mut self.is_saved, true) || scope == Scope::All;
+        let words = 0..touched.len();
+        self.marked = Marked { words, bits: (!is_all).then_some(touched), kept: Vec::new() };
+    }
+
+    /// Whether something that is marked is left to write.
+    pub(crate) fn is_marked(&self) -> bool {
+        !self.marked.words.is_empty() || !self.marked.kept.is_empty()
+    }
+
+    /// Writes what was marked, as far as there is room; whether nothing is left.
+    pub(crate) fn save(
+        &mut self,
+        out: &mut PieceWriter<'_>,
+        mut write: impl FnMut(&mut PieceWriter<'_>, &K, &V),
+    ) -> bool {
+        let key = |number: usize| K::from_number(number as u64);
+        while out.has_room() {
+            if let Some((number, value)) = self.marked.kept.pop() {
+                write(out, &key(number as usize), &value);
+                continue;
             }
-            *touched = 0;
+            let Some(at) = self.marked.words.next() else {
+                self.marked = Marked::NOTHING;
+                return true;
+            };
+            out.pass(1);
+            let left = self.marked.bits.as_ref().map_or(self.present[at], |bits| bits[at]) & !self.touched[at];
+            for number in Bits(left).map(|bit| at * WORD + bit) {
+                write(out, &key(number), &self.values.values()[number]);
+            }
         }
-        self.is_saved = true;
+        !self.is_marked()
     }
 }
 
-/// Notes a number that is new, or was not written since it was saved. Apart, so that nothing is made ready for it each
-/// time it is not called.
+/// Notes a number that is new, or was not touched since the mark; a value that is marked is kept. Apart, so that nothing is
+/// made ready for it each time it is not called.
 #[cold]
 #[inline(never)]
-fn mark(touched: &mut [u64], present: &mut [u64], number: usize, len: &mut usize) {
+fn touch<V: Pod>(
+    (touched, present): (&mut [u64], &mut [u64]),
+    number: usize,
+    (value, marked): (&V, &mut Marked<V>),
+    len: &mut usize,
+) {
     let (word, bit) = (number / WORD, 1 << (number % WORD));
+    if marked.word(word, present[word], touched[word]) & bit != 0 {
+        marked.kept.push((number as u32, *value));
+    }
     touched[word] |= bit;
     *len += usize::from(present[word] & bit == 0);
     present[word] |= bit;

@@ -6,6 +6,7 @@
 
 use crate::store::Scope;
 use crate::store::dense::{Dense, number_of};
+use crate::store::pieces::PieceWriter;
 use crate::store::sparse::{LOOKUP_BATCH, Sparse};
 use crate::{HashSeed, Key, Timestamp};
 use bytemuck::Pod;
@@ -50,7 +51,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
         Self { worker: u32::try_from(worker).ok(), ..self }
     }
 
-    /// The same, of which nothing was saved.
+    /// The same, of which nothing was saved and nothing is marked.
     pub(crate) fn unsaved(mut self) -> Self {
         self.dense.forget_saved();
         self.sparse.forget_saved();
@@ -253,17 +254,24 @@ impl<K: Key, V: Pod> Groups<K, V> {
         self.dense.end() * size_of::<V>() + self.sparse.bytes()
     }
 
-    /// Keys and values in scope: all, or those that changed since they were last asked for.
-    pub(crate) fn take(&mut self, scope: Scope, mut entry: impl FnMut(&K, &V)) {
-        self.dense.take_changed(scope == Scope::All, &mut entry);
-        let Self { sparse, .. } = self;
-        match sparse.take_changed().filter(|_| scope == Scope::Changed) {
-            None => sparse.entries().for_each(|(_, key, value)| entry(key, value)),
-            Some(changed) => changed.iter().for_each(|number| {
-                let (key, value) = sparse.entry(*number as usize);
-                entry(key, value);
-            }),
-        }
+    /// Marks all values, or those that changed since the last mark, where there was one.
+    pub(crate) fn mark(&mut self, scope: Scope) {
+        self.dense.mark(scope);
+        self.sparse.mark(scope);
+    }
+
+    /// Whether something that is marked may be left to write.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.dense.is_marked() || self.sparse.is_marked()
+    }
+
+    /// Writes what was marked, as far as there is room; whether nothing is left.
+    pub(crate) fn save(
+        &mut self,
+        out: &mut PieceWriter<'_>,
+        mut write: impl FnMut(&mut PieceWriter<'_>, &K, &V),
+    ) -> bool {
+        self.dense.save(out, &mut write) && self.sparse.save(out, write)
     }
 
     /// Forgets all keys and keeps the memory.
@@ -285,6 +293,7 @@ fn count_bits<K: Key>(bits: &mut [u32; 32], key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::store::Share;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -391,16 +400,57 @@ mod tests {
                     *model.entry(key).or_default() += 1;
                 }
                 let mut changed = 0;
-                groups.take(Scope::Changed, |key, value| {
+                groups.mark(Scope::Changed);
+                let is_all = groups.save(&mut PieceWriter::unlimited(&mut |_, _| ()), |_, key, value| {
                     followed.insert(*key, *value);
                     changed += 1;
                 });
+                prop_assert!(is_all);
                 prop_assert_eq!(&followed, &model);
                 prop_assert!(changed >= model.iter().filter(|(key, value)| before.get(key) != Some(value)).count());
             }
             let mut idle = 0;
-            groups.take(Scope::Changed, |_, _| idle += 1);
+            groups.mark(Scope::Changed);
+            prop_assert!(groups.save(&mut PieceWriter::unlimited(&mut |_, _| ()), |_, _, _| idle += 1));
             prop_assert_eq!(idle, 0);
+        }
+
+        /// Rows come, tables grow and others are absorbed while a mark is written: it is written as it was.
+        #[test]
+        fn what_was_marked_is_written_as_it_was_whatever_comes_meanwhile(
+            batches in prop::collection::vec(
+                (prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..400), 0usize..3000, 0u8..8),
+                1..40),
+        ) {
+            let mut groups = Groups::<u64, u64>::new(SEED);
+            let mut model = HashMap::<u64, u64>::new();
+            let mut followed = HashMap::<u64, u64>::new();
+            let mut marked = None::<HashMap<u64, u64>>;
+            for (keys, room, what) in batches {
+                if what == 0 {
+                    let mut other = Groups::<u64, u64>::new(SEED);
+                    keys.iter().for_each(|key| *other.value_mut(*key) += 1);
+                    groups.absorb(&other, |value, more| *value += more);
+                } else {
+                    keys.iter().for_each(|key| *groups.value_mut(*key) += 1);
+                }
+                keys.iter().for_each(|key| *model.entry(*key).or_default() += 1);
+                let Some(expected) = &marked else {
+                    groups.mark(if what == 1 { Scope::All } else { Scope::Changed });
+                    marked = Some(model.clone());
+                    continue;
+                };
+                let mut ignored = |_, _: &[u8]| ();
+                let mut out = PieceWriter::new(room, &mut ignored);
+                let is_all = groups.save(&mut out, |out, key, value| {
+                    followed.insert(*key, *value);
+                    out.write(Share::All, &[0; 16]);
+                });
+                if is_all {
+                    prop_assert_eq!(&followed, expected);
+                    marked = None;
+                }
+            }
         }
 
         #[test]

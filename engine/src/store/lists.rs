@@ -52,7 +52,7 @@ impl<T: Pod> Collection for List<T> {
 
 impl<T: Record> KeyedLists<T> {
     /// Empty lists.
-    pub const fn new(settings: &StoreSettings) -> Self {
+    pub fn new(settings: &StoreSettings) -> Self {
         const { assert!(size_of::<T>() > 0, "rows without bytes") };
         Self(Collections::new(settings.rows_max))
     }

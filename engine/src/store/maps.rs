@@ -65,7 +65,7 @@ impl<M: Pod + Ord, T: Pod> Collection for Map<M, T> {
 
 impl<M: Record + Ord, T: Record> KeyedMaps<M, T> {
     /// Empty maps.
-    pub const fn new(settings: &StoreSettings) -> Self {
+    pub fn new(settings: &StoreSettings) -> Self {
         const { assert!(size_of::<M>() + size_of::<T>() > 0, "entries without bytes") };
         Self(Collections::new(settings.rows_max))
     }

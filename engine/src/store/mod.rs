@@ -16,11 +16,13 @@
 //! What hangs on a table finds its keys by the numbers of the table's entries: a key is hashed once for all of them. An
 //! entry stays while anything hangs on it, and until it is removed.
 //!
-//! **Pieces.** State is written as pieces, each of one key or of the whole step. A store writes all it has, or what
-//! changed since it last wrote. What changed is restored into a store of the same worker, writing after writing, and
-//! replaces what was written before; the pieces of one writing come in any order. All that a store then has can be
-//! dealt out: a piece is of a slot, and so of whichever worker owns the slot now, or of all workers. There it is
-//! adopted, beside pieces of other workers. Limits are looked at when all pieces have come.
+//! **Pieces.** State is written as pieces, each of one key or of the whole step. At a barrier a store marks all it has, or
+//! what changed since the last mark, which takes a time that does not grow with either. What was marked is written
+//! bit by bit while rows come, as it was at the mark: what changes before it was written is kept first. What changed
+//! is restored into a store of the same worker, mark after mark, and replaces what was written before; the pieces of
+//! one mark come in any order. All that a store then has can be dealt out: a piece is of a slot, and so of whichever
+//! worker owns the slot now, or of all workers. There it is adopted, beside pieces of other workers. Limits are looked at
+//! when all pieces have come.
 
 pub(crate) mod ahead;
 mod broadcast;
@@ -30,11 +32,13 @@ pub(crate) mod dense;
 pub(crate) mod groups;
 mod lists;
 mod maps;
+pub(crate) mod pieces;
 pub(crate) mod region;
 mod rows;
 mod settings;
 pub(crate) mod sparse;
 mod table;
+mod table_store;
 mod timers;
 mod value;
 
@@ -42,6 +46,7 @@ pub use broadcast::BroadcastTable;
 pub use column::Of;
 pub use lists::KeyedLists;
 pub use maps::KeyedMaps;
+pub use pieces::PieceWriter;
 pub use rows::KeyedRows;
 pub use settings::StoreSettings;
 pub use table::KeyedTable;
@@ -108,12 +113,12 @@ pub enum Share {
     All,
 }
 
-/// What a store writes.
+/// What a store marks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
     /// All there is.
     All,
-    /// What changed since it was written last; all, if it never was.
+    /// What changed since the last mark; all, if there was none.
     Changed,
 }
 
@@ -150,14 +155,18 @@ impl StoreError {
 /// What the runtime asks of a store.
 ///
 /// ```
-/// use pelton::{KeyedTable, Scope, Share, Store, StoreSettings};
+/// use pelton::{KeyedTable, PieceWriter, Scope, Share, Store, StoreSettings};
 ///
 /// let settings = StoreSettings::default();
 /// let mut counts = KeyedTable::<u32, u64>::new(&settings);
 /// let entry = counts.find_or_insert(7)?;
 /// *counts.value_mut(entry) += 1;
+/// counts.mark(Scope::All);
+/// // It changes before it was written.
+/// *counts.value_mut(entry) += 1;
 /// let mut pieces = Vec::new();
-/// counts.save(Scope::All, &mut |share, piece| pieces.push((share, piece.to_vec())));
+/// let mut take = |share, piece: &[u8]| pieces.push((share, piece.to_vec()));
+/// while !counts.save(&mut PieceWriter::new(100, &mut take)) {}
 ///
 /// let mut restored = KeyedTable::<u32, u64>::new(&settings);
 /// for (share, piece) in &pieces {
@@ -181,8 +190,12 @@ pub trait Store {
     /// Bytes that it takes, about.
     fn bytes(&self) -> usize;
 
-    /// Writes pieces.
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8]));
+    /// Marks what is to be written, as it is now. What was marked before is written, or nobody needs it. The time it
+    /// takes does not grow with what there is, nor with what changed.
+    fn mark(&mut self, scope: Scope);
+
+    /// Writes pieces of what was marked, as it was at the mark, as far as there is room; whether nothing is left.
+    fn save(&mut self, out: &mut PieceWriter<'_>) -> bool;
 
     /// Takes a piece that a store of the same worker wrote; it replaces what was there.
     ///

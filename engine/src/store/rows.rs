@@ -32,7 +32,7 @@ pub struct KeyedRows<T>(Collections<TimedRows<T>>);
 
 impl<T: Record> KeyedRows<T> {
     /// No rows.
-    pub const fn new(settings: &StoreSettings) -> Self {
+    pub fn new(settings: &StoreSettings) -> Self {
         Self(Collections::new(settings.rows_max))
     }
 

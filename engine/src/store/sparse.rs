@@ -12,11 +12,12 @@
 //! Rows are looked up a batch at a time: in a large table first all tags are touched, then all slots,
 //! which the processor fetches side by side.
 
+use crate::store::Scope;
 use crate::store::changes::Changes;
+use crate::store::pieces::PieceWriter;
 use crate::store::region::Region;
 use crate::{HashSeed, Key};
 use bytemuck::Pod;
-use std::marker::PhantomData;
 
 /// Rows that are looked up together.
 pub(crate) const LOOKUP_BATCH: usize = 64;
@@ -46,7 +47,8 @@ pub(crate) struct Sparse<K, V> {
     slots: Region<Word>,
     len: usize,
     changes: Changes,
-    types: PhantomData<(K, V)>,
+    /// Entries that were marked and then touched, as they were.
+    kept: Vec<(K, V)>,
 }
 
 /// The tag of a key with this hash. Its bits name neither groups nor workers.
@@ -80,7 +82,7 @@ impl<K: Key, V: Pod> Sparse<K, V> {
     };
 
     pub(crate) const fn new(seed: HashSeed) -> Self {
-        Self { seed, tags: Region::new(), slots: Region::new(), len: 0, changes: Changes::EMPTY, types: PhantomData }
+        Self { seed, tags: Region::new(), slots: Region::new(), len: 0, changes: Changes::EMPTY, kept: Vec::new() }
     }
 
     /// A table that has room for so many keys before it grows.
@@ -151,9 +153,9 @@ impl<K: Key, V: Pod> Sparse<K, V> {
             }
             self.grow_to(groups);
         }
-        let Self { tags, slots, len, changes, .. } = self;
+        let Self { tags, slots, len, changes, kept, .. } = self;
         let len_max = len_max(groups);
-        Slots { tags: tags.values_mut(), words: slots.values_mut(), len, len_max, changes, types: PhantomData }
+        Slots { tags: tags.values_mut(), words: slots.values_mut(), len, len_max, changes, kept }
     }
 
     /// Makes a power of two of groups. Without memory for them the program ends, as with any collection.
@@ -167,10 +169,26 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         for (_, key, value) in self.entries() {
             *slots.value_mut(*key, self.seed.hash(key), |_| ()) = *value;
         }
+        self.keep_marked();
         let mut changes = std::mem::replace(&mut self.changes, Changes::EMPTY);
         changes.note_moved(grown.entries().map(|(number, _, _)| number));
         grown.changes = changes;
+        grown.kept = std::mem::take(&mut self.kept);
         *self = grown;
+    }
+
+    fn is_taken(&self, number: usize) -> bool {
+        self.tags.values()[number / GROUP] >> (8 * (number % GROUP)) & 0x80 != 0
+    }
+
+    /// Keeps all that is marked, before entries get new numbers.
+    fn keep_marked(&mut self) {
+        while let Some(number) = self.changes.next_marked() {
+            if self.is_taken(number) {
+                let (key, value) = self.entry(number);
+                self.kept.push((*key, *value));
+            }
+        }
     }
 
     /// Keys and values with the numbers of their slots, in growing order.
@@ -187,9 +205,10 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         })
     }
 
-    /// From now on nothing was saved.
+    /// From now on nothing was saved, and nothing is marked.
     pub(crate) fn forget_saved(&mut self) {
         self.changes = Changes::EMPTY;
+        self.kept = Vec::new();
     }
 
     /// Bytes that it takes.
@@ -197,16 +216,44 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         size_of_val(self.tags.values()) + size_of_val(self.slots.values())
     }
 
-    /// The entries that changed since they were last asked for; all where they never were.
-    pub(crate) fn take_changed(&mut self) -> Option<Vec<u32>> {
-        self.changes.take()
+    /// Marks all entries, or those that changed since the last mark, where there was one.
+    pub(crate) fn mark(&mut self, scope: Scope) {
+        self.changes.mark(scope, self.tags.values().len() * GROUP);
+    }
+
+    /// Whether something that is marked may be left to write.
+    pub(crate) fn is_marked(&self) -> bool {
+        self.changes.is_marked() || !self.kept.is_empty()
+    }
+
+    /// Writes what was marked, as far as there is room; whether nothing is left.
+    pub(crate) fn save(
+        &mut self,
+        out: &mut PieceWriter<'_>,
+        mut write: impl FnMut(&mut PieceWriter<'_>, &K, &V),
+    ) -> bool {
+        while out.has_room() {
+            if let Some((key, value)) = self.kept.pop() {
+                write(out, &key, &value);
+                continue;
+            }
+            let Some(number) = self.changes.next_marked() else { return true };
+            out.pass(1);
+            if self.is_taken(number) {
+                let (key, value) = self.entry(number);
+                write(out, key, value);
+            }
+        }
+        !self.is_marked()
     }
 
     /// The table with room for so many keys, into which those of this one are going to move.
     pub(crate) fn successor(&mut self, keys: usize) -> Self {
+        self.keep_marked();
         let mut table = Self::with_room(keys, self.seed);
         table.changes = std::mem::replace(&mut self.changes, Changes::EMPTY);
         table.changes.note_moved(std::iter::empty());
+        table.kept = std::mem::take(&mut self.kept);
         table
     }
 
@@ -225,7 +272,7 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         }
         self.tags.values_mut().fill(0);
         self.len = 0;
-        self.changes = Changes::EMPTY;
+        self.forget_saved();
     }
 }
 
@@ -237,7 +284,7 @@ pub(crate) struct Slots<'a, K, V> {
     /// There are empty slots behind so many keys.
     len_max: usize,
     changes: &'a mut Changes,
-    types: PhantomData<(K, V)>,
+    kept: &'a mut Vec<(K, V)>,
 }
 
 impl<K: Key, V: Pod> Slots<'_, K, V> {
@@ -261,8 +308,11 @@ impl<K: Key, V: Pod> Slots<'_, K, V> {
             let mut candidates = matches(tags[group], tag);
             while candidates != 0 {
                 let number = group * GROUP + first(candidates);
-                if *Sparse::<K, V>::slot_mut(words, number).0 == key {
-                    self.changes.note(number);
+                let (found, value) = Sparse::<K, V>::slot_mut(words, number);
+                if *found == key {
+                    if self.changes.note(number) {
+                        self.kept.push((key, *value));
+                    }
                     return number;
                 }
                 candidates &= candidates - 1;
@@ -286,7 +336,7 @@ impl<K: Key, V: Pod> Slots<'_, K, V> {
         let number = group * GROUP + empty;
         let (new_key, value) = Sparse::<K, V>::slot_mut(self.words, number);
         (*new_key, *value) = (key, V::zeroed());
-        self.changes.note(number);
+        self.changes.note_made(number);
         number
     }
 }

@@ -1,11 +1,13 @@
 //! The keys that something is due for, by event time.
 
 use crate::store::column::Column;
+use crate::store::pieces::PieceWriter;
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
 use crate::{CanonicalKey, Dictionary, Key, Layout, Record, Timestamp};
 use bytemuck::Pod;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 
 /// Times for the entries of a [`KeyedTable`]. What is due is taken by (time, canonical key).
 ///
@@ -30,13 +32,27 @@ use std::collections::BTreeSet;
 #[derive(Debug)]
 pub struct Timers {
     limit: usize,
-    waiting: BTreeSet<(Timestamp, u32)>,
+    waiting: BTreeSet<Timer>,
     /// The first time, or [`Timestamp::MAX`].
     first: Timestamp,
     /// Keys of the first time that are not taken yet, the last one first; empty before the first of them is.
     firing: Vec<(CanonicalKey, u32)>,
-    /// Timers that were set or taken since all was last written, once it was.
-    changed: Option<BTreeSet<(Timestamp, u32)>>,
+    /// Timers that were set or taken since the last mark, once there was one, and whether they waited then.
+    changed: Option<BTreeMap<Timer, bool>>,
+    marked: Marked,
+}
+
+/// A time and the number of an entry.
+type Timer = (Timestamp, u32);
+
+/// What has to be written as it was at the mark.
+#[derive(Debug)]
+enum Marked {
+    Nothing,
+    /// All that waited, those behind this one.
+    All(Bound<Timer>),
+    /// These.
+    These(BTreeMap<Timer, bool>),
 }
 
 impl Timers {
@@ -48,6 +64,7 @@ impl Timers {
             first: Timestamp::MAX,
             firing: Vec::new(),
             changed: None,
+            marked: Marked::Nothing,
         }
     }
 
@@ -67,6 +84,12 @@ impl Timers {
         self.waiting.is_empty()
     }
 
+    /// All times, with the entries that they are for.
+    #[cfg(test)]
+    pub(crate) fn each(&self) -> impl Iterator<Item = (Timestamp, usize)> {
+        self.waiting.iter().map(|(time, entry)| (*time, *entry as usize))
+    }
+
     /// Adds a time for an entry, which stays until it is taken; nothing changes where it is there already. None may be
     /// added at or before a time that is being taken.
     ///
@@ -81,15 +104,41 @@ impl Timers {
         if self.waiting.insert((time, entry as u32)) {
             table.pin(entry);
             self.first = self.first.min(time);
-            self.note(time, entry as u32);
+            self.note((time, entry as u32), false);
         }
         Column::check(self)
     }
 
-    fn note(&mut self, time: Timestamp, entry: u32) {
+    /// A timer has changed that waited before, or did not.
+    fn note(&mut self, timer: Timer, waited: bool) {
         if let Some(changed) = &mut self.changed {
-            changed.insert((time, entry));
+            changed.entry(timer).or_insert(waited);
         }
+    }
+
+    /// Whether a timer waited at the mark.
+    fn waited(&self, timer: &Timer) -> bool {
+        let changed = self.changed.as_ref().and_then(|changed| changed.get(timer));
+        changed.copied().unwrap_or_else(|| self.waiting.contains(timer))
+    }
+
+    /// The next timer that is marked; it no longer is.
+    fn next_marked(&mut self) -> Option<Timer> {
+        let next = match &mut self.marked {
+            Marked::Nothing => None,
+            Marked::These(timers) => timers.pop_first().map(|(timer, _)| timer),
+            Marked::All(behind) => {
+                let range = (*behind, Bound::Unbounded);
+                let waiting = self.waiting.range(range).next();
+                let changed = self.changed.as_ref().and_then(|changed| changed.range(range).next());
+                let next = waiting.into_iter().chain(changed.map(|(timer, _)| timer)).min().copied();
+                next.inspect(|timer| *behind = Bound::Excluded(*timer))
+            }
+        };
+        if next.is_none() {
+            self.marked = Marked::Nothing;
+        }
+        next
     }
 
     /// What is due next at `watermark`: its time, and its key's canonical form and entry.
@@ -125,7 +174,7 @@ impl Timers {
         if self.waiting.remove(&(time, entry)) {
             table.unpin(entry as usize);
             self.first = self.waiting.first().map_or(Timestamp::MAX, |(time, _)| *time);
-            self.note(time, entry);
+            self.note((time, entry), true);
         }
     }
 }
@@ -151,28 +200,32 @@ impl Column for Timers {
         self.waiting.len() * 2 * size_of::<(Timestamp, u32)>()
     }
 
-    /// A piece is a timer: its key, its time, and whether it waits.
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        let changed = self.changed.replace(BTreeSet::new()).filter(|_| scope == Scope::Changed);
-        let mut bytes = Vec::new();
-        let mut write = |time: Timestamp, key: &K, waits: bool| {
-            bytes.clear();
-            bytes.extend_from_slice(bytemuck::bytes_of(key));
-            bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
-            bytes.push(u8::from(waits));
-            piece(table.share_of(key), &bytes);
+    fn mark(&mut self, scope: Scope) {
+        let changed = self.changed.replace(BTreeMap::new()).filter(|_| scope == Scope::Changed);
+        self.marked = match changed {
+            None => Marked::All(Bound::Unbounded),
+            Some(changed) => Marked::These(changed),
         };
-        match changed {
-            None => self.waiting.iter().for_each(|&(time, entry)| write(time, table.key(entry as usize), true)),
-            Some(changed) => {
-                for (time, entry) in changed {
-                    // The key may have left and come back with another number.
-                    let key = table.key(entry as usize);
-                    let now = table.find(key);
-                    write(time, key, now.is_some_and(|entry| self.waiting.contains(&(time, entry as u32))));
-                }
+    }
+
+    /// A piece is a timer: its key, its time, and whether it waits.
+    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+        let mut bytes = Vec::new();
+        while out.has_room() {
+            let writes_waiting = matches!(self.marked, Marked::All(_));
+            let Some(timer) = self.next_marked() else { return true };
+            let ((time, entry), waited) = (timer, self.waited(&timer));
+            out.pass(1);
+            if waited || !writes_waiting {
+                let key = table.key(entry as usize);
+                bytes.clear();
+                bytes.extend_from_slice(bytemuck::bytes_of(key));
+                bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
+                bytes.push(u8::from(waited));
+                out.write(table.share_of(key), &bytes);
             }
         }
+        false
     }
 
     fn restore<K: Key, V: Pod>(

@@ -1,5 +1,6 @@
 //! One value of a step.
 
+use crate::store::pieces::PieceWriter;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind};
 use crate::{Layout, Record};
 
@@ -15,13 +16,16 @@ use crate::{Layout, Record};
 #[derive(Debug)]
 pub struct Value<T> {
     value: T,
+    /// Whether it did not change since the last mark.
     is_written: bool,
+    /// What it was at the mark, until it is written.
+    marked: Option<T>,
 }
 
 impl<T: Record> Value<T> {
     /// Zeros.
     pub fn new() -> Self {
-        Self { value: T::zeroed(), is_written: false }
+        Self { value: T::zeroed(), is_written: false, marked: None }
     }
 
     /// The value.
@@ -55,10 +59,19 @@ impl<T: Record> Store for Value<T> {
         size_of::<T>()
     }
 
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        if !std::mem::replace(&mut self.is_written, true) || scope == Scope::All {
-            piece(Share::All, bytemuck::bytes_of(&self.value));
+    fn mark(&mut self, scope: Scope) {
+        let is_due = !std::mem::replace(&mut self.is_written, true) || scope == Scope::All;
+        self.marked = is_due.then_some(self.value);
+    }
+
+    fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
+        if !out.has_room() {
+            return self.marked.is_none();
         }
+        if let Some(value) = self.marked.take() {
+            out.write(Share::All, bytemuck::bytes_of(&value));
+        }
+        true
     }
 
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {

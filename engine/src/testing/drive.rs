@@ -76,6 +76,8 @@ where
     told: Timestamp,
     /// What was saved of the operator, writing by writing.
     saved: Vec<Vec<state::Piece>>,
+    /// What was taken so far of what is marked, where something is.
+    marked: Option<Vec<state::Piece>>,
     found: <Op::Outputs as Tested>::Found,
 }
 
@@ -105,6 +107,7 @@ where
             step: 0,
             told: Timestamp::MIN,
             saved: Vec::new(),
+            marked: None,
             found: Op::Outputs::found(),
         }
     }
@@ -399,14 +402,28 @@ where
         self.instances.iter_mut().try_for_each(check)
     }
 
-    /// Saves what changed; now and then, restores all that was saved into a fresh operator.
+    /// Marks what changed, and takes it bit by bit; now and then, restores all that was saved into a fresh operator.
     fn save_changes(&mut self) -> Result<(), String> {
-        let mut pieces = state::save(&mut self.instances[0].operator, Scope::Changed);
-        self.random.shuffle(&mut pieces);
-        self.saved.push(pieces);
-        if self.random.up_to(4) > 1 {
+        let is_replaced = self.random.up_to(4) == 1;
+        let operator = &mut self.instances[0].operator;
+        if let Some(mut pieces) = self.marked.take() {
+            let room = if is_replaced { usize::MAX } else { self.random.up_to(64) };
+            if !state::take_pieces(operator, room, &mut pieces) {
+                self.marked = Some(pieces);
+                return Ok(());
+            }
+            self.random.shuffle(&mut pieces);
+            self.saved.push(pieces);
+        }
+        state::mark(operator, Scope::Changed);
+        if !is_replaced {
+            self.marked = Some(Vec::new());
             return Ok(());
         }
+        let mut pieces = Vec::new();
+        state::take_pieces(operator, usize::MAX, &mut pieces);
+        self.random.shuffle(&mut pieces);
+        self.saved.push(pieces);
         self.replace(1);
         let saved = std::mem::take(&mut self.saved);
         saved.iter().flatten().try_for_each(|piece| restore(&mut self.instances[0], piece, false))?;

@@ -84,7 +84,9 @@ impl Durable {
     }
 
     fn options(&self, workers: usize, ring_bytes: usize) -> Options {
+        // Where rings are small, state is written a few keys at a time while rows come.
         let checkpoints = CheckpointOptions::in_storage(self.disk.storage()).segment_bytes(4096);
+        let checkpoints = checkpoints.slice_bytes(ring_bytes);
         let options = Options::workers(workers).pin(false).ring_bytes(ring_bytes).hash_seed(self.hash_seed);
         options.checkpoints(checkpoints)
     }
@@ -195,7 +197,8 @@ fn jobs_on_threads_stop_at_savepoints_and_go_on() {
             for run in 0.. {
                 let workers = 1 + rng.below(3) as usize;
                 let storage = durable.disk.storage();
-                let checkpoints = CheckpointOptions::in_storage(storage).every(Duration::from_micros(200));
+                let checkpoints =
+                    CheckpointOptions::in_storage(storage).every(Duration::from_micros(200)).slice_bytes(100);
                 let job = durable.job(64, (durable.out.sink(), durable.late.sink()));
                 let options = Options::workers(workers).pin(false).checkpoints(checkpoints.segment_bytes(4096));
                 let handle = job.start(options).unwrap();

@@ -43,10 +43,10 @@ impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
             unreachable!("a part is told once, with its table")
         };
         let (slot, _) = self.store.find_or_open(part.start)?;
-        let open = self.store.groups_mut(slot);
-        if !open.is_larger_than(&groups) {
-            std::mem::swap(open, &mut groups);
+        if !self.store.groups_mut(slot).is_larger_than(&groups) {
+            self.store.swap(slot, &mut groups);
         }
+        let open = self.store.groups_mut(slot);
         open.absorb(&groups, |value, more| self.aggregate.merge(value, more));
         let is_too_large = open.len() > self.store.keys_max();
         self.give_back(groups);

@@ -139,6 +139,16 @@ impl<S> OpenWindows<S> {
         }
     }
 
+    /// The window in a slot, where one is open there.
+    pub(crate) fn at_mut(&mut self, slot: usize) -> Option<(Window, &mut S)> {
+        self.slots.get_mut(slot)?.as_mut().map(|(window, state)| (*window, state))
+    }
+
+    /// Slots are numbered below this.
+    pub(crate) const fn slots(&self) -> usize {
+        self.slots.len()
+    }
+
     /// The first window, where `watermark` has reached its last nanosecond.
     pub(crate) fn first_due(&self, watermark: Timestamp) -> Option<(Window, &S)> {
         if self.next_due > watermark {

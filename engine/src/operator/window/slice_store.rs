@@ -4,6 +4,7 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::window::open::OpenWindows;
 use crate::operator::window::{Tumbling, Window};
 use crate::store::groups::Groups;
+use crate::store::pieces::{PieceWriter, Pieces};
 use crate::store::{Scope, Share, Store, StoreError, StoreKind, StoreSettings};
 use crate::{HashSeed, Key, Layout, Record, Timestamp, slot_of};
 
@@ -35,10 +36,34 @@ pub(crate) struct SliceStore<K, V> {
     pub(crate) open: OpenWindows<Groups<K, V>>,
     /// Empty groups for slices to come.
     spare: Vec<Groups<K, V>>,
-    /// The starts of slices that were closed since all was last written, once it was.
+    /// The starts of slices that were closed since the last mark, once there was one.
     closed: Option<Vec<Timestamp>>,
+    marked: Marked,
     /// Where several workers may have something of one key.
     merge: Option<Merge<V>>,
+}
+
+/// What is left to write as it was at the mark, beside what the slices themselves know.
+#[derive(Default)]
+struct Marked {
+    /// The starts of slices that were closed before.
+    closed: Vec<Timestamp>,
+    /// Pieces of slices that were closed since.
+    kept: Pieces,
+    /// What slices before this slot had is written.
+    slot: usize,
+}
+
+/// Makes the pieces of the values of a slice.
+fn piece_writer<K: Key, V: Record>(seed: HashSeed, start: Timestamp) -> impl FnMut(&mut PieceWriter<'_>, &K, &V) {
+    let mut bytes = Vec::with_capacity(8 + size_of::<K>() + size_of::<V>());
+    move |out, key, value| {
+        bytes.clear();
+        bytes.extend_from_slice(&start.as_nanos().to_le_bytes());
+        bytes.extend_from_slice(bytemuck::bytes_of(key));
+        bytes.extend_from_slice(bytemuck::bytes_of(value));
+        out.write(Share::Slot(slot_of(seed.hash(key))), &bytes);
+    }
 }
 
 impl<K: Key, V: Record> SliceStore<K, V> {
@@ -51,6 +76,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
             open: OpenWindows::new(windows, settings.open_windows_max),
             spare: Vec::new(),
             closed: None,
+            marked: Marked::default(),
             merge: None,
         }
     }
@@ -79,13 +105,22 @@ impl<K: Key, V: Record> SliceStore<K, V> {
         StoreError::TooManyKeys(self.keys_max)
     }
 
+    /// Puts other accumulators in place of those of an open slice, and hands those out.
+    pub(crate) fn swap(&mut self, slot: u32, groups: &mut Groups<K, V>) {
+        if let Some((window, open)) = self.open.at_mut(slot as usize) {
+            keep_marked(&mut self.marked.kept, self.seed, window.start, open);
+            std::mem::swap(open, groups);
+        }
+    }
+
     /// Closes the first open slice and hands it out.
     pub(crate) fn take_first(&mut self) -> Option<(Timestamp, Groups<K, V>)> {
-        let first = self.open.close_first()?;
+        let (start, mut groups) = self.open.close_first()?;
+        keep_marked(&mut self.marked.kept, self.seed, start, &mut groups);
         if let Some(closed) = &mut self.closed {
-            closed.push(first.0);
+            closed.push(start);
         }
-        Some(first)
+        Some((start, groups))
     }
 
     /// Closes the first open slice and keeps its memory.
@@ -132,6 +167,14 @@ impl<K: Key, V: Record> SliceStore<K, V> {
     }
 }
 
+/// Keeps the pieces of a slice that are marked, before it is closed. Firing it takes longer.
+fn keep_marked<K: Key, V: Record>(kept: &mut Pieces, seed: HashSeed, start: Timestamp, groups: &mut Groups<K, V>) {
+    if groups.is_marked() {
+        let mut keep = |share, piece: &[u8]| kept.push(share, piece);
+        groups.save(&mut PieceWriter::unlimited(&mut keep), piece_writer(seed, start));
+    }
+}
+
 impl<K: Key, V: Record> Store for SliceStore<K, V> {
     fn kind(&self) -> StoreKind {
         StoreKind::Slices
@@ -143,26 +186,36 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
 
     fn bytes(&self) -> usize {
         let all = self.open.iter().chain(&self.spare);
-        all.map(Groups::bytes).sum()
+        all.map(Groups::bytes).sum::<usize>() + self.marked.kept.len()
+    }
+
+    fn mark(&mut self, scope: Scope) {
+        let closed = self.closed.replace(Vec::new()).filter(|_| scope == Scope::Changed);
+        self.marked = Marked { closed: closed.unwrap_or_default(), ..Marked::default() };
+        self.open.iter_mut().for_each(|(_, groups)| groups.mark(scope));
     }
 
     /// A piece is the start of a slice with a key and its value, or alone where the slice was closed.
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
-        let closed = self.closed.replace(Vec::new()).filter(|_| scope == Scope::Changed);
-        for start in closed.into_iter().flatten() {
-            piece(Share::All, &start.as_nanos().to_le_bytes());
+    fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
+        let Self { open, seed, marked, .. } = self;
+        while out.has_room()
+            && let Some(start) = marked.closed.pop()
+        {
+            out.write(Share::All, &start.as_nanos().to_le_bytes());
         }
-        let seed = self.seed;
-        let mut bytes = Vec::new();
-        for (window, groups) in self.open.iter_mut() {
-            groups.take(scope, |key, value| {
-                bytes.clear();
-                bytes.extend_from_slice(&window.start.as_nanos().to_le_bytes());
-                bytes.extend_from_slice(bytemuck::bytes_of(key));
-                bytes.extend_from_slice(bytemuck::bytes_of(value));
-                piece(Share::Slot(slot_of(seed.hash(key))), &bytes);
-            });
+        if !marked.closed.is_empty() || !marked.kept.take(out) {
+            return false;
         }
+        while marked.slot < open.slots() {
+            if let Some((window, groups)) = open.at_mut(marked.slot)
+                && groups.is_marked()
+                && !groups.save(out, piece_writer(*seed, window.start))
+            {
+                return false;
+            }
+            marked.slot += 1;
+        }
+        true
     }
 
     fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {

@@ -1,6 +1,6 @@
 //! Operators with two inputs, of which a small one has planted faults.
 
-use super::whole::Whole;
+use super::whole::{Marked, Whole};
 use super::{at, cases};
 use crate::testing::{ExpectedTwo, Failure, Script, Side, Step, Verify, hash_of};
 use crate::{
@@ -55,6 +55,7 @@ struct Latest {
     /// By key: the value and when it ends.
     values: BTreeMap<u64, (i64, Timestamp)>,
     kept: Vec<(Timestamp, Ask)>,
+    marked: Vec<Marked>,
 }
 
 type Out = Outbox<(Answer, Ask, Quote)>;
@@ -101,6 +102,10 @@ impl Operator for Latest {
 }
 
 impl Whole for Latest {
+    fn marked(&mut self) -> &mut Vec<Marked> {
+        &mut self.marked
+    }
+
     fn pieces(&self) -> Vec<(Slot, Vec<u8>)> {
         let mut pieces = Vec::new();
         for (key, (value, end)) in &self.values {
@@ -195,7 +200,7 @@ fn model(script: &Script<Side<Ask, Quote>>) -> ExpectedTwo<Answer, Ask, Quote> {
 }
 
 fn latest(fault: Fault) -> Latest {
-    Latest { fault, values: BTreeMap::new(), kept: Vec::new() }
+    Latest { fault, values: BTreeMap::new(), kept: Vec::new(), marked: Vec::new() }
 }
 
 /// Some rows of both inputs; those of one come several at a time.

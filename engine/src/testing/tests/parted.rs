@@ -1,7 +1,7 @@
 //! Operators that give the rows of one cause in parts, and those that fire without a sign.
 
 use super::at;
-use super::whole::Whole;
+use super::whole::{Marked, Whole};
 use crate::testing::{Failure, Step, Verify};
 use crate::{
     Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Slot, Store, StoreError, Timestamp,
@@ -22,6 +22,7 @@ struct Copies {
     /// Copies given of the row that comes next, and of the one that fires.
     given: [u64; 2],
     waiting: Vec<(Timestamp, u64)>,
+    marked: Vec<Marked>,
 }
 
 type Out = Outbox<(u64, u64)>;
@@ -71,6 +72,10 @@ impl Operator for Copies {
 }
 
 impl Whole for Copies {
+    fn marked(&mut self) -> &mut Vec<Marked> {
+        &mut self.marked
+    }
+
     fn pieces(&self) -> Vec<(Slot, Vec<u8>)> {
         let mut pieces = Vec::new();
         assert_eq!(self.given, [0; 2], "saved within a row or a firing");
@@ -117,7 +122,7 @@ impl OperatorInput<0> for Copies {
 
 fn verify(fault: Fault) -> Result<(), Failure> {
     let late = |time: i64, value, watermark| Step::Row { time: at(time), value, watermark: at(watermark) };
-    Verify::new(move || Copies { fault, given: [0; 2], waiting: Vec::new() })
+    Verify::new(move || Copies { fault, given: [0; 2], waiting: Vec::new(), marked: Vec::new() })
         .row(5, 3)
         .row(7, 1)
         .row(9, 4)

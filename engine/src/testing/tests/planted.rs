@@ -1,6 +1,6 @@
 //! Operators with one planted fault each, which the harness must find, and the one without.
 
-use super::whole::Whole;
+use super::whole::{Marked, Whole};
 use crate::testing::{Expected, Failure, Script, Step, Verify, hash_of};
 use crate::{
     Batch, CanonicalKey, Firing, Operator, OperatorError, OperatorInput, Outbox, Slot, Store, StoreError, Timestamp,
@@ -74,6 +74,7 @@ struct Ledger {
     /// What it says at least of its next firing.
     said: Timestamp,
     shared: Rc<Cell<u64>>,
+    marked: Vec<Marked>,
 }
 
 fn ledger(fault: Fault, shared: &Rc<Cell<u64>>) -> Ledger {
@@ -84,6 +85,7 @@ fn ledger(fault: Fault, shared: &Rc<Cell<u64>>) -> Ledger {
         told: Timestamp::MIN,
         said: Timestamp::MIN,
         shared: shared.clone(),
+        marked: Vec::new(),
     }
 }
 
@@ -185,6 +187,10 @@ impl Operator for Ledger {
 }
 
 impl Whole for Ledger {
+    fn marked(&mut self) -> &mut Vec<Marked> {
+        &mut self.marked
+    }
+
     fn pieces(&self) -> Vec<(Slot, Vec<u8>)> {
         let mut pieces = Vec::new();
         for (number, (&key, &count)) in self.counts.iter().enumerate() {

@@ -4,8 +4,8 @@ use super::{at, cases};
 use crate::operator::state;
 use crate::testing::{Script, Step, Verify};
 use crate::{
-    Batch, Firing, KeyedLists, KeyedMaps, KeyedTable, Of, Operator, OperatorError, OperatorInput, Outbox, Record,
-    Scope, Share, Store, StoreError, StoreSettings, Timers, Timestamp, Value,
+    Batch, Firing, KeyedLists, KeyedMaps, KeyedTable, Of, Operator, OperatorError, OperatorInput, Outbox, PieceWriter,
+    Record, Scope, Share, Store, StoreError, StoreSettings, Timers, Timestamp, Value,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -225,7 +225,9 @@ fn a_value_is_written_where_it_changed_and_belongs_to_all() {
     let mut value = Value::<u64>::new();
     let write = |value: &mut Value<u64>, scope| {
         let mut pieces = Vec::new();
-        value.save(scope, &mut |share, bytes| pieces.push((share, bytes.to_vec())));
+        value.mark(scope);
+        let mut take = |share, bytes: &[u8]| pieces.push((share, bytes.to_vec()));
+        assert!(value.save(&mut PieceWriter::unlimited(&mut take)));
         pieces
     };
     assert_eq!(write(&mut value, Scope::Changed).len(), 1);

@@ -1,11 +1,16 @@
 //! Operators of tests that are a store themselves and write all they have each time.
 
-use crate::{Layout, Record, Scope, Share, Slot, Store, StoreError, StoreKind};
+use crate::{Layout, PieceWriter, Record, Scope, Share, Slot, Store, StoreError, StoreKind};
+
+/// A piece that is marked.
+pub(super) type Marked = (Share, Vec<u8>);
 
 /// An operator whose state is a few pieces.
 pub(super) trait Whole {
     /// All there is.
     fn pieces(&self) -> Vec<(Slot, Vec<u8>)>;
+    /// What was marked and is not written yet.
+    fn marked(&mut self) -> &mut Vec<Marked>;
     /// Forgets all.
     fn clear(&mut self);
     /// Adds a piece.
@@ -30,15 +35,24 @@ impl<T: Whole> Store for T {
         Ok(())
     }
 
-    fn save(&mut self, scope: Scope, piece: &mut dyn FnMut(Share, &[u8])) {
+    fn mark(&mut self, scope: Scope) {
         let pieces = self.pieces();
-        match scope {
-            Scope::All => pieces.iter().for_each(|(slot, bytes)| piece(Share::Slot(*slot), bytes)),
+        *self.marked() = match scope {
+            Scope::All => pieces.into_iter().map(|(slot, bytes)| (Share::Slot(slot), bytes)).collect(),
             Scope::Changed => {
                 let framed = |(_, bytes): &(Slot, Vec<u8>)| [&(bytes.len() as u64).to_le_bytes()[..], bytes].concat();
-                piece(Share::All, &pieces.iter().flat_map(framed).collect::<Vec<u8>>());
+                vec![(Share::All, pieces.iter().flat_map(framed).collect::<Vec<u8>>())]
             }
+        };
+    }
+
+    fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
+        while out.has_room()
+            && let Some((share, bytes)) = self.marked().pop()
+        {
+            out.write(share, &bytes);
         }
+        self.marked().is_empty()
     }
 
     fn restore(&mut self, share: Share, mut bytes: &[u8]) -> Result<(), StoreError> {
