@@ -1,10 +1,10 @@
 //! How a job takes checkpoints, as its program says it.
 
-use crate::ShapeError;
 use crate::log::LogOptions;
 use crate::log::storage::Storage;
 use crate::runtime::checkpointer::Interval;
 use crate::runtime::state::{StatePlace, StateSettings};
+use crate::{ShapeError, Timestamp};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -56,6 +56,7 @@ impl CheckpointOptions {
             interval,
             log: LogOptions::default(),
             slice_bytes: 64 << 10,
+            stop_at: None,
             may_fall_back: false,
             allows_dropped: false,
         })
@@ -102,6 +103,14 @@ impl CheckpointOptions {
     /// checkpoints that take longer.
     pub fn slice_bytes(mut self, bytes: usize) -> Self {
         self.0.slice_bytes = bytes;
+        self
+    }
+
+    /// Has the job stop at a savepoint once event time has come to `time` in all its sources: where the first block ends
+    /// behind which the largest time so far is at least that. Run again without this, or with a later time, it goes on
+    /// from there. A job whose input ends before stops there as ever. All sources must be bounded.
+    pub fn stop_at(mut self, time: Timestamp) -> Self {
+        self.0.stop_at = Some(time);
         self
     }
 

@@ -56,7 +56,7 @@ pub(super) struct Component {
     pub(super) schedule: Option<Arc<Schedule>>,
     pub(super) cut: Arc<Cut>,
     /// The first unit that is read.
-    start: u64,
+    pub(super) start: u64,
 }
 
 impl Component {
@@ -128,6 +128,9 @@ impl Deployment {
             let allows_dropped = options.state.as_ref().is_some_and(|state| state.allows_dropped);
             durable::check(recovered, &name, &plan, allows_dropped)?;
             durable::start_sources(recovered, &plan.graph, &mut components, allows_dropped)?;
+        }
+        if let Some(time) = options.state.as_ref().and_then(|state| state.stop_at) {
+            durable::stop_sources(&name, &plan.graph, &components, time)?;
         }
         let first_time = first_time(&plan.graph, &components);
         let (counters, reported) = counters(&plan);

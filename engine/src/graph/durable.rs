@@ -14,7 +14,7 @@ use crate::runtime::recovery::Recovered;
 use crate::runtime::report::RecoveryReport;
 use crate::runtime::shared::JobShared;
 use crate::runtime::summaries::Index;
-use crate::{Dictionary, Error, Layout};
+use crate::{Dictionary, Error, Layout, ShapeError, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -259,6 +259,20 @@ fn tell(store: &SavedStore) -> String {
     let SavedStore { kind, title, key, element_key, value, .. } = store;
     let by = if element_key.is_empty() { String::new() } else { format!(" by [{element_key}]") };
     format!("{kind} of [{value}]{by} for keys [{key}] of a {title}")
+}
+
+/// Has sources stop where event time has come to `time`.
+pub(super) fn stop_sources(job: &str, graph: &Graph, components: &[Component], time: Timestamp) -> Result<(), Error> {
+    for component in components {
+        let Some(schedule) = &component.schedule else {
+            let found = format!("the live source `{}`", source_names(graph, component).join("`, `"));
+            let (option, wanted) = ("stop_at", "bounded sources");
+            let mistakes = vec![ShapeError::BadOption { option, found, wanted }];
+            return Err(Error::Shape { job: job.to_owned(), mistakes });
+        };
+        component.cut.stop_before(schedule.unit_at(time).max(component.start));
+    }
+    Ok(())
 }
 
 /// Has sources go on where they stood.

@@ -111,6 +111,16 @@ impl Schedule {
         self.before[source].len() - 1
     }
 
+    /// The first unit before which the clock has come to a time; the end of the order where it never does.
+    pub(crate) fn unit_at(&self, time: Timestamp) -> u64 {
+        let (mut least, mut end) = (0, self.units());
+        while least < end {
+            let unit = least + (end - least) / 2;
+            if self.clock(unit) < time { least = unit + 1 } else { end = unit }
+        }
+        least
+    }
+
     /// The clock before a unit's first row.
     pub(crate) fn clock(&self, unit: u64) -> Timestamp {
         match unit.checked_sub(1) {
@@ -136,6 +146,9 @@ struct CutState {
     reached: Option<u64>,
     /// The checkpoint that is taken.
     barrier: Option<UnitBarrier>,
+    /// Workers wait in front of this unit for a last checkpoint, and whether one has come to it.
+    stop: u64,
+    is_at_stop: bool,
 }
 
 /// A checkpoint that cuts the order in front of a unit.
@@ -177,8 +190,24 @@ impl CutState {
 impl Cut {
     /// Of an order that begins with a unit.
     pub(crate) const fn from(unit: u64) -> Self {
-        let (end, reached) = (u64::MAX, Some(unit));
-        Self(Mutex::new(CutState { end, begun: unit, is_stopped: false, reached, barrier: None }))
+        let (end, reached, stop) = (u64::MAX, Some(unit), u64::MAX);
+        let is_at_stop = false;
+        Self(Mutex::new(CutState { end, begun: unit, is_stopped: false, reached, barrier: None, stop, is_at_stop }))
+    }
+
+    /// Has workers wait in front of a unit, which none has come to, for a last checkpoint.
+    pub(crate) fn stop_before(&self, unit: u64) {
+        self.state().stop = unit;
+    }
+
+    /// Whether a worker waits there.
+    pub(crate) fn is_at_stop(&self) -> bool {
+        self.state().is_at_stop
+    }
+
+    /// Whether a worker has come to the end of all.
+    pub(crate) fn is_at_end(&self) -> bool {
+        self.state().reached.is_none()
     }
 
     fn state(&self) -> MutexGuard<'_, CutState> {
@@ -193,7 +222,12 @@ impl Cut {
             return first;
         }
         // Where nothing is left, one end is as good as another.
-        state.reached = state.reached.map(|other| other.max(unit.min(units)));
+        let (stop, is_left) = (state.stop, state.stop < units);
+        state.reached = state.reached.map(|other| other.max(unit.min(units).min(stop)));
+        if unit >= stop && is_left {
+            state.is_at_stop = true;
+            return Arrived::Held;
+        }
         Arrived::Here
     }
 
@@ -301,6 +335,26 @@ mod tests {
         let last = cut.cut(2, true, true).unwrap();
         assert_eq!((last.unit, cut.arrive(5, 9, 1)), (5, Arrived::Barrier(last)));
         assert_eq!((cut.arrive(5, 9, 2), cut.begin(5, 9, 2, false)), (Arrived::Held, Arrived::Held));
+    }
+
+    #[test]
+    fn workers_wait_where_the_order_is_to_stop() {
+        let schedule = Schedule::new(vec![blocks(&[5, 3, 9, 12])]);
+        let unit_at = |nanos| schedule.unit_at(Timestamp::from_nanos(nanos));
+        assert_eq!([i64::MIN, 1, 5, 6, 9, 10, 13].map(unit_at), [0, 1, 1, 3, 3, 4, 4]);
+        let cut = Cut::from(0);
+        cut.stop_before(3);
+        assert_eq!((cut.arrive(4, 9, 0), cut.is_at_stop()), (Arrived::Held, true));
+        assert_eq!((cut.arrive(1, 9, 0), cut.begin(1, 9, 0, false)), (Arrived::Here, Arrived::Here));
+        let barrier = cut.cut(1, true, true).unwrap();
+        assert_eq!(barrier.unit, 3);
+        assert_eq!([cut.arrive(4, 9, 0), cut.arrive(3, 9, 0)], [Arrived::Barrier(barrier); 2]);
+        assert_eq!(cut.arrive(4, 9, 1), Arrived::Held);
+        // Where nothing is left behind it, there is nothing to stop.
+        let cut = Cut::from(0);
+        cut.stop_before(4);
+        assert_eq!((cut.arrive(4, 4, 0), cut.begin(4, 4, 0, false)), (Arrived::Here, Arrived::End(4)));
+        assert!(cut.is_at_end() && !cut.is_at_stop());
     }
 
     #[test]

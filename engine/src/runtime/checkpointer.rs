@@ -244,6 +244,12 @@ impl Checkpointer {
         Some(due.saturating_sub(self.shared.clock.now()))
     }
 
+    /// Whether all orders have come to where the job is to stop, or to their ends.
+    fn is_at_stop(&self) -> bool {
+        let mut cuts = self.facts.sources.iter().map(|sources| &sources.cut);
+        cuts.clone().any(|cut| cut.is_at_stop()) && cuts.all(|cut| cut.is_at_stop() || cut.is_at_end())
+    }
+
     fn is_due(&self) -> bool {
         let events = || (self.facts.events_read)().saturating_sub(self.last_events);
         self.until_due().is_some_and(|left| left.is_zero())
@@ -256,7 +262,10 @@ impl Checkpointer {
             self.finish()?;
             return Ok(Phase::Ended);
         }
-        let requests = self.checkpoints.take_requests();
+        let mut requests = self.checkpoints.take_requests();
+        if self.is_at_stop() {
+            requests.push(Request { is_last: true, reply: None });
+        }
         if requests.is_empty() && !self.is_due() {
             return Ok(Phase::Idle);
         }

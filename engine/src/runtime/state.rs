@@ -1,5 +1,6 @@
 //! Where the state of a job is kept, and what is found there.
 
+use crate::Timestamp;
 use crate::log::error::StateError;
 use crate::log::storage::Storage;
 use crate::log::{Kept, LogOptions, MappedStorage, SnapshotLog, StateDirectory, file_id};
@@ -24,6 +25,8 @@ pub(crate) struct StateSettings {
     pub(crate) log: LogOptions,
     /// Bytes of state that a step gives to a checkpoint between two batches.
     pub(crate) slice_bytes: usize,
+    /// Event time at which the job stops at a savepoint.
+    pub(crate) stop_at: Option<Timestamp>,
     /// Whether an older checkpoint will do where the newest is damaged.
     pub(crate) may_fall_back: bool,
     /// Whether state may be left behind that no step of the job takes.

@@ -26,14 +26,20 @@ const FETCHED: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Dense<K, V> {
-    present: Vec<u64>,
     touched: Vec<u64>,
+    known: Known<V>,
+    values: Region<V>,
+    keys: PhantomData<K>,
+}
+
+/// What is looked at only where a value was not touched yet.
+#[derive(Debug)]
+struct Known<V> {
+    present: Vec<u64>,
+    len: usize,
     /// Whether all was marked once.
     is_saved: bool,
     marked: Marked<V>,
-    values: Region<V>,
-    len: usize,
-    keys: PhantomData<K>,
 }
 
 /// What has to be written as it was at the mark: of the values that it names, those that were not touched since.
@@ -69,25 +75,22 @@ pub(crate) fn number_of<K: Key>(key: &K) -> Option<usize> {
 impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) const fn new() -> Self {
         Self {
-            present: Vec::new(),
             touched: Vec::new(),
-            is_saved: false,
-            marked: Marked::NOTHING,
+            known: Known { present: Vec::new(), len: 0, is_saved: false, marked: Marked::NOTHING },
             values: Region::new(),
-            len: 0,
             keys: PhantomData,
         }
     }
 
     /// The number of keys.
     pub(crate) const fn len(&self) -> usize {
-        self.len
+        self.known.len
     }
 
     /// Keys with numbers below this belong here.
     #[inline(always)]
     pub(crate) const fn end(&self) -> usize {
-        self.present.len() * WORD
+        self.known.present.len() * WORD
     }
 
     /// Makes room for numbers below `end`, a multiple of 64; whether there is so much memory.
@@ -95,7 +98,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
         if !self.values.grow(end) {
             return false;
         }
-        self.present.resize(end / WORD, 0);
+        self.known.present.resize(end / WORD, 0);
         self.touched.resize(end / WORD, 0);
         true
     }
@@ -103,12 +106,12 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// The value of the key with a number below the end; zeros where it is new.
     #[inline]
     pub(crate) fn value_mut(&mut self, number: usize) -> &mut V {
-        let Self { present, touched, marked, values, len, .. } = self;
-        let value = &mut values.values_mut()[number];
+        let Self { touched, known, values, .. } = self;
+        let values = values.values_mut();
         if touched[number / WORD] >> (number % WORD) & 1 == 0 {
-            touch((touched, present), number, (value, marked), len);
+            known.touch(touched, number, values);
         }
-        value
+        &mut values[number]
     }
 
     /// Adds rows from the front to the values of their keys, up to the first whose key does not
@@ -166,33 +169,32 @@ impl<K: Key, V: Pod> Dense<K, V> {
         key_of: impl Fn(usize, &T) -> K,
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) -> usize {
-        let Self { present, touched, marked, values, len, .. } = self;
+        let Self { touched, known, values, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
-        let (present, touched, values) = (&mut present[..], &mut touched[..], values.values_mut());
+        let (touched, values) = (&mut touched[..], values.values_mut());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             // No end is beyond 2^31, so it parts the numbers that are too large as well.
             let number = key_of(index, row).number().and_then(|number| usize::try_from(number).ok());
             let Some(number) = number else { return index };
-            let (Some(value), Some(word)) = (values.get_mut(number), touched.get(number / WORD)) else {
-                return index;
-            };
+            let (true, Some(word)) = (number < values.len(), touched.get(number / WORD)) else { return index };
             if *word >> (number % WORD) & 1 == 0 {
-                touch((touched, present), number, (value, marked), len);
+                known.touch(touched, number, values);
             }
-            add(index, time, row, value);
+            add(index, time, row, &mut values[number]);
         }
         rows.len()
     }
 
     /// Merges all of another's values into these, whose end is not lower.
     pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
-        let words = self.present.iter_mut().zip(&mut self.touched);
+        let Known { present, len, marked, .. } = &mut self.known;
+        let words = present.iter_mut().zip(&mut self.touched);
         let parts = words.zip(self.values.values_mut().chunks_mut(WORD)).enumerate();
-        let others = other.present.iter().zip(other.values.values().chunks(WORD));
+        let others = other.known.present.iter().zip(other.values.values().chunks(WORD));
         for ((at, ((word, touched), values)), (&more, others)) in parts.zip(others) {
-            let kept = Bits(self.marked.word(at, *word, *touched) & more);
-            self.marked.kept.extend(kept.map(|bit| ((at * WORD + bit) as u32, values[bit])));
-            self.len += (more & !*word).count_ones() as usize;
+            let kept = Bits(marked.word(at, *word, *touched) & more);
+            marked.kept.extend(kept.map(|bit| ((at * WORD + bit) as u32, values[bit])));
+            *len += (more & !*word).count_ones() as usize;
             *word |= more;
             *touched |= more;
             if more == u64::MAX {
@@ -206,7 +208,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// Keys and values with their numbers, in growing order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, K, &V)> {
         let values = self.values.values();
-        self.present.iter().enumerate().flat_map(move |(at, &word)| {
+        self.known.present.iter().enumerate().flat_map(move |(at, &word)| {
             Bits(word).map(move |bit| {
                 let number = at * WORD + bit;
                 (number, K::from_number(number as u64), &values[number])
@@ -222,27 +224,27 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// A bit for each number, 64 to a word.
     pub(crate) fn present(&self) -> &[u64] {
-        &self.present
+        &self.known.present
     }
 
     /// Forgets all keys and keeps the memory. The work grows with the keys, and with the end by a bit.
     pub(crate) fn clear(&mut self) {
         let values = self.values.values_mut();
-        for (word, values) in self.present.iter_mut().zip(values.chunks_mut(WORD)) {
+        for (word, values) in self.known.present.iter_mut().zip(values.chunks_mut(WORD)) {
             if *word != 0 {
                 values.fill(V::zeroed());
                 *word = 0;
             }
         }
         self.touched.fill(0);
-        self.len = 0;
+        self.known.len = 0;
         self.forget_saved();
     }
 
     /// From now on nothing was saved, and nothing is marked.
     pub(crate) fn forget_saved(&mut self) {
-        self.is_saved = false;
-        self.marked = Marked::NOTHING;
+        self.known.is_saved = false;
+        self.known.marked = Marked::NOTHING;
     }
 
     /// Marks all values, or those that were touched since the last mark, where there was one.
@@ -250,14 +252,14 @@ impl<K: Key, V: Pod> Dense<K, V> {
         // Zeroed memory costs nothing until it is used.
         let none = vec![0; self.touched.len()];
         let touched = std::mem::replace(&mut self.touched, none);
-        let is_all = !std::mem::replace(&mut self.is_saved, true) || scope == Scope::All;
+        let is_all = !std::mem::replace(&mut self.known.is_saved, true) || scope == Scope::All;
         let words = 0..touched.len();
-        self.marked = Marked { words, bits: (!is_all).then_some(touched), kept: Vec::new() };
+        self.known.marked = Marked { words, bits: (!is_all).then_some(touched), kept: Vec::new() };
     }
 
     /// Whether something that is marked is left to write.
     pub(crate) fn is_marked(&self) -> bool {
-        !self.marked.words.is_empty() || !self.marked.kept.is_empty()
+        !self.known.marked.words.is_empty() || !self.known.marked.kept.is_empty()
     }
 
     /// Writes what was marked, as far as there is room; whether nothing is left.
@@ -268,16 +270,17 @@ impl<K: Key, V: Pod> Dense<K, V> {
     ) -> bool {
         let key = |number: usize| K::from_number(number as u64);
         while out.has_room() {
-            if let Some((number, value)) = self.marked.kept.pop() {
+            if let Some((number, value)) = self.known.marked.kept.pop() {
                 write(out, &key(number as usize), &value);
                 continue;
             }
-            let Some(at) = self.marked.words.next() else {
-                self.marked = Marked::NOTHING;
+            let Some(at) = self.known.marked.words.next() else {
+                self.known.marked = Marked::NOTHING;
                 return true;
             };
             out.pass(1);
-            let left = self.marked.bits.as_ref().map_or(self.present[at], |bits| bits[at]) & !self.touched[at];
+            let left =
+                self.known.marked.bits.as_ref().map_or(self.known.present[at], |bits| bits[at]) & !self.touched[at];
             for number in Bits(left).map(|bit| at * WORD + bit) {
                 write(out, &key(number), &self.values.values()[number]);
             }
@@ -286,23 +289,21 @@ impl<K: Key, V: Pod> Dense<K, V> {
     }
 }
 
-/// Notes a number that is new, or was not touched since the mark; a value that is marked is kept. Apart, so that nothing is
-/// made ready for it each time it is not called.
-#[cold]
-#[inline(never)]
-fn touch<V: Pod>(
-    (touched, present): (&mut [u64], &mut [u64]),
-    number: usize,
-    (value, marked): (&V, &mut Marked<V>),
-    len: &mut usize,
-) {
-    let (word, bit) = (number / WORD, 1 << (number % WORD));
-    if marked.word(word, present[word], touched[word]) & bit != 0 {
-        marked.kept.push((number as u32, *value));
+impl<V: Pod> Known<V> {
+    /// Notes a number that is new, or was not touched since the mark; a value that is marked is kept. Apart, so that
+    /// nothing is made ready for it each time it is not called.
+    #[cold]
+    #[inline(never)]
+    fn touch(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
+        let (at, bit) = (number / WORD, 1 << (number % WORD));
+        let present = &mut self.present[at];
+        if self.marked.word(at, *present, touched[at]) & bit != 0 {
+            self.marked.kept.push((number as u32, values[number]));
+        }
+        touched[at] |= bit;
+        self.len += usize::from(*present & bit == 0);
+        *present |= bit;
     }
-    touched[word] |= bit;
-    *len += usize::from(present[word] & bit == 0);
-    present[word] |= bit;
 }
 
 /// The positions of the bits that are set, in growing order.

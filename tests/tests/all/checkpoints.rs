@@ -264,6 +264,53 @@ fn a_job_stops_at_a_savepoint_whenever_one_asks_for_it() {
     assert!(savepoints > 20, "{savepoints} jobs stopped at a savepoint");
 }
 
+/// A job that is to stop at a time has read the same events there, on any number of workers, and goes on from it.
+#[test]
+fn a_job_stops_where_event_time_has_come_to() {
+    let mut stopped = 0;
+    for seed in 0..6 {
+        for kind in KINDS.into_iter().map(Some).chain([None]) {
+            let durable = Durable::new(kind, seed, &mut Rng::new(seed));
+            let (expected, expected_late) = durable.expected(16);
+            let time = pelton::Event::time(&durable.events[durable.events.len() / 2]);
+            let mut read = None;
+            for workers in 1..=3 {
+                let durable = Durable::new(kind, seed, &mut Rng::new(seed));
+                let mut rng = Rng::new(seed);
+                for stops in [true, false] {
+                    let checkpoints = CheckpointOptions::in_storage(durable.disk.storage()).segment_bytes(4096);
+                    let checkpoints = if stops { checkpoints.stop_at(time) } else { checkpoints };
+                    let options = Options::workers(workers).pin(false).hash_seed(durable.hash_seed);
+                    let sinks = (durable.out.sink(), durable.late.sink());
+                    let job = durable.job(16, sinks);
+                    let mut simulation = job.simulate(options.checkpoints(checkpoints)).unwrap();
+                    for step in 0.. {
+                        simulation.step(rng.below(workers as u64) as usize);
+                        simulation.step_checkpoints();
+                        if simulation.is_ended() {
+                            break;
+                        }
+                        assert!(step < 200_000, "{kind:?}, seed {seed}, {workers} workers: it does not stop");
+                    }
+                    let report = simulation.finish().unwrap();
+                    durable.disk.crash(seed);
+                    let events = report.events_read();
+                    if stops && report.recovery.unwrap().at_savepoint {
+                        assert!(events < durable.events.len() as u64 && *read.get_or_insert(events) == events);
+                        stopped += 1;
+                    } else {
+                        assert_eq!(events, durable.events.len() as u64);
+                    }
+                }
+                let what = format!("{kind:?}, seed {seed}, {workers} workers");
+                assert_eq!(durable.out.rows(), expected, "{what}");
+                assert_eq!(durable.late.rows(), expected_late, "{what}");
+            }
+        }
+    }
+    assert!(stopped > 100, "{stopped} jobs stopped on the way");
+}
+
 #[test]
 fn a_checkpoint_is_taken_when_one_asks_for_it() {
     let durable = Durable::new(Some(Kind::Window), 3, &mut Rng::new(3));
