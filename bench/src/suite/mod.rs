@@ -5,6 +5,7 @@
 mod cached;
 mod captures;
 mod child;
+mod durable;
 mod read;
 mod shapes;
 mod shapes_in_memory;
@@ -92,6 +93,7 @@ const GROUPS: &[(&str, Group)] = &[
     ("dense", windows::dense),
     ("sparse", windows::sparse),
     ("shapes", shapes::grid),
+    ("durable", durable::durable),
     ("start", start::first_row),
     ("memory", start::memory),
 ];
