@@ -147,6 +147,15 @@ pub trait Sink<T: Record>: Send + 'static {
         Err(cannot_restore())
     }
 
+    /// Called once before it is opened, for a sink of the whole job: the number of the first row that it will be given.
+    /// Rows are numbered from 0 in the job's order, and the numbers go on over restarts from a checkpoint. So a row that
+    /// comes again has the number that it had, and whoever takes rows at least once can drop repeats.
+    ///
+    /// [Sinks of each worker](crate::Stream::sink_unordered) are told no number, because their rows have no order.
+    fn first_number(&mut self, number: u64) {
+        let _ = number;
+    }
+
     /// Called once after the last row; not when the job failed or was stopped at once.
     ///
     /// # Errors
