@@ -218,6 +218,9 @@ impl<T: Record> Output<T> {
 
 /// A sink that calls a function with each row and its time, on a worker's thread.
 ///
+/// A job that goes on from a checkpoint calls it again with the rows behind that: at least once. [`callback_numbered`] tells
+/// which rows these are.
+///
 /// ```
 /// let sink = pelton::callback(|time: pelton::Timestamp, value: &u64| println!("{time} {value}"));
 /// # let _: &dyn pelton::Sink<u64> = &sink;
