@@ -223,10 +223,12 @@ impl Parts {
         let written =
             self.current.as_ref().map(|current| (naming.names.in_progress(current.part), current.file.clone()));
         let has_new_names = std::mem::take(&mut self.has_new_names);
-        let (naming_later, waiting_later, next) = (self.naming(), self.waiting.clone(), self.next);
+        let (naming_later, waiting_later) = (self.naming(), self.waiting.clone());
+        // The one in progress may be whole before this is committed, and is still not covered by it.
+        let before = self.current.as_ref().map_or(self.next, |current| current.part.number);
         Ok(SinkCheckpoint::new(position)
             .sync(move || {
-                sync_all(&naming, &waiting, next)?;
+                sync_all(&naming, &waiting, before)?;
                 if let Some((path, file)) = written {
                     file.sync().map_err(refused(&path, "make the rows durable"))?;
                 }
@@ -235,7 +237,7 @@ impl Parts {
                 }
                 Ok(())
             })
-            .commit(move || Ok(name_all(&naming_later, &waiting_later, next)?)))
+            .commit(move || Ok(name_all(&naming_later, &waiting_later, before)?)))
     }
 
     fn naming(&self) -> Naming {
@@ -262,7 +264,7 @@ impl Naming {
     }
 }
 
-/// Makes the files that wait durable, of those with lesser numbers than this.
+/// Makes the files that wait durable, of those with lesser numbers than this, to which none is added meanwhile.
 fn sync_all(naming: &Naming, waiting: &Waitings, before: u64) -> Result<(), SinkError> {
     // A copy: whoever writes meanwhile does not wait for the disk.
     let unsynced: Vec<Waiting> = lock(waiting).iter().filter(|waiting| waiting.part.number < before).cloned().collect();
@@ -276,7 +278,7 @@ fn sync_all(naming: &Naming, waiting: &Waitings, before: u64) -> Result<(), Sink
     Ok(())
 }
 
-/// Gives the files that wait their names, of those with lesser numbers than this.
+/// Gives the files that wait their names, of those with lesser numbers than this, to which none is added meanwhile.
 fn name_all(naming: &Naming, waiting: &Waitings, before: u64) -> Result<(), SinkError> {
     let parts: Vec<Part> =
         lock(waiting).iter().map(|waiting| waiting.part).filter(|part| part.number < before).collect();

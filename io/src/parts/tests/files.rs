@@ -256,6 +256,27 @@ fn an_older_checkpoint_takes_back_names_that_were_given_since() -> Result<(), Bo
 }
 
 #[test]
+fn a_file_that_is_whole_only_behind_a_checkpoint_gets_its_name_by_the_next() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut sink = open(text(&dir.path().join("rows.csv"), Roll::hourly(), Format::Csv));
+    drop(sink.checkpoint());
+    write(&mut sink, &[(0, 1), (HOUR, 2)]);
+    let first = sink.checkpoint().unwrap().unwrap();
+    // What comes behind the barrier is written while the checkpoint is committed.
+    write(&mut sink, &[(2 * HOUR, 3)]);
+    first.run().unwrap();
+    let named = || -> Vec<String> {
+        all(dir.path()).into_iter().map(|(name, _)| name).filter(|name| !name.starts_with('.')).collect()
+    };
+    assert_eq!(named(), ["rows-000000-1970-01-01T00.csv"]);
+    sink.checkpoint().unwrap().unwrap().run().unwrap();
+    assert_eq!(named(), ["rows-000000-1970-01-01T00.csv", "rows-000001-1970-01-01T01.csv"]);
+    sink.finish().unwrap();
+    sink.checkpoint().unwrap().unwrap().run().unwrap();
+    assert_eq!((named().len(), all(dir.path()).len()), (3, 3));
+}
+
+#[test]
 fn positions_that_are_cut_or_changed_anywhere_are_errors_and_nothing_worse() {
     let dir = tempfile::tempdir().unwrap();
     let path = dir.path().join("rows.csv");
