@@ -13,5 +13,5 @@ fi
 kills="${1:-$kills}" seeds="${2:-$seeds}" images="${3:-$images}"
 PELTON_IMAGES="$images" cargo test --release -p pelton --lib log:: -- --nocapture
 PELTON_SEEDS="$seeds" cargo test --release -p pelton-tests --test all checkpoints:: -- --nocapture
-PELTON_SEEDS="$((seeds / 8))" PELTON_FAULTS="$images" cargo test --release -p pelton-io --lib parts::tests::crashes -- --nocapture
+PELTON_SEEDS="$((seeds / 8 + 8))" PELTON_FAULTS="$images" cargo test --release -p pelton-io --lib parts::tests::crashes -- --nocapture
 PELTON_KILLS="$kills" cargo test --release -p pelton-cli --test cli a_replay_that_is_killed -- --nocapture
