@@ -64,7 +64,8 @@ mod store;
 pub mod testing;
 
 pub use api::channel::{
-    Callback, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback, channel, collect, push,
+    Callback, CallbackNumbered, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback,
+    callback_numbered, channel, collect, push,
 };
 pub use api::checkpoints::CheckpointOptions;
 pub use api::connected::{AsOfJoin, JoinOutput};

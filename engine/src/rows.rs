@@ -13,5 +13,5 @@ pub use crate::api::rows::{KeyedRowStream, RowOutput, RowStream, WindowedRowStre
 pub use crate::base::row::{ROW_BYTES_MAX, Row, RowLayout, RowRef, RowSlice};
 pub use crate::operator::rows::aggregate::RowAggregate;
 pub use crate::operator::rows::filter::{Comparison, Literal};
-pub use crate::runtime::row_sink::{RowCallback, RowSink, callback};
+pub use crate::runtime::row_sink::{RowCallback, RowCallbackNumbered, RowSink, callback, callback_numbered};
 pub use crate::runtime::row_source::{RowSource, VecRows};

@@ -5,10 +5,12 @@
 pub mod bars;
 pub mod capture;
 pub mod codec;
+pub mod disk;
 pub mod events;
 pub mod generate;
 pub mod import;
 pub mod output;
+mod parts;
 pub mod sink;
 
 pub use events::Trade;

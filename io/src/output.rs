@@ -110,6 +110,14 @@ impl Target {
         matches!(self.place, Place::Beside { .. })
     }
 
+    /// The regular file itself, to which all links were followed; `None` for what is written in place.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        match &self.place {
+            Place::Beside { file, .. } => Some(file),
+            Place::InPlace => None,
+        }
+    }
+
     /// Whether there is a file of this name, which will be replaced.
     pub fn replaces(&self) -> bool {
         matches!(self.place, Place::Beside { old: Some(_), .. })
@@ -269,12 +277,16 @@ impl NewFile {
 
 /// Makes the name of a file durable.
 pub(crate) fn sync_name(file: &Path) -> io::Result<()> {
-    let directory = file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    sync_directory(file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")))
+}
+
+/// Makes the names in a directory durable.
+pub(crate) fn sync_directory(directory: &Path) -> io::Result<()> {
     File::open(directory)?.sync_all()
 }
 
 /// Renames a file unless there is one of the new name.
-fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
+pub(crate) fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     match fs::hard_link(from, to) {
         // The file has its name; a second one that stays is no loss.
         Ok(()) => {

@@ -2,6 +2,7 @@
 
 use crate::ring::{Consumer, Producer, ring};
 use crate::{BoxError, Event, Feed, Polled, Record, Sink, Source, Timestamp};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -108,14 +109,20 @@ impl<T: Event> Feed<T> for PushFeed<T> {
 /// `capacity` is in rows and rounded up to a power of two. A full channel stops the job's sources
 /// until it is read: that is backpressure. A channel whose other end is dropped ends the job with an
 /// error.
+///
+/// A job that goes on from a checkpoint gives the rows behind it again: at least once. [`Output::number`] tells which
+/// ones these are.
 pub fn channel<T: Record>(capacity: usize) -> (ChannelSink<T>, Output<T>) {
     let (producer, consumer) = ring(capacity.max(1), 1);
-    (ChannelSink { producer }, Output { consumer })
+    let first = Arc::new(AtomicU64::new(0));
+    (ChannelSink { producer, first: first.clone() }, Output { consumer, first, taken: 0 })
 }
 
 /// Made by [`channel`].
 pub struct ChannelSink<T> {
     producer: Producer<(), T, ()>,
+    /// The number of the first row; set before any is pushed, so whoever sees a row sees it too.
+    first: Arc<AtomicU64>,
 }
 
 impl<T: Record> Sink<T> for ChannelSink<T> {
@@ -125,11 +132,18 @@ impl<T: Record> Sink<T> for ChannelSink<T> {
         }
         Ok(self.producer.push(times, &vec![(); rows.len()], rows))
     }
+
+    fn first_number(&mut self, number: u64) {
+        self.first.store(number, Ordering::Relaxed);
+    }
 }
 
 /// The reading end of a [`channel`].
 pub struct Output<T> {
     consumer: Consumer<(), T, ()>,
+    first: Arc<AtomicU64>,
+    /// Rows taken so far.
+    taken: u64,
 }
 
 /// What [`Output::recv`] found.
@@ -144,6 +158,38 @@ pub enum Received<T> {
 }
 
 impl<T: Record> Output<T> {
+    /// The number of the row that was taken last, `None` before the first. Rows are numbered from 0 in the job's order, and
+    /// a job that goes on from a checkpoint goes on with the number that comes there. So rows up to the largest number that
+    /// was taken before a crash are repeats.
+    ///
+    /// The rows of a channel of one [worker](crate::Stream::sink_unordered) have no order: they are numbered from 0 each
+    /// time the job is started, as they come.
+    ///
+    /// ```
+    /// use pelton::{Job, Options, Received, VecSource, channel};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Tick { #[event(time)] time_ns: i64 }
+    ///
+    /// let ticks = (0..10).map(|i| Tick { time_ns: i }).collect();
+    /// let mut job = Job::new("ticks");
+    /// let (sink, mut output) = channel(16);
+    /// job.source("ticks", VecSource::new(ticks, 4)).sink("out", sink);
+    /// let handle = job.start(Options::workers(1))?;
+    /// let mut numbers = Vec::new();
+    /// while let Received::Row(..) = output.recv(Duration::from_secs(30)) {
+    ///     numbers.extend(output.number());
+    /// }
+    /// handle.join()?;
+    /// assert_eq!(numbers, (0..10).collect::<Vec<u64>>());
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    pub fn number(&self) -> Option<u64> {
+        Some(self.first.load(Ordering::Relaxed) + self.taken.checked_sub(1)?)
+    }
+
     /// Takes the next row, waiting for it at most so long.
     pub fn recv(&mut self, timeout: Duration) -> Received<T> {
         let start = Instant::now();
@@ -152,6 +198,7 @@ impl<T: Record> Output<T> {
             let run = self.consumer.peek();
             if let (Some(&time), Some(&row)) = (run.times.first(), run.values.first()) {
                 self.consumer.release(1);
+                self.taken += 1;
                 return Received::Row(time, row);
             }
             if self.consumer.is_finished() {
@@ -170,6 +217,9 @@ impl<T: Record> Output<T> {
 }
 
 /// A sink that calls a function with each row and its time, on a worker's thread.
+///
+/// A job that goes on from a checkpoint calls it again with the rows behind that: at least once. [`callback_numbered`] tells
+/// which rows these are.
 ///
 /// ```
 /// let sink = pelton::callback(|time: pelton::Timestamp, value: &u64| println!("{time} {value}"));
@@ -191,6 +241,54 @@ impl<T: Record, F: FnMut(Timestamp, &T) + Send + 'static> Sink<T> for Callback<F
     fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
         times.iter().zip(rows).for_each(|(time, row)| (self.call)(*time, row));
         Ok(rows.len())
+    }
+}
+
+/// A sink that calls a function with each row's number, its time and the row, on a worker's thread.
+///
+/// Rows are numbered from 0 in the job's order. A job that goes on from a checkpoint gives the rows behind it again, with
+/// the numbers that they had: at least once, and whoever remembers the largest number can drop repeats. A callback of one
+/// [worker](crate::Stream::sink_unordered) gets its rows in no order: they are numbered from 0 each time the job is started.
+///
+/// ```
+/// use pelton::{Job, Options, Timestamp, VecSource, callback_numbered};
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let ticks = (0..10).map(|i| Tick { time_ns: i }).collect();
+/// let mut job = Job::new("ticks");
+/// let each = |number: u64, time: Timestamp, _: &Tick| assert_eq!(number as i64, time.as_nanos());
+/// job.source("ticks", VecSource::new(ticks, 4)).sink("out", callback_numbered(each));
+/// job.run(Options::workers(2))?;
+/// # Ok::<(), pelton::Error>(())
+/// ```
+pub fn callback_numbered<T: Record, F>(call: F) -> CallbackNumbered<F>
+where
+    F: FnMut(u64, Timestamp, &T) + Send + 'static,
+{
+    CallbackNumbered { call, next: 0 }
+}
+
+/// Made by [`callback_numbered`].
+pub struct CallbackNumbered<F> {
+    call: F,
+    /// The number of the next row.
+    next: u64,
+}
+
+impl<T: Record, F: FnMut(u64, Timestamp, &T) + Send + 'static> Sink<T> for CallbackNumbered<F> {
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+        for (time, row) in times.iter().zip(rows) {
+            (self.call)(self.next, *time, row);
+            self.next += 1;
+        }
+        Ok(rows.len())
+    }
+
+    fn first_number(&mut self, number: u64) {
+        self.next = number;
     }
 }
 

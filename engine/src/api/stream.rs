@@ -204,6 +204,11 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     /// Each row goes to one of them, straight from where it was made: nothing waits for other
     /// workers. For that, which sink gets a row, and in which order, depends on the number of workers.
     ///
+    /// Where these sinks [say where their output stands](Sink::checkpoint), a job goes on from a checkpoint at the number of
+    /// workers that it had: another is an error that names the sink and both numbers. Where they do not, as
+    /// callbacks and channels do not, it goes on at any number of workers, and rows behind the checkpoint come again,
+    /// perhaps on other workers. [Numbers](Sink::first_number) are for sinks of the whole job.
+    ///
     /// ```
     /// use pelton::{Job, Options, Timestamp, VecSource, callback};
     /// use std::sync::Arc;

@@ -243,7 +243,8 @@ pub(super) fn check(recovered: &Recovered, name: &str, plan: &Plan, allows_dropp
         match node {
             None if !allows_dropped => reasons.push(format!("sink `{name}` is not in the job")),
             Some(_) if runs_on != was_on => reasons.push(format!(
-                "sink `{name}`, which is one on each worker, was on {was_on} and is on {runs_on}: it goes on with as many"
+                "sink `{name}`, which is one on each worker and says where its output stands, was on {was_on} and is on \
+                 {runs_on}: start the job with {was_on} workers"
             )),
             _ => {}
         }

@@ -41,7 +41,8 @@ pub(crate) fn ordered<T: Record>(sink: impl Sink<T>) -> Box<dyn StepFactory> {
     Box::new(TypedStep::new::<T>(vec![port], false, move |context: &BuildContext, plan: StagePlan<'_>| {
         let sink = slot.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some(sink) = sink else { unreachable!("the first worker alone builds a sink, once") };
-        let (inputs, recovery, counters) = ((1, plan.at.bound), recovery(&plan, context), plan.counters.clone());
+        let recovery = SinkRecovery { number: Some(plan.counters.rows_before()), ..recovery(&plan, context) };
+        let (inputs, counters) = ((1, plan.at.bound), plan.counters.clone());
         let stage = SinkStage::new(sink, inputs, recovery, counters, context.worker, context.shared.clone());
         match &parcels {
             Some(parcels) => stage.with_parcels(parcels.clone()),
@@ -58,7 +59,7 @@ fn recovery(plan: &StagePlan<'_>, context: &BuildContext) -> SinkRecovery {
         }
         Restoring::Nothing => None,
     };
-    SinkRecovery { position, giver: plan.giver.clone() }
+    SinkRecovery { position, number: None, giver: plan.giver.clone() }
 }
 
 /// The input of a sink that has encoders: on several workers what makes rows encodes them too.

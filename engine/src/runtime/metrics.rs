@@ -141,6 +141,11 @@ impl StepCounters {
         self.cells[0].go_on(counts, self.kind);
     }
 
+    /// Rows that came before the job was started, in the runs that it goes on from; asked before any comes.
+    pub(crate) fn rows_before(&self) -> u64 {
+        self.total(|counters| &counters.rows_in)
+    }
+
     fn total(&self, counter: impl Fn(&Counters) -> &AtomicU64) -> u64 {
         self.cells.iter().map(|cell| counter(cell).load(Ordering::Relaxed)).sum()
     }

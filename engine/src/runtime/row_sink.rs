@@ -80,6 +80,11 @@ pub trait RowSink: Send + 'static {
         Err(cannot_restore())
     }
 
+    /// As [`Sink::first_number`](crate::Sink::first_number).
+    fn first_number(&mut self, number: u64) {
+        let _ = number;
+    }
+
     /// Called once after the last row; not when the job failed or was stopped at once.
     ///
     /// # Errors
@@ -118,6 +123,48 @@ impl<F: FnMut(Timestamp, RowRef<'_>) + Send + 'static> RowSink for RowCallback<F
     fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
         times.iter().zip(rows.iter()).for_each(|(time, row)| (self.call)(*time, row));
         Ok(rows.len())
+    }
+}
+
+/// A sink that calls a function with each row's number, its time and the row, as
+/// [`callback_numbered`](crate::callback_numbered) does.
+///
+/// ```
+/// use pelton::Timestamp;
+/// use pelton::rows::{self, RowRef, RowSink};
+///
+/// let sink = rows::callback_numbered(|number: u64, _: Timestamp, row: RowRef<'_>| println!("{number} {:?}", row.integer(0)));
+/// # let _: &dyn RowSink = &sink;
+/// ```
+pub fn callback_numbered<F>(call: F) -> RowCallbackNumbered<F>
+where
+    F: FnMut(u64, Timestamp, RowRef<'_>) + Send + 'static,
+{
+    RowCallbackNumbered { call, next: 0 }
+}
+
+/// Made by [`callback_numbered`].
+pub struct RowCallbackNumbered<F> {
+    call: F,
+    /// The number of the next row.
+    next: u64,
+}
+
+impl<F: FnMut(u64, Timestamp, RowRef<'_>) + Send + 'static> RowSink for RowCallbackNumbered<F> {
+    fn open(&mut self, _: &Layout, _: &Arc<Dictionary>) -> Result<(), BoxError> {
+        Ok(())
+    }
+
+    fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
+        for (time, row) in times.iter().zip(rows.iter()) {
+            (self.call)(self.next, *time, row);
+            self.next += 1;
+        }
+        Ok(rows.len())
+    }
+
+    fn first_number(&mut self, number: u64) {
+        self.next = number;
     }
 }
 
@@ -161,6 +208,10 @@ impl<const WORDS: usize> Sink<Row<WORDS>> for SinkOfClass {
 
     fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
         self.sink.restore(position)
+    }
+
+    fn first_number(&mut self, number: u64) {
+        self.sink.first_number(number);
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {

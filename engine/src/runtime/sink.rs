@@ -78,6 +78,31 @@ impl SinkCheckpoint {
         self
     }
 
+    /// Where the output stands.
+    pub fn position(&self) -> &[u8] {
+        &self.position
+    }
+
+    /// Does what has to be done before the checkpoint is committed and once it is, as a job does: for tests of sinks.
+    ///
+    /// ```
+    /// use pelton::SinkCheckpoint;
+    /// use std::sync::mpsc::channel;
+    ///
+    /// let (done, what) = channel();
+    /// let also = done.clone();
+    /// let checkpoint = SinkCheckpoint::new([7]).sync(move || Ok(done.send("sync")?)).commit(move || Ok(also.send("commit")?));
+    /// checkpoint.run()?;
+    /// assert_eq!(what.iter().collect::<Vec<_>>(), ["sync", "commit"]);
+    /// # Ok::<(), pelton::BoxError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As of the sink.
+    pub fn run(self) -> Result<(), BoxError> {
+        self.sync.into_iter().chain(self.commit).try_for_each(|action| action())
+    }
+
     /// The same for a later checkpoint: what has to be done is done once.
     pub(crate) fn again(&mut self) -> Self {
         Self { position: self.position.clone(), sync: self.sync.take(), commit: self.commit.take() }
@@ -145,6 +170,15 @@ pub trait Sink<T: Record>: Send + 'static {
     fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
         let _ = position;
         Err(cannot_restore())
+    }
+
+    /// Called once before it is opened, for a sink of the whole job: the number of the first row that it will be given.
+    /// Rows are numbered from 0 in the job's order, and the numbers go on over restarts from a checkpoint. So a row that
+    /// comes again has the number that it had, and whoever takes rows at least once can drop repeats.
+    ///
+    /// [Sinks of each worker](crate::Stream::sink_unordered) are told no number, because their rows have no order.
+    fn first_number(&mut self, number: u64) {
+        let _ = number;
     }
 
     /// Called once after the last row; not when the job failed or was stopped at once.

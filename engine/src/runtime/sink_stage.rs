@@ -38,6 +38,8 @@ pub(crate) struct SinkStage<T> {
 #[derive(Default)]
 pub(crate) struct SinkRecovery {
     pub(crate) position: Option<Vec<u8>>,
+    /// The number of the first row, where rows have an order.
+    pub(crate) number: Option<u64>,
     pub(crate) giver: Option<Giver>,
 }
 
@@ -46,7 +48,7 @@ impl<T: Record> SinkStage<T> {
     pub(crate) fn new(
         sink: Box<dyn Sink<T>>,
         (open_inputs, bound): (usize, i64),
-        SinkRecovery { position, giver }: SinkRecovery,
+        SinkRecovery { position, number, giver }: SinkRecovery,
         counters: Arc<StepCounters>,
         worker: usize,
         shared: Arc<JobShared>,
@@ -58,6 +60,9 @@ impl<T: Record> SinkStage<T> {
             if stage.check(restored).is_none() {
                 return stage;
             }
+        }
+        if let Some(number) = number {
+            blame::in_step(&stage.counters.name, || stage.sink.first_number(number));
         }
         let opened = blame::in_step(&stage.counters.name, || stage.sink.open(&stage.shared.symbols));
         stage.check(opened);

@@ -9,6 +9,7 @@ use pelton_io::codec::header::CsvHeader;
 use pelton_io::codec::schema::CsvSchema;
 use pelton_io::codec::time::UtcOffset;
 use pelton_io::import::{Day, Format};
+use pelton_io::sink::Roll;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -151,6 +152,7 @@ pub(crate) enum JobKind {
   pelton replay bac.pelton aig.pelton --window 1s --where suspicious=0 --out -
   pelton replay live.pelton --out-of-orderness 5ms --jump-max 1h --late late.csv --out bars.csv
   pelton replay bac.pelton --from 2013-10-08T13:30:00 --until 2013-10-08T14:00:00 --speed 10x
+  pelton replay bac.pelton --state state/ --out out/bars.csv --roll hour
 
 Bars take any capture with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
 Times of the output are nanoseconds since the epoch; lines are in order of window end, then symbol.
@@ -159,6 +161,15 @@ The output is the same, byte for byte, at any number of workers and at any speed
 An output file is written under a hidden name in the same directory and gets its real name once it is
 complete. If the job fails, what was written is removed, and an existing file stays as it was. Standard
 output, pipes and devices are written directly.
+
+With --roll, --out and --late name files that follow one another: out/bars.csv becomes out/bars-000000.csv and so on,
+by the hour out/bars-000000-2013-10-08T13.csv. A directory gets files part-000000.csv. A file rolls before the line
+that would make it too large, or when the time of the rows enters another hour or day of UTC; a row that comes late
+stays in the current file. Each has a header. While it is written, a file has a hidden name that ends in .in-progress;
+with --state it gets its real name once a checkpoint covers it. --overwrite removes all files of such names first.
+
+With --row-numbers, each row has its number in the job's order as the first column, from 0. After a restart from
+--state, a row that comes again on standard output has the number that it had: drop those that you have.
 
 With --state, the job saves its state and goes on from there when it is given again, after a crash or a stop:
   pelton replay trades.pelton --state state/ --checkpoint-every 1s --out bars.csv
@@ -194,6 +205,12 @@ pub(crate) struct Replay {
     /// Where events go that came after their window had closed, as CSV; without it they are only counted
     #[arg(long, value_name = "FILE")]
     pub(crate) late: Option<PathBuf>,
+    /// Go on to the next file when one has this size, such as 64MiB, or by the `hour` or `day` of the rows' times
+    #[arg(long, value_name = "SIZE|hour|day", value_parser = units::roll)]
+    pub(crate) roll: Option<Roll>,
+    /// Write each row's number in the job's order as the first column
+    #[arg(long)]
+    pub(crate) row_numbers: bool,
     /// Threads that share the work [default: as many as serve, at most one for each core]
     #[arg(long, value_name = "N", value_parser = units::workers)]
     pub(crate) workers: Option<u16>,

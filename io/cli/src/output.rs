@@ -1,4 +1,4 @@
-//! Where a replay's rows go: standard output, a file that gets its name in the end, or something that
+//! Where a replay's rows go: standard output, a file that gets its name in the end, files that roll, or something that
 //! is written in place, such as a pipe; and what is said of an output that did not become whole.
 
 use crate::args::Replay;
@@ -6,20 +6,26 @@ use crate::error::{Failure, say};
 use crate::signals::Signals;
 use pelton::{BoxError, Dictionary, Encoders, Record, Sink, SinkCheckpoint, Timestamp};
 use pelton_io::output::{NewFile, Target, is_same_file};
-use pelton_io::sink::{Format, TextSink};
+use pelton_io::sink::{Format, Roll, Rolling, TextSink};
 use std::cell::RefCell;
 use std::fmt::Display;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 /// One output of a replay.
 pub(crate) struct Output {
-    /// `None` for standard output.
-    target: Option<Target>,
+    to: Destination,
     made: RefCell<Option<NewFile>>,
     state: Arc<State>,
+}
+
+enum Destination {
+    Stdout,
+    File(Target),
+    /// Files that roll, named after a path.
+    Files(Rolling, PathBuf),
 }
 
 /// What the sink, which is on a worker's thread, tells of itself.
@@ -37,9 +43,15 @@ pub(crate) fn is_stdout(path: &Path) -> bool {
 }
 
 impl Output {
-    fn new(path: &Path, overwrite: bool) -> Result<Self, Failure> {
-        let target = if is_stdout(path) { None } else { Some(Target::new(path, overwrite)?) };
-        Ok(Self { target, made: RefCell::default(), state: Arc::default() })
+    fn new(path: &Path, args: &Replay) -> Result<Self, Failure> {
+        // With saved state a file that is there may be the job's own; its sink finds out.
+        let may_exist = args.overwrite || args.state.is_some();
+        let to = match args.roll {
+            _ if is_stdout(path) => Destination::Stdout,
+            None => Destination::File(Target::new(path, may_exist)?),
+            Some(roll) => Destination::Files(files(path, roll, args)?, path.to_owned()),
+        };
+        Ok(Self { to, made: RefCell::default(), state: Arc::default() })
     }
 
     /// The sink of the rows; makes the file. Where the job saves its state the file is written in place, and goes on behind
@@ -50,10 +62,15 @@ impl Output {
         signals: &Signals,
     ) -> Result<impl Sink<T> + use<T>, Failure> {
         let state = self.state.clone();
-        let sink = match &self.target {
-            None => TextSink::new(Watched { out: io::stdout(), state: state.clone() }, "standard output", Format::Csv),
-            Some(target) if args.state.is_some() => TextSink::in_place(target.path(), Format::Csv, args.overwrite)?,
-            Some(target) => {
+        let sink = match &self.to {
+            Destination::Stdout => {
+                TextSink::new(Watched { out: io::stdout(), state: state.clone() }, "standard output", Format::Csv)
+            }
+            Destination::Files(files, _) => TextSink::rolling(files.clone(), Format::Csv)?,
+            Destination::File(target) if args.state.is_some() => {
+                TextSink::in_place(target.path(), Format::Csv, args.overwrite)?
+            }
+            Destination::File(target) => {
                 let made = target.create()?;
                 if let Some(temporary) = made.temporary() {
                     signals.remove_at_exit(temporary);
@@ -63,6 +80,7 @@ impl Output {
                 TextSink::new(out, target.path(), Format::Csv)
             }
         };
+        let sink = if args.row_numbers { sink.numbered() } else { sink };
         Ok(Told { sink, state })
     }
 
@@ -76,7 +94,7 @@ impl Output {
     }
 
     pub(crate) fn is_stdout(&self) -> bool {
-        self.target.is_none()
+        matches!(self.to, Destination::Stdout)
     }
 
     /// Gives the file its name.
@@ -97,16 +115,18 @@ impl Output {
         if self.is_finished() {
             return Ok(());
         }
-        say(&format!("pelton: {self} is partial: it holds the first {rows} rows of the result, all of them whole"));
+        let holds = if let Destination::Files(..) = self.to { "its files hold" } else { "it holds" };
+        say(&format!("pelton: {self} is partial: {holds} the first {rows} rows of the result, all of them whole"));
         Ok(())
     }
 
     /// Removes what was written, where that can be, and says what there is now.
     pub(crate) fn give_up(&self) {
         drop(self.made.borrow_mut().take());
-        match &self.target {
-            Some(target) => say_removed(target),
-            None => say_part(self),
+        match &self.to {
+            Destination::File(target) => say_removed(target),
+            Destination::Files(..) => say_part(format_args!("what has been written of {self}")),
+            Destination::Stdout => say_part(self),
         }
     }
 }
@@ -129,9 +149,10 @@ fn say_part(output: impl Display) {
 
 impl Display for Output {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match &self.target {
-            Some(target) => target.path().display().fmt(f),
-            None => f.write_str("standard output"),
+        match &self.to {
+            Destination::Stdout => f.write_str("standard output"),
+            Destination::File(target) => target.path().display().fmt(f),
+            Destination::Files(_, path) => path.display().fmt(f),
         }
     }
 }
@@ -154,11 +175,22 @@ pub(crate) fn check(args: &Replay) -> Result<(Output, Option<Output>), Failure> 
             return Err(Failure::usage(format!("the output {file} is also the input {capture}")));
         }
     }
-    // With saved state a file that is there may be the job's own; its sink finds out.
-    let may_exist = args.overwrite || args.state.is_some();
-    let out = Output::new(&args.out, may_exist)?;
-    let late = args.late.as_deref().map(|late| Output::new(late, may_exist)).transpose()?;
+    if args.roll.is_some() && is_stdout(&args.out) {
+        return Err(Failure::usage("--roll: standard output cannot be rolled; --out names the files"));
+    }
+    let out = Output::new(&args.out, args)?;
+    let late = args.late.as_deref().map(|late| Output::new(late, args)).transpose()?;
     Ok((out, late))
+}
+
+/// Files that roll, of which no input may be one.
+fn files(path: &Path, roll: Roll, args: &Replay) -> Result<Rolling, Failure> {
+    let files = Rolling::new(path, roll).overwrite(args.overwrite);
+    if let Some(capture) = args.captures.iter().find(|capture| files.has(capture)) {
+        let (path, capture) = (path.display(), capture.display());
+        return Err(Failure::usage(format!("the input {capture} has a name that files of {path} may get")));
+    }
+    Ok(files)
 }
 
 /// Tells that something could not be written.
@@ -222,6 +254,10 @@ impl<T: Record> Sink<T> for Told {
 
     fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
         Sink::<T>::restore(&mut self.sink, position)
+    }
+
+    fn first_number(&mut self, number: u64) {
+        Sink::<T>::first_number(&mut self.sink, number);
     }
 
     fn finish(&mut self) -> Result<(), BoxError> {

@@ -305,8 +305,9 @@ impl Bars<'_> {
         let mut conditions: Vec<_> = args.conditions.iter().map(ToString::to_string).collect();
         conditions.sort();
         let (bound, jump, conditions) = (args.out_of_orderness, args.jump_max, conditions.join(" "));
+        let numbered = if args.row_numbers { ", with row numbers" } else { "" };
         format!(
-            "{STEP} of {:?}, out of order {bound:?}, jumps {jump}, from {from} until {until}, where {conditions}",
+            "{STEP} of {:?}, out of order {bound:?}, jumps {jump}, from {from} until {until}, where {conditions}{numbered}",
             args.window
         )
     }

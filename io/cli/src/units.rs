@@ -1,12 +1,26 @@
-//! Values of the command line: durations, times, speeds, filters; and numbers as people read them.
+//! Values of the command line: durations, times, speeds, sizes, filters; and numbers as people read them.
 //!
 //! Durations and times are exact: none of them goes through a float.
 
 use pelton::{Timestamp, WORKERS_MAX};
 use pelton_io::capture::Speed;
 use pelton_io::codec::time::{Date, UtcOffset, iso};
+use pelton_io::sink::Roll;
 use std::fmt;
 use std::time::Duration;
+
+/// The units of sizes, in bytes. Where one unit's name ends another's, the longer is first.
+const SIZES: [(&str, u64); 7] = [
+    ("KiB", 1 << 10),
+    ("MiB", 1 << 20),
+    ("GiB", 1 << 30),
+    ("kB", 1000),
+    ("MB", 1_000_000),
+    ("GB", 1_000_000_000),
+    ("B", 1),
+];
+/// The least size at which files roll, in bytes: smaller ones are a mistake, and very many files.
+const ROLL_BYTES_MIN: u64 = 1024;
 
 /// The units of durations, in nanoseconds. Where one unit's name ends another's, the longer is first.
 const UNITS: [(&str, u64); 9] = [
@@ -27,29 +41,57 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     if text == "0" {
         return Ok(Duration::ZERO);
     }
-    let (number, unit) = UNITS
-        .iter()
-        .find_map(|(name, nanos)| Some((text.strip_suffix(name)?.trim_end(), *nanos)))
-        .ok_or_else(expected)?;
+    let nanos = exact(text, &UNITS).map_err(|inexact| match inexact {
+        Inexact::NoNumber => expected(),
+        Inexact::TooLarge => format!("{text:?} is longer than 292 years"),
+        Inexact::Fraction => format!("{text:?} is no whole number of nanoseconds"),
+    })?;
+    Ok(Duration::from_nanos(nanos))
+}
+
+/// Why a text with a unit is no number of the least unit.
+enum Inexact {
+    NoNumber,
+    TooLarge,
+    Fraction,
+}
+
+/// A number with one of these units, such as `1.5s`, as a number of ones, at most `i64::MAX`.
+fn exact(text: &str, units: &[(&str, u64)]) -> Result<u64, Inexact> {
+    let with_unit = units.iter().find_map(|(name, ones)| Some((text.strip_suffix(name)?.trim_end(), *ones)));
+    let (number, unit) = with_unit.ok_or(Inexact::NoNumber)?;
     let (whole, fraction) = number.split_once('.').unwrap_or((number, "0"));
     let is_number = |digits: &str| !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit());
     if !is_number(whole) || !is_number(fraction) || fraction.len() > 18 {
-        return Err(expected());
+        return Err(Inexact::NoNumber);
     }
     let scale = 10u128.pow(fraction.len() as u32);
-    let nanos = whole
+    let ones = whole
         .parse::<u64>()
         .ok()
         .zip(fraction.parse::<u64>().ok())
         .map(|(whole, fraction)| u128::from(whole) * scale + u128::from(fraction))
         .and_then(|scaled| scaled.checked_mul(u128::from(unit)))
-        .ok_or_else(|| format!("{text:?} is longer than 292 years"))?;
-    if !nanos.is_multiple_of(scale) {
-        return Err(format!("{text:?} is no whole number of nanoseconds"));
+        .ok_or(Inexact::TooLarge)?;
+    if !ones.is_multiple_of(scale) {
+        return Err(Inexact::Fraction);
     }
-    match i64::try_from(nanos / scale) {
-        Ok(nanos) => Ok(Duration::from_nanos(nanos.unsigned_abs())),
-        Err(_) => Err(format!("{text:?} is longer than 292 years")),
+    i64::try_from(ones / scale).map(i64::unsigned_abs).map_err(|_| Inexact::TooLarge)
+}
+
+/// When files roll: `hour`, `day`, or a size such as `64MiB`, `1.5GB` or `500kB`.
+pub(crate) fn roll(text: &str) -> Result<Roll, String> {
+    match text {
+        "hour" => return Ok(Roll::hourly()),
+        "day" => return Ok(Roll::daily()),
+        _ => {}
+    }
+    match exact(text, &SIZES) {
+        Ok(bytes) if bytes < ROLL_BYTES_MIN => Err(format!("expected a size of at least 1KiB, found {text:?}")),
+        Ok(bytes) => Ok(Roll::bytes(bytes)),
+        Err(Inexact::NoNumber) => Err(format!("expected hour, day or a size such as 64MiB or 500kB, found {text:?}")),
+        Err(Inexact::TooLarge) => Err(format!("{text:?} is more than there can be in a file")),
+        Err(Inexact::Fraction) => Err(format!("{text:?} is no whole number of bytes")),
     }
 }
 
@@ -148,22 +190,13 @@ pub(crate) fn condition(text: &str) -> Result<Condition, String> {
 pub(crate) fn iso_8601(time: Timestamp) -> String {
     let nanos = time.as_nanos();
     let (seconds, fraction) = (nanos.div_euclid(1_000_000_000), nanos.rem_euclid(1_000_000_000));
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Civil from days: years start in March, so that the leap day is the last one.
-    let shifted = days + 719_468;
-    let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    let (date, second) = (Date::of(nanos), seconds.rem_euclid(86_400));
     let (hour, minute, second) = (second / 3600, second / 60 % 60, second % 60);
     let fraction = match fraction {
         0 => String::new(),
         _ => format!(".{fraction:09}").trim_end_matches('0').to_owned(),
     };
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
+    format!("{date}T{hour:02}:{minute:02}:{second:02}{fraction}Z")
 }
 
 /// A number with commas: `12,345`.
@@ -248,6 +281,29 @@ mod tests {
         for day in (-36_000..80_000).step_by(13) {
             let at = Timestamp::from_nanos(day * 86_400_000_000_000 + 1);
             assert_eq!(time(&iso_8601(at)), Ok(at));
+        }
+    }
+
+    #[test]
+    fn rolls_are_read() {
+        assert_eq!(roll("hour"), Ok(Roll::hourly()));
+        assert_eq!(roll("day"), Ok(Roll::daily()));
+        for (text, bytes) in
+            [("64MiB", 64 << 20), ("1.5 KiB", 1536), ("500kB", 500_000), ("1GB", 1_000_000_000), ("4096B", 4096)]
+        {
+            assert_eq!(roll(text), Ok(Roll::bytes(bytes)), "{text}");
+        }
+        for (text, part) in [
+            ("week", "expected hour, day or a size such as 64MiB"),
+            ("64", "expected hour, day or a size"),
+            ("-1MiB", "expected hour, day or a size"),
+            ("1023B", "at least 1KiB"),
+            ("0MiB", "at least 1KiB"),
+            ("1024.5B", "no whole number of bytes"),
+            ("99999999999GiB", "more than there can be"),
+        ] {
+            let error = roll(text).unwrap_err();
+            assert!(error.contains(part), "{error}");
         }
     }
 

@@ -34,6 +34,7 @@ mod open;
 mod project;
 mod reader;
 mod replay;
+mod resume;
 mod rows;
 mod schema;
 pub mod sink;

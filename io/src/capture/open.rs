@@ -12,9 +12,8 @@ use super::format::{
 };
 use super::reader::Cut;
 use super::schema;
+use crate::disk::DiskFile;
 use pelton::{Layout, SYMBOLS_MAX};
-use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,8 +23,19 @@ const CHUNK_BYTES: usize = 1 << 18;
 /// A file before it is known to be a capture.
 pub(super) struct RawFile<'a> {
     pub(super) path: &'a Path,
-    pub(super) file: &'a File,
+    pub(super) file: &'a dyn DiskFile,
     pub(super) bytes: u64,
+}
+
+/// What the whole blocks of a file say.
+pub(super) struct Scanned {
+    pub(super) footer: Footer,
+    /// Where the next block would start.
+    pub(super) offset: u64,
+    /// Its number.
+    pub(super) sequence: u64,
+    /// Why there is none.
+    pub(super) reason: String,
 }
 
 impl RawFile<'_> {
@@ -36,7 +46,7 @@ impl RawFile<'_> {
     }
 
     fn read_into(&self, bytes: &mut [u8], at: u64) -> Result<(), CaptureError> {
-        self.file.read_exact_at(bytes, at).map_err(io_error(self.path, "read"))
+        self.file.read(bytes, at).map_err(io_error(self.path, "read"))
     }
 
     pub(super) fn header(&self) -> Result<(FileHeader, Layout), CaptureError> {
@@ -110,8 +120,16 @@ impl RawFile<'_> {
         Footer::decode(&payload, &bounds).map_err(|mismatch| mismatch.damaged(self.path, payload_at))
     }
 
-    /// Reads block after block until one is not whole.
+    /// The usable part of a file without a footer.
     pub(super) fn scan(&self, header: &FileHeader) -> Result<(Footer, Option<Cut>), CaptureError> {
+        let Scanned { footer, offset, reason, .. } = self.scan_blocks(header)?;
+        // The zeros behind the last block may be cut.
+        let offset = offset.min(self.bytes);
+        Ok((footer, Some(Cut { offset, bytes: self.bytes - offset, reason })))
+    }
+
+    /// Reads block after block until one is not whole.
+    pub(super) fn scan_blocks(&self, header: &FileHeader) -> Result<Scanned, CaptureError> {
         let mut footer = Footer::default();
         let mut offset = PAGE;
         let mut sequence = 0;
@@ -122,9 +140,7 @@ impl RawFile<'_> {
             }
         };
         check_unique(&footer.symbols).map_err(|mismatch| mismatch.damaged(self.path, PAGE))?;
-        // The zeros behind the last block may be cut.
-        let offset = offset.min(self.bytes);
-        Ok((footer, Some(Cut { offset, bytes: self.bytes - offset, reason })))
+        Ok(Scanned { footer, offset, sequence, reason })
     }
 
     /// Where the block behind the one at `offset` starts, or why there is no whole one at `offset`.

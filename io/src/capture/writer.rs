@@ -11,6 +11,7 @@ use super::format::{
     TRAILER_BYTES, Trailer, align_up, i64_at, put,
 };
 use super::schema;
+use crate::output::sync_name;
 use pelton::{Dictionary, Event, Layout, Symbol, Timestamp};
 use std::fs::{File, OpenOptions};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -101,21 +102,23 @@ pub struct RawWriter {
     out: Box<dyn Output>,
     /// Bytes of the file that `out` has not got: those before `position`, up to [`GATHER_BYTES`].
     gathered: Vec<u8>,
-    path: PathBuf,
+    pub(super) path: PathBuf,
     file_id: u64,
-    record_size: usize,
+    pub(super) record_size: usize,
     time_offset: usize,
     /// A full block's size with its header, in bytes.
-    block_bytes: usize,
-    block: Vec<u8>,
-    position: u64,
-    sequence: u64,
-    dictionary: Dictionary,
-    footer: Footer,
+    pub(super) block_bytes: usize,
+    pub(super) block: Vec<u8>,
+    pub(super) position: u64,
+    pub(super) sequence: u64,
+    pub(super) dictionary: Dictionary,
+    pub(super) footer: Footer,
     /// Bytes that the footer will have.
-    footer_bytes: usize,
+    pub(super) footer_bytes: usize,
     /// Texts that are in the file already, in range `0 ..= footer.symbols.len()`.
-    symbols_written: usize,
+    pub(super) symbols_written: usize,
+    /// Bytes of the texts behind these.
+    pub(super) unwritten_text_bytes: usize,
     failed: bool,
 }
 
@@ -158,13 +161,23 @@ impl RawWriter {
         Self::start(output, path.as_ref(), &layout, header, &options.symbols)
     }
 
-    fn start(
+    pub(super) fn start(
         output: impl Output,
         path: &Path,
         layout: &Layout,
         header: FileHeader,
         symbols: &[String],
     ) -> Result<Self, CaptureError> {
+        let mut writer = Self::over(output, path, layout, &header);
+        writer.put(&header.encode())?;
+        for text in symbols {
+            writer.intern(text)?;
+        }
+        Ok(writer)
+    }
+
+    /// A writer of which nothing is written.
+    pub(super) fn over(output: impl Output, path: &Path, layout: &Layout, header: &FileHeader) -> Self {
         let block_bytes = BLOCK_HEADER_BYTES + header.block_events as usize * layout.size();
         let footer = Footer::default();
         let mut writer = Self {
@@ -182,14 +195,11 @@ impl RawWriter {
             footer_bytes: footer.bytes(),
             footer,
             symbols_written: 0,
+            unwritten_text_bytes: 0,
             failed: false,
         };
         writer.block.resize(BLOCK_HEADER_BYTES, 0);
-        writer.put(&header.encode())?;
-        for text in symbols {
-            writer.intern(text)?;
-        }
-        Ok(writer)
+        writer
     }
 
     /// The file's path, as given.
@@ -212,6 +222,7 @@ impl RawWriter {
         if symbol.id() as usize == self.footer.symbols.len() {
             self.grow_footer(text_bytes(text))?;
             self.footer.symbols.push(text.into());
+            self.unwritten_text_bytes += text_bytes(text);
         }
         Ok(symbol)
     }
@@ -275,6 +286,15 @@ impl RawWriter {
     /// # Errors
     /// When the file cannot be written; it is an unfinished capture then.
     pub fn finish(mut self) -> Result<Summary, CaptureError> {
+        let summary = self.close()?;
+        let synced = self.out.sync();
+        self.checked(synced)?;
+        sync_parent(&self.path).map_err(io_error(&self.path, "make the name durable of"))?;
+        Ok(summary)
+    }
+
+    /// Writes what is left and the index.
+    pub(super) fn close(&mut self) -> Result<Summary, CaptureError> {
         if self.failed {
             return Err(self.refuse(0));
         }
@@ -292,9 +312,6 @@ impl RawWriter {
         let trailer = Trailer { file_id: self.file_id, footer, footer_bytes, events, file_bytes };
         self.put(&trailer.encode())?;
         self.flush()?;
-        let synced = self.out.sync();
-        self.checked(synced)?;
-        sync_parent(&self.path).map_err(io_error(&self.path, "make the name durable of"))?;
         Ok(Summary {
             events,
             blocks: self.footer.entries.len() as u64,
@@ -353,6 +370,7 @@ impl RawWriter {
                 break;
             }
             put_text(&mut bytes, text);
+            self.unwritten_text_bytes -= text_bytes(text);
             count += 1;
         }
         self.write_block(&mut bytes, BlockKind::Symbols, count, (0, 0), first as u32, PAGE)?;
@@ -503,7 +521,7 @@ pub(super) fn time_range(records: &[u8], size: usize, offset: usize) -> (i64, i6
         .fold((i64::MAX, i64::MIN), |(min, max), time| (min.min(time), max.max(time)))
 }
 
-fn file_header(path: &Path, layout: &Layout, options: &WriterOptions) -> Result<FileHeader, CaptureError> {
+pub(super) fn file_header(path: &Path, layout: &Layout, options: &WriterOptions) -> Result<FileHeader, CaptureError> {
     let unsupported = |reason| CaptureError::Unsupported { path: path.to_owned(), reason };
     schema::check(layout).map_err(unsupported)?;
     let bytes = options.block_events as usize * layout.size();
@@ -530,12 +548,6 @@ fn file_header(path: &Path, layout: &Layout, options: &WriterOptions) -> Result<
 
 /// A new file's name is durable only when its directory is.
 fn sync_parent(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        // Outputs that are not files have names that are not paths.
-        Some(parent) if path.is_file() => {
-            let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
-            File::open(parent)?.sync_all()
-        }
-        _ => Ok(()),
-    }
+    // Outputs that are not files have names that are not paths.
+    if path.is_file() { sync_name(path) } else { Ok(()) }
 }

@@ -32,6 +32,22 @@ impl Date {
         i64::from(self.days) * SECONDS_PER_DAY * NANOS_PER_SECOND
     }
 
+    /// The day that many days from 1970-01-01.
+    pub(crate) fn from_days(days: i64) -> Self {
+        Self { days: i32::try_from(days).unwrap_or(if days < 0 { i32::MIN } else { i32::MAX }) }
+    }
+
+    /// The day of a time in UTC, in nanoseconds since the epoch.
+    ///
+    /// ```
+    /// use pelton_io::codec::time::Date;
+    /// assert_eq!(Date::of(1_381_190_400_000_000_000).to_string(), "2013-10-08");
+    /// assert_eq!(Date::of(-1).to_string(), "1969-12-31");
+    /// ```
+    pub fn of(time_ns: i64) -> Self {
+        Self::from_days(time_ns.div_euclid(SECONDS_PER_DAY * NANOS_PER_SECOND))
+    }
+
     fn from_civil(year: i64, month: i64, day: i64) -> Option<Self> {
         let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
         let days_of_month = match month {
@@ -50,6 +66,21 @@ impl Date {
         let of_year = (153 * ((month + 9) % 12) + 2) / 5 + day - 1;
         let of_era = of_era * 365 + of_era / 4 - of_era / 100 + of_year;
         i32::try_from(era * 146_097 + of_era - 719_468).ok().map(|days| Self { days })
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Civil from days: years start in March, so that the leap day is the last one.
+        let shifted = i64::from(self.days) + 719_468;
+        let (era, of_era) = (shifted.div_euclid(146_097), shifted.rem_euclid(146_097));
+        let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+        let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+        let shifted_month = (5 * of_year + 2) / 153;
+        let day = of_year - (153 * shifted_month + 2) / 5 + 1;
+        let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
+        let year = year_of_era + era * 400 + i64::from(month <= 2);
+        write!(f, "{year:04}-{month:02}-{day:02}")
     }
 }
 

@@ -1,24 +1,13 @@
 //! A file that rows are written to in place, and that can be taken back to where it stood at a checkpoint.
 //!
-//! ```text
-//! position of a checkpoint, little-endian
-//! byte 0   inode (64 bits)
-//!      8   committed length (64 bits)
-//!     16   checksum of the last bytes that were committed, at most 4096 (32 bits)
-//!     20   the path as it was given
-//! ```
+//! The position of a checkpoint is where the file stands, 20 bytes, and then its path as it was given.
 
 use crate::output::sync_name;
+use crate::parts::Standing;
 use pelton::{BoxError, SinkCheckpoint};
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
-use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
-
-/// Bytes before the committed length that a checkpoint has a checksum of.
-const TAIL: u64 = 4096;
-/// Bytes of a position before the path.
-const HEAD: usize = 20;
 
 /// A file that is written in place.
 #[derive(Debug)]
@@ -64,14 +53,9 @@ impl InPlace {
 
     /// Where the file stands, all that was written so far. `None` for what is no regular file: it cannot be taken back.
     pub(super) fn checkpoint(&mut self) -> Result<Option<SinkCheckpoint>, BoxError> {
-        let found = self.file.metadata().map_err(io_error(&self.path, "look at the file"))?;
-        if !found.is_file() {
-            return Ok(None);
-        }
-        let checksum = tail(&self.file, found.len()).map_err(io_error(&self.path, "read the file"))?;
-        let mut position = found.ino().to_le_bytes().to_vec();
-        position.extend_from_slice(&found.len().to_le_bytes());
-        position.extend_from_slice(&checksum.to_le_bytes());
+        let standing = Standing::of(&self.file).map_err(io_error(&self.path, "look at the file"))?;
+        let Some(standing) = standing else { return Ok(None) };
+        let mut position = standing.encode().to_vec();
         position.extend_from_slice(self.path.as_os_str().as_encoded_bytes());
         let (file, path) = (self.file.try_clone().map_err(io_error(&self.path, "open the file"))?, self.path.clone());
         let names = !std::mem::replace(&mut self.is_named, true);
@@ -86,38 +70,16 @@ impl InPlace {
 
     /// Takes the file back to where it stood at a checkpoint.
     pub(super) fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
-        let Some((head, was)) = position.split_at_checked(HEAD) else {
+        let Some((standing, was)) = position.split_first_chunk() else {
             return Err(format!("{}: its saved position has {} bytes", self.path.display(), position.len()).into());
         };
-        let number = |at: usize| u64::from_le_bytes(head[at..at + 8].try_into().unwrap_or_default());
-        let (inode, len) = (number(0), number(8));
-        let checksum = u32::from_le_bytes(head[16..].try_into().unwrap_or_default());
-        let path = self.path.display();
-        let found = self.file.metadata().map_err(io_error(&self.path, "look at the file"))?;
-        if !found.is_file() || found.ino() != inode {
-            let was = String::from_utf8_lossy(was);
-            return Err(format!("{path}: this is not the file that the job wrote to as {was}").into());
-        }
-        if found.len() < len {
-            let found = found.len();
-            return Err(format!("{path}: {len} bytes were committed, and only {found} are there").into());
-        }
-        if tail(&self.file, len).map_err(io_error(&self.path, "read the file"))? != checksum {
-            return Err(format!("{path}: what was committed up to byte {len} has been changed").into());
-        }
-        self.file.set_len(len).map_err(io_error(&self.path, "cut the file"))?;
-        self.file.seek(SeekFrom::Start(len)).map_err(io_error(&self.path, "cut the file"))?;
+        let standing = Standing::decode(standing);
+        let told = |error| format!("{error}; the job wrote to {}", String::from_utf8_lossy(was));
+        standing.take_back(&self.file, &self.path).map_err(told)?;
+        self.file.seek(SeekFrom::Start(standing.len)).map_err(io_error(&self.path, "cut the file"))?;
         self.keeps = true;
         Ok(())
     }
-}
-
-/// A checksum of the last bytes before `len`.
-fn tail(file: &File, len: u64) -> io::Result<u32> {
-    let count = len.min(TAIL);
-    let mut bytes = vec![0; count as usize];
-    file.read_exact_at(&mut bytes, len - count)?;
-    Ok(crc32fast::hash(&bytes))
 }
 
 impl Write for InPlace {

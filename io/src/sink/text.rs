@@ -1,7 +1,11 @@
 //! The sink of text rows: one buffer, one encoder, one file.
 
 use super::encode::{Format, RowEncoder};
+use super::frames;
 use super::in_place::InPlace;
+use super::number::put_u64;
+use super::rolled::Rolled;
+use crate::parts::Rolling;
 use pelton::rows::{RowSink, RowSlice};
 use pelton::{BoxError, Dictionary, Encoders, Layout, Record, Sink, SinkCheckpoint, Timestamp};
 use std::io::{self, Write};
@@ -29,7 +33,7 @@ pub struct SinkError {
 /// job is stopped at once, it still writes the rows that it took: what it leaves are whole lines.
 ///
 /// Files take part in checkpoints: a job that goes on from one has them cut to what was committed. Rows on standard
-/// output cannot be taken back.
+/// output cannot be taken back: those behind the checkpoint come again, and [numbers](TextSink::numbered) tell which they are.
 pub struct TextSink {
     out: Out,
     path: PathBuf,
@@ -38,6 +42,11 @@ pub struct TextSink {
     /// Made for the first rows' layout.
     encoder: Option<RowEncoder>,
     buffer: Vec<u8>,
+    /// The number of the next row, where rows are written with their numbers.
+    number: Option<u64>,
+    /// A line before it goes to the buffer, and what stands before it.
+    line: Vec<u8>,
+    lead: Vec<u8>,
     /// Nothing more is written after an error: a line may have been cut.
     failed: bool,
     /// Whether rows are still written when it is dropped.
@@ -52,13 +61,23 @@ enum Out {
         /// Whether what is in the file may be overwritten.
         overwrites: bool,
     },
+    Rolled(Box<Rolled>),
 }
 
 impl Out {
-    fn writer(&mut self) -> &mut dyn Write {
+    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stream(out) => out,
-            Self::File { file, .. } => file,
+            Self::Stream(out) => out.write_all(bytes),
+            Self::File { file, .. } => file.write_all(bytes),
+            Self::Rolled(rolled) => rolled.write_all(bytes),
+        }
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        match self {
+            Self::Stream(out) => out.flush(),
+            // What was written to files is seen at once.
+            Self::File { .. } | Self::Rolled(_) => Ok(()),
         }
     }
 }
@@ -94,6 +113,64 @@ impl TextSink {
         Ok(sink)
     }
 
+    /// Writes to files, one after another. Each gets its final name once it is whole, and where the job takes checkpoints,
+    /// once a checkpoint covers it. Each CSV file has a header of its own. A job without rows makes no file.
+    ///
+    /// A row that comes behind rows of a later hour or day is in their file: files are cut in the job's order, so that the
+    /// set of files and their bytes depend on the rows alone. A job that goes on from a checkpoint ends with the files of one
+    /// that nobody disturbed. Files that were given their final names before that checkpoint are not looked at any more.
+    ///
+    /// ```
+    /// use pelton::{Sink, Timestamp};
+    /// use pelton_io::sink::{Format, Roll, Rolling, TextSink};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// let files = Rolling::new(dir.path().join("rows.csv"), Roll::daily());
+    /// let mut sink = TextSink::rolling(files, Format::Csv)?;
+    /// Sink::<u64>::open(&mut sink, &Default::default())?;
+    /// let day = 86_400_000_000_000;
+    /// sink.write(&[Timestamp::from_nanos(1), Timestamp::from_nanos(day)], &[7u64, 8])?;
+    /// Sink::<u64>::finish(&mut sink)?;
+    /// let read = |name| std::fs::read_to_string(dir.path().join(name));
+    /// assert_eq!(read("rows-000000-1970-01-01.csv")?, "value\n7\n");
+    /// assert_eq!(read("rows-000001-1970-01-02.csv")?, "value\n8\n");
+    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there can be no files of such names.
+    pub fn rolling(files: Rolling, format: Format) -> Result<Self, SinkError> {
+        let extension = match format {
+            Format::Csv => "csv",
+            Format::Json => "jsonl",
+        };
+        let rolled = Rolled::new(&files, extension)?;
+        Ok(Self::to(Out::Rolled(Box::new(rolled)), files.path, format))
+    }
+
+    /// Writes each row with its number: `row_number`, the first column in CSV and the first field in JSON. Rows of a sink of
+    /// the whole job are numbered from 0 in the job's order, and the numbers go on over restarts from a checkpoint:
+    /// [`Sink::first_number`].
+    ///
+    /// ```
+    /// use pelton::{Sink, Timestamp};
+    /// use pelton_io::sink::{Format, TextSink};
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let path = dir.path().join("rows.csv");
+    /// let mut sink = pelton_io::csv::create(&path)?.numbered();
+    /// sink.write(&[Timestamp::MIN; 2], &[7u64, 8])?;
+    /// Sink::<u64>::finish(&mut sink)?;
+    /// assert_eq!(std::fs::read_to_string(&path)?, "row_number,value\n0,7\n1,8\n");
+    /// # Ok::<(), Box<dyn std::error::Error + Send + Sync>>(())
+    /// ```
+    pub fn numbered(self) -> Self {
+        // The sink has a destructor, so it is changed and not taken apart.
+        let mut sink = self;
+        sink.number = Some(0);
+        sink
+    }
+
     pub(super) fn stdout(format: Format) -> Self {
         Self::new(io::stdout(), "standard output", format)
     }
@@ -111,7 +188,20 @@ impl TextSink {
 
     fn to(out: Out, path: PathBuf, format: Format) -> Self {
         let buffer = Vec::with_capacity(BUFFER_BYTES + BUFFER_BYTES / 2);
-        Self { out, path, format, symbols: None, encoder: None, buffer, failed: false, writes_at_drop: true }
+        let (line, lead) = (Vec::new(), Vec::new());
+        Self {
+            out,
+            path,
+            format,
+            symbols: None,
+            encoder: None,
+            buffer,
+            number: None,
+            line,
+            lead,
+            failed: false,
+            writes_at_drop: true,
+        }
     }
 
     /// Begins to write to a file, before its first row.
@@ -131,8 +221,18 @@ impl TextSink {
         if let Some(symbols) = &self.symbols {
             encoder.set_symbols(symbols.clone());
         }
-        if !has_header {
-            encoder.header(&mut self.buffer);
+        let mut header = Vec::new();
+        encoder.header(&mut header);
+        if self.number.is_some() && self.format == Format::Csv {
+            header.splice(0..0, b"row_number,".iter().copied());
+        }
+        match &mut self.out {
+            Out::Rolled(rolled) => {
+                rolled.parts.begin()?;
+                rolled.header = header;
+            }
+            Out::File { .. } if has_header => {}
+            Out::File { .. } | Out::Stream(_) => self.buffer.append(&mut header),
         }
         self.encoder = Some(encoder);
         Ok(())
@@ -143,6 +243,7 @@ impl TextSink {
         match &mut self.out {
             Out::Stream(_) => Ok(None),
             Out::File { file, .. } => file.checkpoint(),
+            Out::Rolled(rolled) => rolled.checkpoint(),
         }
     }
 
@@ -150,12 +251,13 @@ impl TextSink {
         match &mut self.out {
             Out::Stream(_) => Err(format!("{}: what was written cannot be taken back", self.path.display()).into()),
             Out::File { file, .. } => file.restore(position),
+            Out::Rolled(rolled) => rolled.restore(position),
         }
     }
 
     fn write_out(&mut self) -> Result<(), SinkError> {
         let result = match self.failed {
-            false => self.out.writer().write_all(&self.buffer),
+            false => self.out.write_all(&self.buffer),
             true => Err(io::Error::other("it could not be written before")),
         };
         self.buffer.clear();
@@ -164,22 +266,99 @@ impl TextSink {
 
     fn flush_out(&mut self) -> Result<(), SinkError> {
         self.write_out()?;
-        let result = self.out.writer().flush();
+        let result = self.out.flush();
         self.checked(result)
     }
 
     fn checked(&mut self, result: io::Result<()>) -> Result<(), SinkError> {
         self.failed |= result.is_err();
-        result.map_err(|source| SinkError { path: self.path.clone(), action: "write the rows", source })
+        result.map_err(|source| {
+            let path = match &self.out {
+                Out::Rolled(rolled) => rolled.path(),
+                Out::Stream(_) | Out::File { .. } => self.path.clone(),
+            };
+            SinkError { path, action: "write the rows", source }
+        })
     }
 
-    /// Takes lines that a worker's encoder made.
-    fn put_encoded(&mut self, lines: &[u8]) -> Result<(), SinkError> {
-        self.buffer.extend_from_slice(lines);
+    /// Writes what is left, and closes the last file.
+    fn end(&mut self) -> Result<(), SinkError> {
+        self.flush_out()?;
+        match &mut self.out {
+            Out::Rolled(rolled) => rolled.parts.finish(),
+            Out::Stream(_) | Out::File { .. } => Ok(()),
+        }
+    }
+
+    /// Whether each line has to be known: to number it, or to see whether it fits into the file.
+    const fn knows_lines(&self) -> bool {
+        self.number.is_some() || matches!(self.out, Out::Rolled(_))
+    }
+
+    fn encoders_of(&self, layout: &Layout) -> Encoders {
+        match self.knows_lines() {
+            true => frames::for_workers(layout, self.format),
+            false => RowEncoder::for_workers(layout, self.format),
+        }
+    }
+
+    /// Takes what a worker's encoder made.
+    fn put_encoded(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        if self.knows_lines() {
+            let mut rest = bytes;
+            while let Some((time, line, after)) = frames::next(rest) {
+                self.put_line(time, line)?;
+                rest = after;
+            }
+            return Ok(());
+        }
+        self.buffer.extend_from_slice(bytes);
         if self.buffer.len() >= BUFFER_BYTES { self.write_out() } else { Ok(()) }
     }
 
-    fn put<'a>(&mut self, records: impl Iterator<Item = &'a [u8]>) -> Result<(), SinkError> {
+    /// Takes one line, which gets its number, and goes on to the next file where it belongs there.
+    fn put_line(&mut self, time: Timestamp, line: &[u8]) -> Result<(), SinkError> {
+        let mut line = line;
+        self.lead.clear();
+        if let Some(number) = &mut self.number {
+            if self.format == Format::Json {
+                self.lead.extend_from_slice(b"{\"row_number\":");
+                line = line.strip_prefix(b"{").unwrap_or(line);
+            }
+            put_u64(&mut self.lead, *number);
+            self.lead.push(b',');
+            *number += 1;
+        }
+        if let Out::Rolled(rolled) = &mut self.out {
+            let made = match self.failed {
+                false => rolled.make_room(time, self.lead.len() + line.len(), &mut self.buffer),
+                true => Ok(()),
+            };
+            self.failed |= made.is_err();
+            made?;
+        }
+        self.buffer.extend_from_slice(&self.lead);
+        self.buffer.extend_from_slice(line);
+        if self.buffer.len() >= BUFFER_BYTES { self.write_out() } else { Ok(()) }
+    }
+
+    fn put_lines<'a>(&mut self, times: &[Timestamp], records: impl Iterator<Item = &'a [u8]>) -> Result<(), SinkError> {
+        let mut line = std::mem::take(&mut self.line);
+        for (time, record) in times.iter().zip(records) {
+            line.clear();
+            if let Some(encoder) = &mut self.encoder {
+                encoder.row(record, &mut line);
+            }
+            self.put_line(*time, &line)?;
+        }
+        self.line = line;
+        Ok(())
+    }
+
+    fn put<'a>(&mut self, times: &[Timestamp], records: impl Iterator<Item = &'a [u8]>) -> Result<(), SinkError> {
+        if self.knows_lines() {
+            return self.put_lines(times, records);
+        }
         // Bounds what one call gathers: a row is written out before it is far over the buffer.
         for record in records {
             if let Some(encoder) = &mut self.encoder {
@@ -199,20 +378,20 @@ impl<T: Record> Sink<T> for TextSink {
         Ok(self.begin(&T::layout())?)
     }
 
-    fn write(&mut self, _: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
+    fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
         if self.encoder.is_none() {
             self.begin(&T::layout())?;
         }
-        self.put(rows.iter().map(bytemuck::bytes_of))?;
+        self.put(times, rows.iter().map(bytemuck::bytes_of))?;
         Ok(rows.len())
     }
 
     fn encoders(&self) -> Option<Encoders> {
-        Some(RowEncoder::for_workers(&T::layout(), self.format))
+        Some(self.encoders_of(&T::layout()))
     }
 
-    fn write_encoded(&mut self, _: usize, lines: &[u8]) -> Result<(), BoxError> {
-        Ok(self.put_encoded(lines)?)
+    fn write_encoded(&mut self, _: usize, bytes: &[u8]) -> Result<(), BoxError> {
+        Ok(self.put_encoded(bytes)?)
     }
 
     fn flush(&mut self) -> Result<(), BoxError> {
@@ -225,6 +404,14 @@ impl<T: Record> Sink<T> for TextSink {
 
     fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
         self.take_back(position)
+    }
+
+    fn first_number(&mut self, number: u64) {
+        self.number = self.number.map(|_| number);
+    }
+
+    fn finish(&mut self) -> Result<(), BoxError> {
+        Ok(self.end()?)
     }
 }
 
@@ -234,20 +421,20 @@ impl RowSink for TextSink {
         Ok(self.begin(layout)?)
     }
 
-    fn write(&mut self, _: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
+    fn write(&mut self, times: &[Timestamp], rows: RowSlice<'_>) -> Result<usize, BoxError> {
         if self.encoder.is_none() {
             self.begin(rows.layout())?;
         }
-        self.put(rows.iter().map(|row| row.bytes()))?;
+        self.put(times, rows.iter().map(|row| row.bytes()))?;
         Ok(rows.len())
     }
 
     fn encoders(&self, layout: &Layout) -> Option<Encoders> {
-        Some(RowEncoder::for_workers(layout, self.format))
+        Some(self.encoders_of(layout))
     }
 
-    fn write_encoded(&mut self, _: usize, lines: &[u8]) -> Result<(), BoxError> {
-        Ok(self.put_encoded(lines)?)
+    fn write_encoded(&mut self, _: usize, bytes: &[u8]) -> Result<(), BoxError> {
+        Ok(self.put_encoded(bytes)?)
     }
 
     fn flush(&mut self) -> Result<(), BoxError> {
@@ -261,13 +448,22 @@ impl RowSink for TextSink {
     fn restore(&mut self, position: &[u8]) -> Result<(), BoxError> {
         self.take_back(position)
     }
+
+    fn first_number(&mut self, number: u64) {
+        self.number = self.number.map(|_| number);
+    }
+
+    fn finish(&mut self) -> Result<(), BoxError> {
+        Ok(self.end()?)
+    }
 }
 
 impl Drop for TextSink {
     fn drop(&mut self) {
-        if self.writes_at_drop && !self.failed {
+        let is_taken_back = matches!(&self.out, Out::Rolled(rolled) if rolled.parts.takes_checkpoints());
+        if self.writes_at_drop && !is_taken_back && !self.failed {
             // Who wants to know of errors finishes the sink.
-            let _ = self.flush_out();
+            let _ = self.end();
         }
     }
 }

@@ -2,11 +2,10 @@
 //! end is what they would have given.
 
 use pelton::testing::CrashingDisk;
-use pelton::{
-    AsOf, CheckpointOptions, HashSeed, Job, Options, Simulation, Stop, Tumbling, VecSource, Watermarks, WorkerStep,
-};
+use pelton::{CheckpointOptions, Job, Options, Simulation, Stop, WorkerStep};
+use pelton_tests::crashing::{Crashes, Durable};
 use pelton_tests::events::{Row, Sample, Shape, samples};
-use pelton_tests::jobs::{BOUND_NS, KINDS, Kind, OrderHash, Running, WINDOW_NS, job_into};
+use pelton_tests::jobs::{KINDS, Kind, job_into};
 use pelton_tests::rng::Rng;
 use pelton_tests::running::{DEADLINE, wait_until};
 use pelton_tests::tape::{Tape, TapeSink};
@@ -20,99 +19,34 @@ fn seeds() -> u64 {
 }
 
 /// A job whose state and outputs outlive it.
-struct Durable {
-    /// One of the jobs that stress the order, or one of two sources.
-    kind: Option<Kind>,
-    events: Vec<Sample>,
-    /// Which worker has a key.
-    hash_seed: HashSeed,
-    disk: CrashingDisk,
+struct Taped {
+    durable: Durable,
     out: Tape,
     late: Tape,
 }
 
-/// The events of two sources joined, a process function with timers behind that, and then windows.
-fn joined(events: &[Sample], block: usize, (sink, late_sink): (TapeSink, TapeSink)) -> Job {
-    let mut job = Job::new("joined");
-    let bounded = || Watermarks::bounded(Duration::from_nanos(BOUND_NS));
-    let (left, right): (Vec<Sample>, Vec<Sample>) = events.iter().partition(|event| event.number % 3 != 0);
-    let quotes = job.source("quotes", VecSource::new(right, block)).watermarks(bounded()).key_by(|quote| quote.key % 7);
-    let trades = job.source("trades", VecSource::new(left, block * 2 + 1)).watermarks(bounded());
-    let quoted = trades.key_by(|trade| trade.key % 7).as_of_join(quotes, AsOf::backward());
-    let quoted = quoted.left("quoted", |trade: &Sample, quote: Option<&Sample>| Row {
-        key: trade.key,
-        a: trade.value,
-        b: quote.map_or(-1, |quote| quote.number as i64),
-    });
-    let timed = quoted.main.key_by(|row| row.key).process("timed", Running { timer_ns: 60_000 });
-    let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
-    let counted = timed.main.key_by(|row| row.key % 5).window(windows).aggregate("counted", OrderHash);
-    counted.sink("out", sink);
-    counted.late.sink("late", late_sink);
-    job
-}
-
-impl Durable {
+impl Taped {
     fn new(kind: Option<Kind>, seed: u64, rng: &mut Rng) -> Self {
-        let shape = Shape {
-            events: 50 + rng.below(250) as usize,
-            keys: 1 + rng.below(30),
-            step_ns: 1000 + rng.below(3000) as i64,
-            disorder_ns: rng.below(90_000),
-            seed,
-        };
-        let (events, hash_seed, disk) = (samples(&shape), HashSeed::new(seed), CrashingDisk::new());
-        Self { kind, events, hash_seed, disk, out: Tape::default(), late: Tape::default() }
+        Self { durable: Durable::new(kind, seed, rng), out: Tape::default(), late: Tape::default() }
     }
 
-    fn job(&self, block: usize, sinks: (TapeSink, TapeSink)) -> Job {
-        match self.kind {
-            Some(kind) => job_into(kind, VecSource::new(self.events.clone(), block), sinks),
-            None => joined(&self.events, block, sinks),
-        }
+    fn sinks(&self) -> (TapeSink, TapeSink) {
+        (self.out.sink(), self.late.sink())
+    }
+
+    fn job(&self, block: usize) -> Job {
+        self.durable.job(block, self.sinks())
+    }
+
+    fn rows(&self) -> (Rows, Rows) {
+        (self.out.rows(), self.late.rows())
     }
 
     /// What the job gives when nobody disturbs it.
     fn expected(&self, block: usize) -> (Rows, Rows) {
-        let (out, late) = (Tape::default(), Tape::default());
-        let mut simulation = self.job(block, (out.sink(), late.sink())).simulate(Options::workers(1)).unwrap();
-        while !simulation.is_ended() {
-            simulation.step(0);
-        }
-        simulation.finish().unwrap();
-        (out.rows(), late.rows())
-    }
-
-    fn options(&self, workers: usize, ring_bytes: usize) -> Options {
-        // Where rings are small, state is written a few keys at a time while rows come.
-        let checkpoints = CheckpointOptions::in_storage(self.disk.storage()).segment_bytes(4096);
-        let checkpoints = checkpoints.slice_bytes(ring_bytes);
-        let options = Options::workers(workers).pin(false).ring_bytes(ring_bytes).hash_seed(self.hash_seed);
-        options.checkpoints(checkpoints)
-    }
-
-    /// Steps the job in any order, with checkpoints now and then, until it ends or so many steps were done: the
-    /// checkpoint it went on from, if it did, and whether it ended.
-    fn step(&self, mut simulation: Simulation, workers: usize, steps: u64, rng: &mut Rng) -> (Option<u64>, bool) {
-        let mut idle = 0;
-        for _ in 0..steps {
-            if simulation.is_ended() {
-                let report = simulation.finish().unwrap();
-                report.balance().unwrap();
-                assert_eq!(report.events_read(), self.events.len() as u64, "counts go on over restarts");
-                return (report.recovery.and_then(|recovery| recovery.resumed_from), true);
-            }
-            if rng.below(20) == 0 {
-                simulation.checkpoint(false).unwrap();
-            }
-            if rng.below(3) == 0 {
-                simulation.step_checkpoints();
-            }
-            let worker = rng.below(workers as u64) as usize;
-            idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
-            assert!(idle < 100_000, "{:?} does not move on", self.kind);
-        }
-        (simulation.report().recovery.and_then(|recovery| recovery.resumed_from), false)
+        let undisturbed = Self { durable: self.durable.clone(), out: Tape::default(), late: Tape::default() };
+        self.durable.run_undisturbed(block, undisturbed.sinks());
+        undisturbed.rows()
     }
 }
 
@@ -127,38 +61,19 @@ struct Held {
 /// Runs a job that crashes some times, each time going on with other numbers of workers and rings of other sizes.
 fn hold(kind: Option<Kind>, seed: u64, make: impl Fn(&Tape) -> TapeSink) -> Held {
     let mut rng = Rng::new(seed);
-    let durable = Durable::new(kind, seed, &mut rng);
+    let taped = Taped::new(kind, seed, &mut rng);
     // Blocks are part of what the input is: a checkpoint stands between two of them.
     let block = 1 << rng.below(7);
-    let (expected, expected_late) = durable.expected(block);
-    let mut held = Held::default();
-    let mut runs = 0;
-    loop {
-        runs += 1;
-        let workers = 1 + rng.below(4) as usize;
-        let ring_bytes = 64 << rng.below(8);
-        let most = 1 << rng.below(12);
-        let steps = if runs > 6 { u64::MAX } else { 1 + rng.below(most) };
-        let sinks = (make(&durable.out), make(&durable.late));
-        let simulation = match durable.job(block, sinks).simulate(durable.options(workers, ring_bytes)) {
-            Ok(simulation) => simulation,
-            Err(error) => {
-                held.wrong = Some(error.to_string());
-                return held;
-            }
-        };
-        let (resumed, ended) = durable.step(simulation, workers, steps, &mut rng);
-        held.resumed += u64::from(resumed.is_some_and(|epoch| epoch > 1));
-        if ended {
-            break;
+    let expected = taped.expected(block);
+    let crashed = taped.durable.crash_and_go_on(block, &mut rng, || (make(&taped.out), make(&taped.late)), |_| {});
+    match crashed {
+        Err(error) => Held { wrong: Some(error), ..Held::default() },
+        Ok(Crashes { resumed, runs }) if taped.rows() != expected => {
+            let wrong = Some(format!("{kind:?}, seed {seed}, {runs} runs, blocks of {block}: other rows"));
+            Held { resumed, wrong }
         }
-        assert!(runs < 10, "the job does not come to its end");
-        durable.disk.crash(rng.next_u64());
+        Ok(Crashes { resumed, .. }) => Held { resumed, wrong: None },
     }
-    if (durable.out.rows(), durable.late.rows()) != (expected, expected_late) {
-        held.wrong = Some(format!("{kind:?}, seed {seed}, {runs} runs, blocks of {block}: other rows"));
-    }
-    held
 }
 
 #[test]
@@ -190,16 +105,17 @@ fn jobs_on_threads_stop_at_savepoints_and_go_on() {
     for seed in 0..6 {
         for kind in [Some(Kind::Combined), Some(Kind::Timers), None] {
             let mut rng = Rng::new(seed);
-            let mut durable = Durable::new(kind, seed, &mut rng);
-            durable.events = samples(&Shape { events: 30_000, keys: 40, step_ns: 2000, disorder_ns: 60_000, seed });
+            let mut durable = Taped::new(kind, seed, &mut rng);
+            durable.durable.events =
+                samples(&Shape { events: 30_000, keys: 40, step_ns: 2000, disorder_ns: 60_000, seed });
             let (expected, expected_late) = durable.expected(64);
             let mut savepoints = 0;
             for run in 0.. {
                 let workers = 1 + rng.below(3) as usize;
-                let storage = durable.disk.storage();
+                let storage = durable.durable.disk.storage();
                 let checkpoints =
                     CheckpointOptions::in_storage(storage).every(Duration::from_micros(200)).slice_bytes(100);
-                let job = durable.job(64, (durable.out.sink(), durable.late.sink()));
+                let job = durable.job(64);
                 let options = Options::workers(workers).pin(false).checkpoints(checkpoints.segment_bytes(4096));
                 let handle = job.start(options).unwrap();
                 if run < 4 {
@@ -210,7 +126,7 @@ fn jobs_on_threads_stop_at_savepoints_and_go_on() {
                     }
                 }
                 let report = handle.join_within(DEADLINE).unwrap();
-                durable.disk.crash(rng.next_u64());
+                durable.durable.disk.crash(rng.next_u64());
                 let recovery = report.recovery.clone().unwrap();
                 savepoints += u64::from(recovery.at_savepoint);
                 if !report.halted {
@@ -236,10 +152,9 @@ fn a_job_stops_at_a_savepoint_whenever_one_asks_for_it() {
     for seed in 0..20 {
         for kind in KINDS.into_iter().map(Some).chain([None]) {
             let mut rng = Rng::new(seed);
-            let durable = Durable::new(kind, seed, &mut rng);
+            let durable = Taped::new(kind, seed, &mut rng);
             let workers = 1 + rng.below(3) as usize;
-            let sinks = (durable.out.sink(), durable.late.sink());
-            let mut simulation = durable.job(16, sinks).simulate(durable.options(workers, 1 << 12)).unwrap();
+            let mut simulation = durable.job(16).simulate(durable.durable.options(workers, 1 << 12)).unwrap();
             let most = 1 << rng.below(9);
             let mut wait = rng.below(most);
             for step in 0.. {
@@ -270,19 +185,18 @@ fn a_job_stops_where_event_time_has_come_to() {
     let mut stopped = 0;
     for seed in 0..6 {
         for kind in KINDS.into_iter().map(Some).chain([None]) {
-            let durable = Durable::new(kind, seed, &mut Rng::new(seed));
+            let durable = Taped::new(kind, seed, &mut Rng::new(seed));
             let (expected, expected_late) = durable.expected(16);
-            let time = pelton::Event::time(&durable.events[durable.events.len() / 2]);
+            let time = pelton::Event::time(&durable.durable.events[durable.durable.events.len() / 2]);
             let mut read = None;
             for workers in 1..=3 {
-                let durable = Durable::new(kind, seed, &mut Rng::new(seed));
+                let durable = Taped::new(kind, seed, &mut Rng::new(seed));
                 let mut rng = Rng::new(seed);
                 for stops in [true, false] {
-                    let checkpoints = CheckpointOptions::in_storage(durable.disk.storage()).segment_bytes(4096);
+                    let checkpoints = CheckpointOptions::in_storage(durable.durable.disk.storage()).segment_bytes(4096);
                     let checkpoints = if stops { checkpoints.stop_at(time) } else { checkpoints };
-                    let options = Options::workers(workers).pin(false).hash_seed(durable.hash_seed);
-                    let sinks = (durable.out.sink(), durable.late.sink());
-                    let job = durable.job(16, sinks);
+                    let options = Options::workers(workers).pin(false).hash_seed(durable.durable.hash_seed);
+                    let job = durable.job(16);
                     let mut simulation = job.simulate(options.checkpoints(checkpoints)).unwrap();
                     for step in 0.. {
                         simulation.step(rng.below(workers as u64) as usize);
@@ -293,13 +207,13 @@ fn a_job_stops_where_event_time_has_come_to() {
                         assert!(step < 200_000, "{kind:?}, seed {seed}, {workers} workers: it does not stop");
                     }
                     let report = simulation.finish().unwrap();
-                    durable.disk.crash(seed);
+                    durable.durable.disk.crash(seed);
                     let events = report.events_read();
                     if stops && report.recovery.unwrap().at_savepoint {
-                        assert!(events < durable.events.len() as u64 && *read.get_or_insert(events) == events);
+                        assert!(events < durable.durable.events.len() as u64 && *read.get_or_insert(events) == events);
                         stopped += 1;
                     } else {
-                        assert_eq!(events, durable.events.len() as u64);
+                        assert_eq!(events, durable.durable.events.len() as u64);
                     }
                 }
                 let what = format!("{kind:?}, seed {seed}, {workers} workers");
@@ -313,11 +227,11 @@ fn a_job_stops_where_event_time_has_come_to() {
 
 #[test]
 fn a_checkpoint_is_taken_when_one_asks_for_it() {
-    let durable = Durable::new(Some(Kind::Window), 3, &mut Rng::new(3));
+    let durable = Taped::new(Some(Kind::Window), 3, &mut Rng::new(3));
     // An event each fifth of a second or so: the job would take a minute.
-    let source = pelton_tests::running::paced(&durable.events, 1, Some(0.000_01));
-    let job = job_into(Kind::Window, source, (durable.out.sink(), durable.late.sink()));
-    let handle = job.start(durable.options(2, 1 << 12)).unwrap();
+    let source = pelton_tests::running::paced(&durable.durable.events, 1, Some(0.000_01));
+    let job = job_into(Kind::Window, source, durable.sinks());
+    let handle = job.start(durable.durable.options(2, 1 << 12)).unwrap();
     wait_until("the first checkpoint", || {
         handle.report().recovery.is_some_and(|recovery| recovery.checkpoints.taken > 0)
     });
@@ -331,8 +245,8 @@ fn a_checkpoint_is_taken_when_one_asks_for_it() {
 
 #[test]
 fn a_job_without_checkpoints_says_so_and_feeds_take_none() {
-    let durable = Durable::new(Some(Kind::Stateless), 3, &mut Rng::new(3));
-    let job = durable.job(8, (durable.out.sink(), durable.late.sink()));
+    let durable = Taped::new(Some(Kind::Stateless), 3, &mut Rng::new(3));
+    let job = durable.job(8);
     let handle = job.start(Options::workers(1).pin(false)).unwrap();
     assert!(matches!(handle.checkpoint(), Err(pelton::Error::NoCheckpoints)));
     handle.join_within(DEADLINE).unwrap();
@@ -340,7 +254,7 @@ fn a_job_without_checkpoints_says_so_and_feeds_take_none() {
     let mut job = Job::new("pushed");
     let (_input, source) = pelton::push::<Sample>(16);
     job.source("pushed", source).map(|_: &Sample| 1u64).sink("out", pelton::collect().0);
-    let Err(error) = job.start(durable.options(1, 64)) else { panic!("a feed cannot be read again") };
+    let Err(error) = job.start(durable.durable.options(1, 64)) else { panic!("a feed cannot be read again") };
     assert!(error.to_string().contains("the source `pushed` cannot be read again"), "{error}");
 }
 
@@ -348,7 +262,7 @@ fn a_job_without_checkpoints_says_so_and_feeds_take_none() {
 #[test]
 fn a_checkpoint_that_is_committed_behind_the_end_is_not_taken_for_it() {
     for workers in 1..4 {
-        let durable = Durable::new(Some(Kind::Window), 5, &mut Rng::new(5));
+        let durable = Taped::new(Some(Kind::Window), 5, &mut Rng::new(5));
         let (expected, expected_late) = durable.expected(4);
         let run = |simulation: &mut Simulation, rounds: usize| {
             for _ in 0..rounds {
@@ -358,8 +272,7 @@ fn a_checkpoint_that_is_committed_behind_the_end_is_not_taken_for_it() {
                 simulation.step_checkpoints();
             }
         };
-        let sinks = (durable.out.sink(), durable.late.sink());
-        let mut simulation = durable.job(4, sinks).simulate(durable.options(workers, 64)).unwrap();
+        let mut simulation = durable.job(4).simulate(durable.durable.options(workers, 64)).unwrap();
         run(&mut simulation, 8);
         simulation.checkpoint(false).unwrap();
         // It is asked for, and committed at the step in which the last worker ends.
@@ -373,9 +286,8 @@ fn a_checkpoint_that_is_committed_behind_the_end_is_not_taken_for_it() {
             }
         }
         drop(simulation);
-        durable.disk.crash(1);
-        let sinks = (durable.out.sink(), durable.late.sink());
-        let mut simulation = durable.job(4, sinks).simulate(durable.options(workers, 64)).unwrap();
+        durable.durable.disk.crash(1);
+        let mut simulation = durable.job(4).simulate(durable.durable.options(workers, 64)).unwrap();
         run(&mut simulation, 1000);
         assert!(simulation.is_ended());
         let recovery = simulation.finish().unwrap().recovery.unwrap();
@@ -389,27 +301,23 @@ fn a_checkpoint_that_is_committed_behind_the_end_is_not_taken_for_it() {
 #[test]
 fn state_that_was_written_once_is_read_for_ever() {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/state-1/snapshots.log");
-    let durable = Durable::new(None, 11, &mut Rng::new(11));
+    let durable = Taped::new(None, 11, &mut Rng::new(11));
     let (expected, expected_late) = durable.expected(16);
     if std::env::var_os("PELTON_WRITE_GOLDEN").is_some() {
-        let sinks = (durable.out.sink(), durable.late.sink());
-        let simulation = durable.job(16, sinks).simulate(durable.options(2, 1 << 12)).unwrap();
-        durable.step(simulation, 2, 400, &mut Rng::new(5));
+        let simulation = durable.job(16).simulate(durable.durable.options(2, 1 << 12)).unwrap();
+        durable.durable.step(simulation, 2, 400, &mut Rng::new(5));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(&path, durable.disk.bytes()).unwrap();
+        std::fs::write(&path, durable.durable.disk.bytes()).unwrap();
     }
     for workers in 1..4 {
-        let durable = Durable {
-            disk: CrashingDisk::with_bytes(std::fs::read(&path).unwrap()),
+        let disk = CrashingDisk::with_bytes(std::fs::read(&path).unwrap());
+        let durable = Taped {
+            durable: Durable { disk, ..durable.durable.clone() },
             out: Tape::with_rows(expected.clone()),
             late: Tape::with_rows(expected_late.clone()),
-            events: durable.events.clone(),
-            hash_seed: durable.hash_seed,
-            kind: None,
         };
-        let sinks = (durable.out.sink(), durable.late.sink());
-        let simulation = durable.job(16, sinks).simulate(durable.options(workers, 1 << 12)).unwrap();
-        let (resumed, ended) = durable.step(simulation, workers, u64::MAX, &mut Rng::new(7));
+        let simulation = durable.job(16).simulate(durable.durable.options(workers, 1 << 12)).unwrap();
+        let (resumed, ended) = durable.durable.step(simulation, workers, u64::MAX, &mut Rng::new(7));
         assert!(resumed.is_some_and(|epoch| epoch > 1) && ended);
         assert_eq!((durable.out.rows(), durable.late.rows()), (expected.clone(), expected_late.clone()));
     }

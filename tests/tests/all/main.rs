@@ -7,6 +7,7 @@ mod failure;
 mod joins;
 mod jumps;
 mod merged_sources;
+mod numbers;
 mod operators;
 mod order;
 mod plans;

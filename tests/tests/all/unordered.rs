@@ -1,9 +1,13 @@
 //! Unordered sinks: the same rows as in order, each once, at any number of workers.
 
-use pelton::{BoxError, Collected, Job, Options, Sink, Timestamp, Tumbling, VecSource, Watermarks, collect};
+use pelton::testing::CrashingDisk;
+use pelton::{
+    BoxError, CheckpointOptions, Collected, Job, Options, Sink, Timestamp, Tumbling, VecSource, Watermarks, collect,
+};
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{BOUND_NS, Exact, OrderHash, WINDOW_NS};
-use pelton_tests::running::finish;
+use pelton_tests::running::{DEADLINE, finish};
+use pelton_tests::tape::Tape;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -83,5 +87,45 @@ fn all_rows_come_once_whatever_the_number_of_workers() {
             assert_eq!(found.1, workers, "a sink for each worker");
             assert!(found.0 == expected.0, "{workers} workers");
         }
+    }
+}
+
+/// Runs a job with a sink on each worker up to a savepoint, and then at another number of workers; the second outcome.
+fn go_on_elsewhere<S: Sink<Row>>(
+    make: impl Fn(usize) -> S + Clone + Send + Sync + 'static,
+    workers: [usize; 2],
+) -> Result<(), String> {
+    let events = samples(&Shape { events: 5000, keys: 5, step_ns: 100, disorder_ns: 0, seed: 3 });
+    let disk = CrashingDisk::new();
+    let start = |workers: usize, speed: Option<f64>| {
+        let mut job = Job::new("unordered");
+        let source = pelton_tests::running::paced(&events, 64, speed);
+        let rows = job.source("samples", source).map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: 0 });
+        rows.sink_unordered("each", make.clone());
+        let checkpoints = CheckpointOptions::in_storage(disk.storage());
+        job.start(Options::workers(workers).pin(false).checkpoints(checkpoints))
+    };
+    // At this speed it would take an hour.
+    let report = start(workers[0], Some(0.000_000_1)).unwrap().stop_with_savepoint().unwrap();
+    assert!(report.recovery.unwrap().at_savepoint);
+    let handle = start(workers[1], None).map_err(|error| error.to_string())?;
+    handle.join_within(DEADLINE).map(|_| ()).map_err(|error| error.to_string())
+}
+
+#[test]
+fn sinks_that_say_where_they_stand_go_on_with_as_many_workers_and_others_with_any() {
+    let tapes: Arc<Vec<Tape>> = Arc::new((0..3).map(|_| Tape::default()).collect());
+    let taped = move |worker: usize| tapes[worker].sink();
+    go_on_elsewhere(taped.clone(), [2, 2]).unwrap();
+    let error = go_on_elsewhere(taped, [2, 3]).unwrap_err();
+    for part in ["sink `each`", "says where its output stands", "was on 2 and is on 3", "start the job with 2 workers"]
+    {
+        assert!(error.contains(part), "{error}");
+    }
+    let called = |_| pelton::callback(|_, _: &Row| {});
+    let numbered = |_| pelton::callback_numbered(|_, _, _: &Row| {});
+    for workers in [[2, 3], [3, 1], [1, 2]] {
+        go_on_elsewhere(called, workers).unwrap();
+        go_on_elsewhere(numbered, workers).unwrap();
     }
 }

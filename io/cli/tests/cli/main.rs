@@ -5,6 +5,7 @@ mod explain;
 mod naive;
 mod outputs;
 mod replay;
+mod rolled;
 mod signals;
 mod state;
 mod support;

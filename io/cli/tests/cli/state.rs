@@ -8,7 +8,7 @@ use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 /// How often the command is killed: 20 times, or as often as one asks for.
-fn kills_wanted() -> u64 {
+pub(crate) fn kills_wanted() -> u64 {
     std::env::var("PELTON_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
 }
 
