@@ -181,7 +181,16 @@ impl SourceTask {
         let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
         let Self { pipes, state, unit, clock, clock_behind, .. } = self;
         let next = Place::event(*clock, *unit, 0);
-        let told = pipes.iter_mut().enumerate().map(|(index, pipe)| {
+        // The others give nothing before the unit ends, so they stand where its source does.
+        let reading = |source: &dyn SourcePipe| {
+            let position = source.position().unwrap_or(UNIT_EVENTS_MAX as u64);
+            Place::event(limits.clamp(source.clock()).max(*clock), *unit, position)
+        };
+        let reading = match *state {
+            State::Reading(Some(source)) => reading(pipes[source].as_ref()),
+            _ => next,
+        };
+        let told = pipes.iter_mut().map(|pipe| {
             let place = match *state {
                 State::Next | State::Arrived => next,
                 State::Barrier(_, barrier) => barrier.place,
@@ -189,11 +198,7 @@ impl SourceTask {
                     Some(position) => Place::event(pipe.gathered().next_clock(position), *unit, position),
                     None => Place::event(*clock_behind, *unit, UNIT_EVENTS_MAX as u64),
                 },
-                State::Reading(Some(source)) if source == index => {
-                    let position = pipe.position().unwrap_or(UNIT_EVENTS_MAX as u64);
-                    Place::event(limits.clamp(pipe.clock()).max(*clock), *unit, position)
-                }
-                State::Reading(Some(_)) => next,
+                State::Reading(Some(_)) => reading,
                 State::Ending => Place::behind_events(*clock),
                 State::Last | State::End | State::Done => Place::MAX,
             };

@@ -54,6 +54,7 @@ impl SourceTask {
                 continue;
             }
             let draining = self.shared.is_draining();
+            let mut is_asked = blocks.is_none();
             let polled = match blocks {
                 Some(count) if arrival.block == count || draining => Ok(Polled::End),
                 Some(count) => {
@@ -66,9 +67,10 @@ impl SourceTask {
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
+                    is_asked = backlog > 0;
                     let polled =
-                        if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
-                    let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
+                        if is_asked { self.pipes[source].poll(backlog, self.unit) } else { Ok(Polled::End) };
+                    let taken = if is_asked { self.pipes[source].unit_events() } else { 0 };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled
                 }
@@ -93,9 +95,8 @@ impl SourceTask {
                 Ok(Polled::End | Polled::Pending) => {
                     arrival.ended = true;
                     // A feed may give its last events with its end; the others have none.
-                    let has_events = blocks.is_none() && arrival.backlog != Some(0);
                     self.move_clock();
-                    return Some(if has_events { State::Reading(Some(source)) } else { State::Next });
+                    return Some(if is_asked { State::Reading(Some(source)) } else { State::Next });
                 }
                 Err(error) => self.fail(source, error),
             }
