@@ -2,8 +2,12 @@
 
 mod arrivals;
 mod barriers;
+mod journaled;
+
+pub(crate) use journaled::JournalStart;
 
 use crate::Timestamp;
+use crate::log::journal::RecordKind;
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
 use crate::progress::place::Place;
@@ -14,6 +18,7 @@ use crate::runtime::pipe::{SourcePipe, UnitStep};
 use crate::runtime::shared::JobShared;
 use crate::runtime::task::{Progress, Task};
 use crate::{BoxError, Error};
+use journaled::Journaled;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +44,8 @@ enum State {
     Arrived,
     /// At a barrier in front of a unit.
     Barrier(u64, Barrier),
+    /// This came of a source and is journaled up to a record that is not durable.
+    Held(usize, RecordKind, u64),
     /// In the middle of a unit, of this source where it has one.
     Reading(Option<usize>),
     /// The input is at its end: all learn what the clock came to, that nothing more will come, and the end.
@@ -87,6 +94,8 @@ pub(crate) struct SourceTask {
     is_passed_on: bool,
     /// All who wait know where this worker stands, and that it pauses.
     is_told: bool,
+    /// Where what comes is journaled.
+    journaled: Option<Journaled>,
     /// Where checkpoints are taken, and the last one that was passed on.
     giver: Option<Giver>,
     epoch: u64,
@@ -140,6 +149,7 @@ impl SourceTask {
             turn: 0,
             is_passed_on: false,
             is_told: false,
+            journaled: None,
             giver,
             epoch: 0,
         }
@@ -192,7 +202,7 @@ impl SourceTask {
         };
         let told = pipes.iter_mut().map(|pipe| {
             let place = match *state {
-                State::Next | State::Arrived => next,
+                State::Next | State::Arrived | State::Held(..) => next,
                 State::Barrier(_, barrier) => barrier.place,
                 State::Reading(None) => match pipe.position() {
                     Some(position) => Place::event(pipe.gathered().next_clock(position), *unit, position),
@@ -316,6 +326,7 @@ impl SourceTask {
             // Nothing is read any more.
             State::Next => None,
             State::Barrier(unit, barrier) => self.pass_on(unit, barrier).then_some(State::Next),
+            State::Held(source, kind, sequence) => self.is_durable(sequence).then(|| self.enter(source, kind)),
             State::Arrived => match &self.order {
                 UnitOrder::Known(schedule) => {
                     let schedule = schedule.clone();
@@ -345,7 +356,7 @@ impl SourceTask {
             State::Last => self.tell(true).then_some(State::End),
             State::End => {
                 if let Some(giver) = self.giver.take() {
-                    giver.finish(self.contribution(self.unit_and_units().1));
+                    giver.finish(self.contribution(self.last_unit()));
                 }
                 self.pipes.iter_mut().for_each(|pipe| pipe.end());
                 Some(State::Done)

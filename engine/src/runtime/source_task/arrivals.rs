@@ -2,6 +2,7 @@
 
 use super::{SourceTask, State, UnitOrder};
 use crate::Timestamp;
+use crate::log::journal::RecordKind;
 use crate::progress::schedule::Arrived;
 use crate::progress::watermark::ClockLimits;
 use crate::runtime::source::Polled;
@@ -35,15 +36,34 @@ impl SourceTask {
         }
     }
 
+    /// Begins with what came of a source.
+    pub(super) fn enter(&mut self, source: usize, kind: RecordKind) -> State {
+        let arrival = &mut self.arrivals[source];
+        match kind {
+            RecordKind::Idle => arrival.idle = true,
+            RecordKind::End | RecordKind::LastEvents => arrival.ended = true,
+            _ => arrival.idle = false,
+        }
+        if matches!(kind, RecordKind::Events | RecordKind::Block) {
+            return State::Reading(Some(source));
+        }
+        self.move_clock();
+        if kind == RecordKind::LastEvents { State::Reading(Some(source)) } else { State::Next }
+    }
+
     /// Begins the next unit that has come; `None` where none has.
     pub(super) fn next_as_they_come(&mut self) -> Option<State> {
         // The clock is asked only where somebody wants to know how long a source has been quiet.
-        let now = if self.tells_idleness { self.shared.clock.now() } else { Duration::ZERO };
+        let now =
+            if self.tells_idleness || self.journaled.is_some() { self.shared.clock.now() } else { Duration::ZERO };
         // One that was asked for while nothing came.
         if self.giver.is_some()
             && let barrier @ Arrived::Barrier(_) = self.cut.arrive(0, 0, self.epoch)
         {
             return self.come(barrier, |_| None);
+        }
+        if self.is_replaying() {
+            return self.next_replayed();
         }
         for _ in 0..self.pipes.len() {
             let source = self.turn;
@@ -68,8 +88,7 @@ impl SourceTask {
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
                     is_asked = backlog > 0;
-                    let polled =
-                        if is_asked { self.pipes[source].poll(backlog, self.unit) } else { Ok(Polled::End) };
+                    let polled = if is_asked { self.pipes[source].poll(backlog, self.unit) } else { Ok(Polled::End) };
                     let taken = if is_asked { self.pipes[source].unit_events() } else { 0 };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled
@@ -80,23 +99,20 @@ impl SourceTask {
             match polled {
                 Ok(Polled::Ready) => {
                     arrival.last_event = now;
-                    arrival.idle = false;
-                    return Some(State::Reading(Some(source)));
+                    let kind = if blocks.is_some() { RecordKind::Block } else { RecordKind::Events };
+                    return self.came(source, kind, now);
                 }
                 Ok(Polled::Pending) if !draining => {
                     let idle_after = self.pipes[source].idle_after();
                     let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
                     if is_idle && !arrival.idle {
-                        arrival.idle = true;
-                        self.move_clock();
-                        return Some(State::Next);
+                        return self.came(source, RecordKind::Idle, now);
                     }
+                    self.note_rejected(source, now)?;
                 }
                 Ok(Polled::End | Polled::Pending) => {
-                    arrival.ended = true;
                     // A feed may give its last events with its end; the others have none.
-                    self.move_clock();
-                    return Some(if is_asked { State::Reading(Some(source)) } else { State::Next });
+                    return self.came(source, if is_asked { RecordKind::LastEvents } else { RecordKind::End }, now);
                 }
                 Err(error) => self.fail(source, error),
             }
