@@ -83,6 +83,7 @@ pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MA
 pub use base::time::Timestamp;
 pub use graph::explain::{JobPlan, PlanFormat};
 pub use graph::factory::StepContext;
+pub use log::journal::{DurableInput, InputCount};
 pub use operator::aggregate::{
     Aggregate, Count, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };

@@ -3,3 +3,4 @@
 pub use crate::log::error::StateError;
 pub use crate::log::storage::{FileStorage, Storage};
 pub use crate::runtime::saved::{CheckpointInfo, SavedCheckpoint, SavedCounts, SavedRows, SavedState, SavedStoreInfo};
+pub use crate::runtime::saved_journal::{JournalEvents, JournaledSource, SavedJournal};

@@ -1,9 +1,9 @@
 //! Between the host program and a job: push events, take rows by channel or callback.
 
 use crate::ring::{Consumer, Producer, ring};
-use crate::{BoxError, Event, Feed, Polled, Record, Sink, Source, Timestamp};
+use crate::{BoxError, DurableInput, Event, Feed, Polled, Record, Sink, Source, Timestamp};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 /// A source that the host program pushes events into, and the end to push them at.
@@ -31,13 +31,17 @@ use std::time::{Duration, Instant};
 /// ```
 pub fn push<T: Event>(capacity: usize) -> (Input<T>, Source<T>) {
     let (producer, consumer) = ring(capacity.max(1), 1);
-    (Input { producer, times: Vec::new() }, Source::feed(PushFeed { consumer }))
+    let durable = Arc::default();
+    let feed = PushFeed { consumer, durable: Arc::clone(&durable) };
+    (Input { producer, times: Vec::new(), durable }, Source::feed(feed))
 }
 
 /// Where the host program pushes events into a job.
 pub struct Input<T> {
     producer: Producer<(), T, ()>,
     times: Vec<Timestamp>,
+    /// What the job's journal says, where it keeps one.
+    durable: Arc<OnceLock<DurableInput>>,
 }
 
 /// The job has ended and takes no more events; the number says how many it took.
@@ -46,6 +50,41 @@ pub struct Input<T> {
 pub struct Closed(pub usize);
 
 impl<T: Event> Input<T> {
+    /// How many events of this input are durable, since the job first started: those are taken exactly once, whatever
+    /// happens. When a job that takes checkpoints is started again, it says which event is to be pushed first.
+    ///
+    /// 0 before the job is started, and where it takes no checkpoints.
+    ///
+    /// ```
+    /// use pelton::{CheckpointOptions, Job, Options, collect, push};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Tick { #[event(time)] time_ns: i64 }
+    ///
+    /// # let dir = tempfile::tempdir()?;
+    /// # let state = dir.path();
+    /// let ticks: Vec<Tick> = (0..1000).map(|time_ns| Tick { time_ns }).collect();
+    /// for end in [400, 1000] {
+    ///     let mut job = Job::new("ticks");
+    ///     let (mut input, source) = push::<Tick>(1024);
+    ///     job.source("ticks", source).sink("out", collect().0);
+    ///     let checkpoints = CheckpointOptions::in_directory(state);
+    ///     let handle = job.start(Options::workers(1).pin(false).checkpoints(checkpoints))?;
+    ///     let first = input.durable() as usize;
+    ///     input.send(&ticks[first..end])?;
+    ///     while input.durable() < end as u64 {
+    ///         std::thread::yield_now();
+    ///     }
+    ///     let report = handle.stop_with_savepoint()?;
+    ///     assert_eq!(report.steps[0].rows_in, end as u64);
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn durable(&self) -> u64 {
+        self.durable.get().map_or(0, |durable| durable.count().events)
+    }
+
     /// Pushes the events that there is room for, and says how many.
     ///
     /// # Errors
@@ -84,9 +123,16 @@ impl<T: Event> Input<T> {
 
 struct PushFeed<T> {
     consumer: Consumer<(), T, ()>,
+    durable: Arc<OnceLock<DurableInput>>,
 }
 
 impl<T: Event> Feed<T> for PushFeed<T> {
+    fn go_on(&mut self, durable: &DurableInput) -> Result<(), BoxError> {
+        // A job is deployed once.
+        let _ = self.durable.set(durable.clone());
+        Ok(())
+    }
+
     fn backlog(&self) -> usize {
         self.consumer.len()
     }

@@ -3,7 +3,7 @@
 use crate::log::LogOptions;
 use crate::log::storage::Storage;
 use crate::runtime::checkpointer::Interval;
-use crate::runtime::state::{StatePlace, StateSettings};
+use crate::runtime::state::{JournalSettings, StatePlace, StateSettings};
 use crate::{ShapeError, Timestamp};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -14,6 +14,10 @@ use std::time::Duration;
 /// A job that is run again with the same state goes on from the newest checkpoint, at any number of workers, and gives
 /// what it would have given without the interruption. A state directory belongs to one job, and one process uses it at a
 /// time.
+///
+/// What comes from feeds and pushes is journaled there: written before it is processed, and durable before a checkpoint
+/// that covers it. So it is read again after a crash, in the same order. [`Input::durable`](crate::Input::durable) tells
+/// the program from which event on it has to push again.
 ///
 /// ```
 /// use pelton::{CheckpointOptions, Job, Options, Tumbling, VecSource, collect, count};
@@ -51,6 +55,7 @@ pub struct CheckpointOptions(StateSettings);
 impl CheckpointOptions {
     fn at(place: StatePlace) -> Self {
         let interval = Interval { time: None, events: None };
+        let journal = JournalSettings { storage: None, commit_every: Duration::from_millis(1), waits: false };
         Self(StateSettings {
             place,
             interval,
@@ -59,6 +64,7 @@ impl CheckpointOptions {
             stop_at: None,
             may_fall_back: false,
             allows_dropped: false,
+            journal,
         })
     }
 
@@ -71,6 +77,27 @@ impl CheckpointOptions {
     /// Keeps state somewhere else, as tests do. The first job that is run with these options takes the storage.
     pub fn in_storage(storage: impl Storage + 'static) -> Self {
         Self::at(StatePlace::Storage(Arc::new(Mutex::new(Some(Box::new(storage))))))
+    }
+
+    /// Keeps the journal of feeds in storage of its own. Without it a job whose state is not in a directory has no feeds.
+    pub fn journal_in_storage(mut self, storage: impl Storage + 'static) -> Self {
+        self.0.journal.storage = Some(Arc::new(Mutex::new(Some(Box::new(storage)))));
+        self
+    }
+
+    /// How often the journal of feeds is made durable at most, while something comes: by default each millisecond. What
+    /// came meanwhile is made durable at once.
+    pub fn commit_every(mut self, time: Duration) -> Self {
+        self.0.journal.commit_every = time;
+        self
+    }
+
+    /// Whether what a feed gives is held back until it is durable in the journal, by default not. Then no row leaves the
+    /// job, not even through a callback or channel, before all input that it follows from is durable. It takes about the
+    /// time of a sync longer.
+    pub fn durable_first(mut self, waits: bool) -> Self {
+        self.0.journal.waits = waits;
+        self
     }
 
     /// Takes a checkpoint each time so much time has passed, by the job's clock.
@@ -140,6 +167,11 @@ impl CheckpointOptions {
         let sizes = 4096..=1 << 30;
         let found = log.segment_bytes.to_string();
         check(sizes.contains(&log.segment_bytes), "segment_bytes", found, "from 4,096 to 1,073,741,824");
+    }
+
+    /// Whether feeds can be journaled.
+    pub(crate) const fn can_journal(&self) -> bool {
+        self.0.can_journal()
     }
 
     pub(crate) fn settings(self) -> StateSettings {

@@ -76,17 +76,31 @@ impl Handle {
             }
         }
         if let Some(mut checkpointer) = plan.checkpointer() {
-            let (plan, thread) = (plan.clone(), thread::Builder::new().name("pelton-checkpoints".to_owned()));
-            let run = move || caught(plan.shared(), || checkpointer.run()).unwrap_or_default();
-            match thread.spawn(run) {
-                Ok(thread) => handle.threads.push(thread),
-                Err(error) => {
-                    handle.stop(Stop::Now);
-                    return Err(Error::Checkpoints { error });
-                }
-            }
+            let (shared, journal) = (plan.shared().clone(), plan.committer().map(|committer| committer.journal));
+            handle.add_thread("pelton-checkpoints", move || {
+                caught(&shared, || checkpointer.run());
+                journal.iter().for_each(|journal| journal.close());
+            })?;
+        }
+        if let Some(committer) = plan.committer() {
+            let shared = plan.shared().clone();
+            handle.add_thread("pelton-journal", move || {
+                caught(&shared, || committer.run());
+            })?;
         }
         Ok(handle)
+    }
+
+    /// Has something done beside the workers.
+    fn add_thread(&mut self, name: &str, run: impl FnOnce() + Send + 'static) -> Result<(), Error> {
+        match thread::Builder::new().name(name.to_owned()).spawn(run) {
+            Ok(thread) => self.threads.push(thread),
+            Err(error) => {
+                self.stop(Stop::Now);
+                return Err(Error::Checkpoints { error });
+            }
+        }
+        Ok(())
     }
 
     /// Takes a checkpoint now, and waits for it: the number under which it was committed.
@@ -271,6 +285,14 @@ impl Simulation {
             && checkpointer.step()
         {
             self.checkpointer = None;
+        }
+    }
+
+    /// Makes durable what was journaled, as a thread of its own does when the job runs. A job whose options say
+    /// [`CheckpointOptions::durable_first`](crate::CheckpointOptions::durable_first) gives nothing on before.
+    pub fn sync_journal(&mut self) {
+        if let Some(committer) = self.plan.committer() {
+            committer.commit();
         }
     }
 

@@ -138,7 +138,7 @@ impl Job {
         let mut graph = self.graph.take();
         let mut mistakes = graph.check();
         options.mistakes(&mut mistakes);
-        if options.takes_checkpoints() {
+        if !options.takes_feeds() {
             mistakes.extend(graph.feeds().map(|name| ShapeError::NotReplayable(name.to_owned())));
         }
         if !mistakes.is_empty() {

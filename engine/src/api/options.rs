@@ -221,9 +221,9 @@ impl Options {
         Self { checkpoints: None, ..self }
     }
 
-    /// Whether state is saved.
-    pub(crate) const fn takes_checkpoints(&self) -> bool {
-        self.checkpoints.is_some()
+    /// Whether a feed can be read: where state is saved, it has to be journaled.
+    pub(crate) fn takes_feeds(&self) -> bool {
+        self.checkpoints.as_ref().is_none_or(CheckpointOptions::can_journal)
     }
 
     pub(crate) fn mistakes(&self, out: &mut Vec<ShapeError>) {

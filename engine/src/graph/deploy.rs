@@ -1,27 +1,30 @@
 //! Lays a planned job on workers: makes counters and exchanges, and builds each worker on its own thread.
 
 use crate::graph::combine::is_merged;
+use crate::graph::components::{Component, components, first_time};
 use crate::graph::durable::{self, Durable};
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::explain::JobPlan;
 use crate::graph::factory::{
     AnyOutputs, AnyWay, BuildContext, ContextParts, Restoring, SourceOptions, StagePlan, WayIn,
 };
+use crate::graph::journaled;
 use crate::graph::model::{EdgeId, Graph, Kind, Node, NodeId};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::serving::{Serving, serving};
 use crate::graph::ways::made_on_first;
+use crate::log::journal::Journal;
 use crate::progress::jumps::JumpLimit;
-use crate::progress::schedule::{Cut, Schedule};
 use crate::runtime::checkpoint::Giver;
 use crate::runtime::checkpointer::{Checkpointer, Checkpoints};
+use crate::runtime::committer::Committer;
 use crate::runtime::idle::{IdleStrategy, Idler};
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::report::Report;
 use crate::runtime::shared::JobShared;
-use crate::runtime::source_task::{SourceTask, UnitOrder};
+use crate::runtime::source_task::{JournalStart, SourceTask, UnitOrder};
 use crate::runtime::stage::{Counting, StepAt};
-use crate::runtime::state::StateSettings;
+use crate::runtime::state::{FoundJournal, JournalSettings, StateSettings};
 use crate::runtime::task::Task;
 use crate::runtime::worker::Worker;
 use crate::store::StoreSettings;
@@ -47,24 +50,6 @@ pub(crate) struct DeployOptions {
     pub(crate) stores: StoreSettings,
     pub(crate) shared: Arc<JobShared>,
     pub(crate) state: Option<StateSettings>,
-}
-
-/// Sources that share an order.
-pub(super) struct Component {
-    pub(super) sources: Vec<NodeId>,
-    /// Where all of them are bounded.
-    pub(super) schedule: Option<Arc<Schedule>>,
-    pub(super) cut: Arc<Cut>,
-    /// The first unit that is read.
-    pub(super) start: u64,
-}
-
-impl Component {
-    /// Has it begin with a unit.
-    pub(super) fn start_at(&mut self, unit: u64) {
-        self.start = unit;
-        self.cut = Arc::new(Cut::from(unit));
-    }
 }
 
 /// What counts for a node.
@@ -101,10 +86,16 @@ impl Deployment {
     /// When a source cannot be prepared, or the graph cannot be planned.
     pub(crate) fn new(name: String, graph: Graph, mut options: DeployOptions) -> Result<Self, Error> {
         let opened = options.state.as_ref().map(StateSettings::open).transpose()?;
-        let (open, recovered) = opened.map_or((None, None), |(open, recovered)| (Some(open), recovered));
+        let (mut open, recovered) = opened.map_or((None, None), |(open, recovered)| (Some(open), recovered));
+        let found = match (&options.state, &open) {
+            (Some(state), Some(open)) if graph.feeds().next().is_some() => {
+                Some(state.find_journal(open, recovered.as_ref())?)
+            }
+            _ => None,
+        };
+        journaled::restore_symbols(recovered.as_ref(), found.as_ref(), &options.shared.symbols)?;
         if let Some(recovered) = &recovered {
             options.stores.seed = HashSeed::from_bits(recovered.seed);
-            durable::restore_symbols(recovered, &options.shared.symbols)?;
         }
         for node in &graph.nodes {
             if let Kind::Source(source) = &node.kind {
@@ -124,6 +115,7 @@ impl Deployment {
             }
         }
         let mut components = components(&plan);
+        found.as_ref().map_or(Ok(()), |found| journaled::check(found, &plan.graph, &components))?;
         if let Some(recovered) = &recovered {
             let allows_dropped = options.state.as_ref().is_some_and(|state| state.allows_dropped);
             durable::check(recovered, &name, &plan, allows_dropped)?;
@@ -132,13 +124,18 @@ impl Deployment {
         if let Some(time) = options.state.as_ref().and_then(|state| state.stop_at) {
             durable::stop_sources(&name, &plan.graph, &components, time)?;
         }
+        let remarks = found.as_ref().map(FoundJournal::remarks).unwrap_or_default();
+        if let (Some(open), Some(found)) = (&mut open, found) {
+            open.journal = Some(journaled::open(found, &plan.graph, &components)?);
+        }
         let first_time = first_time(&plan.graph, &components);
         let (counters, reported) = counters(&plan);
         let counts = |name: &str| recovered.as_ref()?.counts.get(name);
         reported.iter().filter_map(|step| Some((step, counts(&step.name)?))).for_each(|(step, was)| step.go_on(was));
         let durable = open.map(|open| {
             let events = reported.iter().filter(|step| step.kind == StepKind::Source).cloned().collect();
-            Durable::new((&name, &plan), &components, (open, recovered), (options.stores.seed, events), &options.shared)
+            let saved = (open, recovered, remarks);
+            Durable::new((&name, &plan), &components, saved, (options.stores.seed, events), &options.shared)
         });
         let exchanges = (0..plan.graph.nodes.len()).map(|node| exchanges(&plan, node, options.ring_bytes)).collect();
         let started = options.shared.clock.now();
@@ -230,7 +227,29 @@ impl Deployment {
         let at = (context.worker, context.workers);
         let giver = component.sources.first().and_then(|node| self.giver(*node, context.worker));
         let cut = (component.cut.clone(), component.start);
-        Ok(SourceTask::new(pipes, order, at, cut, giver, context.shared.clone()))
+        let is_live = matches!(order, UnitOrder::AsTheyCome(_));
+        let task = SourceTask::new(pipes, order, at, cut, giver, context.shared.clone());
+        match self.journal().filter(|_| is_live) {
+            Some((journal, settings)) => task.with_journal(JournalStart {
+                journal: journal.clone(),
+                first: journaled::first_source(&self.components, component),
+                waits: settings.waits,
+                saved: component.live.clone(),
+            }),
+            None => Ok(task),
+        }
+    }
+
+    /// The journal of a job with live sources.
+    fn journal(&self) -> Option<(&Arc<Journal>, &JournalSettings)> {
+        Some((self.durable.as_ref()?.journal.as_ref()?, &self.options.state.as_ref()?.journal))
+    }
+
+    /// What makes the journal durable.
+    pub(crate) fn committer(&self) -> Option<Committer> {
+        let (journal, settings) = self.journal()?;
+        let (journal, shared) = (journal.clone(), self.options.shared.clone());
+        Some(Committer { journal, every: settings.commit_every, shared })
     }
 
     /// The ways out of all outputs of a node, reached through these edges of unions.
@@ -344,46 +363,6 @@ impl Deployment {
             recovery: self.durable.as_ref().map(|durable| durable.report(shared)),
         }
     }
-}
-
-fn components(plan: &Plan) -> Vec<Component> {
-    let mut components: Vec<(NodeId, Vec<NodeId>)> = Vec::new();
-    for (node, planned) in plan
-        .graph
-        .nodes
-        .iter()
-        .zip(&plan.nodes)
-        .enumerate()
-        .filter_map(|(id, (node, planned))| matches!(node.kind, Kind::Source(_)).then_some((id, planned)))
-    {
-        match components.iter_mut().find(|(component, _)| *component == planned.component) {
-            Some((_, sources)) => sources.push(node),
-            None => components.push((planned.component, vec![node])),
-        }
-    }
-    let component = |sources: Vec<NodeId>| {
-        let largest: Option<Vec<_>> = sources
-            .iter()
-            .map(|node| match &plan.graph.nodes[*node].kind {
-                Kind::Source(source) if source.is_bounded() => Some(source.index().largest.clone()),
-                _ => None,
-            })
-            .collect();
-        let schedule = largest.map(|largest| Arc::new(Schedule::new(largest)));
-        Component { sources, schedule, cut: Arc::new(Cut::from(0)), start: 0 }
-    };
-    components.into_iter().map(|(_, sources)| component(sources)).collect()
-}
-
-/// The least time in the first blocks of bounded sources that are read.
-fn first_time(graph: &Graph, components: &[Component]) -> Option<Timestamp> {
-    let first = |component: &Component, at: usize| {
-        let Kind::Source(source) = &graph.nodes[component.sources[at]].kind else { return None };
-        let first = component.schedule.as_ref().map_or(0, |schedule| schedule.block_at(component.start, at));
-        source.index().summaries.iter().skip(first).flatten().next().map(|block| block.min)
-    };
-    let all = components.iter().flat_map(|component| (0..component.sources.len()).map(move |at| (component, at)));
-    all.filter_map(|(component, at)| first(component, at)).min()
 }
 
 /// The counters of all nodes, and those that the report shows in their order: sources, then steps and sinks.

@@ -2,19 +2,21 @@
 
 use crate::base::key::HashSeed;
 use crate::graph::combine::is_merged;
-use crate::graph::deploy::Component;
+use crate::graph::components::Component;
 use crate::graph::factory::Restoring;
 use crate::graph::model::{Graph, Kind, NodeId};
 use crate::graph::plan::Plan;
 use crate::log::error::StateError;
+use crate::log::journal::Journal;
 use crate::runtime::checkpointer::{Checkpointer, Checkpoints, JobFacts, OpenState, Saved, SourcesAt};
 use crate::runtime::entries::{Role, SavedStore};
+use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::StepCounters;
 use crate::runtime::recovery::Recovered;
 use crate::runtime::report::RecoveryReport;
 use crate::runtime::shared::JobShared;
 use crate::runtime::summaries::Index;
-use crate::{Dictionary, Error, Layout, ShapeError, Timestamp};
+use crate::{Error, Layout, ShapeError, Timestamp};
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -28,13 +30,15 @@ pub(super) struct Durable {
     /// The checkpoint that the job goes on from, and whether the job had come to its end there.
     resumed: Option<(u64, bool)>,
     remarks: Vec<String>,
+    /// Of a job with live sources.
+    pub(super) journal: Option<Arc<Journal>>,
 }
 
 impl Durable {
     pub(super) fn new(
         (name, plan): (&str, &Plan),
         components: &[Component],
-        (open, recovered): (OpenState, Option<Recovered>),
+        (open, recovered, remarks): (OpenState, Option<Recovered>, Vec<String>),
         (seed, read): (HashSeed, Vec<Arc<StepCounters>>),
         shared: &Arc<JobShared>,
     ) -> Self {
@@ -46,7 +50,8 @@ impl Durable {
         for (node, workers) in steps.chain(sources) {
             (0..workers).for_each(|worker| drop(checkpoints.gathering.giver((node, worker))));
         }
-        let remarks = open.log.remarks().to_vec();
+        let remarks = open.log.remarks().iter().cloned().chain(remarks).collect();
+        let journal = open.journal.clone();
         let facts = JobFacts {
             name: name.to_owned(),
             workers: plan.workers(),
@@ -65,6 +70,7 @@ impl Durable {
             unbuilt: Mutex::new(plan.workers()),
             resumed,
             remarks,
+            journal,
         }
     }
 
@@ -153,8 +159,9 @@ fn stores(graph: &Graph) -> Vec<SavedStore> {
     stores
 }
 
-/// A hash of what lies before a unit: of the order, and of the blocks that are read before it.
-fn fingerprints(graph: &Graph, component: &Component) -> impl Fn(u64) -> u64 + Send + Sync + use<> {
+/// A hash of what lies before a unit: of the order, and of the blocks that are read before it. Of sources that are read
+/// as they come, it is what lies before the next block of each.
+fn fingerprints(graph: &Graph, component: &Component) -> impl Fn(u64, &[u64]) -> u64 + Send + Sync + use<> {
     let prefixes: Vec<Vec<u64>> = component
         .sources
         .iter()
@@ -164,9 +171,16 @@ fn fingerprints(graph: &Graph, component: &Component) -> impl Fn(u64) -> u64 + S
         })
         .collect();
     let schedule = component.schedule.clone();
-    move |unit| {
-        let Some(schedule) = &schedule else { return 0 };
+    move |unit, blocks| {
         let mut hash = 0;
+        let Some(schedule) = &schedule else {
+            for (prefixes, block) in prefixes.iter().zip(blocks) {
+                // There is none beyond the last where the source has become shorter.
+                let prefix = prefixes.get(*block as usize).copied().unwrap_or(u64::MAX);
+                hash = mix(mix(hash, *block), prefix);
+            }
+            return hash;
+        };
         for (source, prefixes) in prefixes.iter().enumerate() {
             // The block of which a part is read counts as well.
             let block = schedule.block_at(unit, source);
@@ -193,20 +207,6 @@ fn prefixes(index: &Index) -> Vec<u64> {
         prefixes.push(words.into_iter().fold(before, mix));
     }
     prefixes
-}
-
-/// Gives the job's dictionary the symbols that it had. Those that the program has put there itself must be its first.
-pub(super) fn restore_symbols(recovered: &Recovered, symbols: &Dictionary) -> Result<(), Error> {
-    let misfit = |reason: String| Error::State(StateError::misfit(recovered.path(), reason));
-    for (id, (now, was)) in symbols.texts().iter().zip(&recovered.symbols).enumerate() {
-        if **now != **was {
-            return Err(misfit(format!("symbol {id} is `{now}` in this program and was `{was}`")));
-        }
-    }
-    for text in &recovered.symbols {
-        symbols.intern(text).map_err(|error| misfit(error.to_string()))?;
-    }
-    Ok(())
 }
 
 /// Holds what was saved against the steps and sinks of a job.
@@ -286,7 +286,7 @@ pub(super) fn start_sources(
     let misfit = |reason: String| Err(Error::State(StateError::misfit(recovered.path(), reason)));
     let mut names = BTreeSet::new();
     for component in components.iter_mut() {
-        let (now, Some(schedule)) = (source_names(graph, component), component.schedule.clone()) else { continue };
+        let now = source_names(graph, component);
         names.extend(now.clone());
         let Some(saved) = recovered.sources.iter().find(|saved| saved.names.iter().any(|name| now.contains(name)))
         else {
@@ -300,11 +300,21 @@ pub(super) fn start_sources(
                 list(&now)
             ));
         }
-        let fingerprint = fingerprints(graph, component);
-        if saved.unit > schedule.units() || fingerprint(saved.unit) != saved.fingerprint {
+        if saved.live.is_some() != component.schedule.is_none() {
+            let tell = |is_live| if is_live { "had a feed among them" } else { "were all bounded" };
+            let (was, is) = (tell(saved.live.is_some()), tell(component.schedule.is_none()));
+            return misfit(format!("the sources `{}` {was}, and now they {is}", list(&now)));
+        }
+        let blocks = saved.live.as_ref().map(LiveSources::blocks).unwrap_or_default();
+        let is_there = component.schedule.as_ref().is_none_or(|schedule| saved.unit <= schedule.units());
+        if !is_there || fingerprints(graph, component)(saved.unit, &blocks) != saved.fingerprint {
             return misfit(format!("what was read of `{}` is not there any more, or is different", list(&now)));
         }
-        component.start_at(if recovered.is_finished { schedule.units() } else { saved.unit });
+        match (&component.schedule, &saved.live) {
+            (Some(schedule), _) if recovered.is_finished => component.start_at(schedule.units()),
+            (Some(_), _) => component.start_at(saved.unit),
+            (None, live) => component.go_on(saved.unit, live.clone()),
+        }
     }
     let is_gone = |name: &&String| !names.contains(*name);
     match recovered.sources.iter().flat_map(|saved| &saved.names).find(is_gone) {

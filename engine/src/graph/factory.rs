@@ -2,6 +2,7 @@
 
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::model::StoreDeclaration;
+use crate::log::journal::DurableInput;
 use crate::progress::jumps::JumpLimit;
 use crate::progress::order::PathStamp;
 use crate::progress::watermark::Watermarks;
@@ -137,6 +138,8 @@ pub(crate) trait SourceFactory: Send + Sync {
     fn is_paced(&self) -> bool;
     /// Reads the index and maps the symbols.
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error>;
+    /// Tells a feed what is durable of it, before it is polled.
+    fn go_on(&self, durable: &DurableInput) -> Result<(), Error>;
     /// Makes the counters of a source that so many workers of all read; a job is deployed once.
     fn count_for(&self, workers: usize, readers: usize);
     /// What is known of the blocks of a bounded source; it is there once the source is prepared.

@@ -1,6 +1,7 @@
 //! A source of the graph: its index, its symbols, and its pipe on each worker.
 
 use crate::graph::factory::{AnyOutputs, BuildContext, SourceFactory, SourceOptions};
+use crate::log::journal::DurableInput;
 use crate::progress::watermark::Watermarks;
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::outputs::fan_out;
@@ -124,6 +125,13 @@ impl<T: Event> SourceFactory for TypedSource<T> {
         Ok(())
     }
 
+    fn go_on(&self, durable: &DurableInput) -> Result<(), Error> {
+        match &mut *self.feed.lock().unwrap_or_else(PoisonError::into_inner) {
+            Some(feed) => feed.go_on(durable).map_err(|error| self.error(error)),
+            None => Ok(()),
+        }
+    }
+
     fn count_for(&self, workers: usize, readers: usize) {
         let _ = self.counters.set(StepCounters::new(self.name.clone(), StepKind::Source, workers, readers));
     }
@@ -149,7 +157,12 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             None => {
                 let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
                 match feed {
-                    Some(feed) => PipeInput::Feed { feed, block_events: context.feed_block_events, rejected: 0 },
+                    Some(feed) => PipeInput::Feed {
+                        feed,
+                        block_events: context.feed_block_events,
+                        rejected: 0,
+                        newly_rejected: 0,
+                    },
                     None => PipeInput::Elsewhere,
                 }
             }
@@ -163,6 +176,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             jumps: context.jumps,
             pace,
             symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols), &self.symbols_at),
+            journaled_symbols: SourceSymbols::new::<T>(Meaning::Jobs(context.shared.symbols.clone()), &self.symbols_at),
             counters: counters.clone(),
             worker: context.worker,
         };

@@ -11,6 +11,8 @@ use std::path::{Path, PathBuf};
 const LOCK: &str = "lock";
 /// The snapshot log.
 const SNAPSHOTS: &str = "snapshots.log";
+/// The journal of a job with live sources.
+pub(crate) const JOURNAL: &str = "journal.log";
 
 /// A directory with the state of one job, which no other process can use meanwhile.
 pub(crate) struct StateDirectory {
@@ -60,26 +62,54 @@ impl StateDirectory {
     /// # Errors
     /// When it cannot be opened.
     pub(crate) fn log_file(&self) -> Result<File, StateError> {
-        let path = self.log_path();
-        let file = open(&path, true)?;
+        self.file(&self.log_path())
+    }
+
+    /// Where the journal is.
+    pub(crate) fn journal_path(&self) -> PathBuf {
+        self.path.join(JOURNAL)
+    }
+
+    /// The journal's file, made where it is not there.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub(crate) fn journal_file(&self) -> Result<File, StateError> {
+        self.file(&self.journal_path())
+    }
+
+    /// A file in the directory, made where it is not there.
+    fn file(&self, path: &Path) -> Result<File, StateError> {
+        let file = open(path, true)?;
         // Its name has to be durable before anything in it is.
         let synced = File::open(&self.path).and_then(|directory| directory.sync_all());
-        synced.map_err(StateError::io(&path, "make the file's name durable"))?;
+        synced.map_err(StateError::io(path, "make the file's name durable"))?;
         Ok(file)
     }
 }
 
 /// Opens a file for reading and writing, and no link.
 fn open(path: &Path, may_make: bool) -> Result<File, StateError> {
+    opened(path, OpenOptions::new().read(true).write(true).create(may_make).truncate(false).mode(0o600))
+}
+
+/// Opens a file for reading, and no link.
+///
+/// # Errors
+/// When it cannot be opened.
+pub(crate) fn open_to_read(path: &Path) -> Result<File, StateError> {
+    opened(path, OpenOptions::new().read(true))
+}
+
+fn opened(path: &Path, options: &OpenOptions) -> Result<File, StateError> {
     let refused = StateError::io(path, "open the file");
-    let opened = OpenOptions::new().read(true).write(true).create(may_make).truncate(false).mode(0o600).open(path);
     let same = |file: File| {
         // What was opened is what has the name, and not what the name links to.
         let (named, found) = (std::fs::symlink_metadata(path)?, file.metadata()?);
         let is_same = named.is_file() && (named.dev(), named.ino()) == (found.dev(), found.ino());
         if is_same { Ok(file) } else { Err(io::Error::other("it is not a regular file")) }
     };
-    opened.and_then(same).map_err(refused)
+    options.open(path).and_then(same).map_err(refused)
 }
 
 /// A number that no other log has.

@@ -32,7 +32,7 @@ pub enum StateError {
         reason: String,
     },
     /// The log is of a format that this version does not know.
-    #[error("{}: snapshot log of format version {found}, this program reads version {expected}", path.display())]
+    #[error("{}: a file of format version {found}, this program reads version {expected}", path.display())]
     Version {
         /// The file.
         path: PathBuf,

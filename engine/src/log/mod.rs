@@ -29,6 +29,7 @@ mod body;
 mod directory;
 pub(crate) mod error;
 mod frame;
+pub(crate) mod journal;
 mod mapped;
 mod snapshots;
 pub(crate) mod storage;
@@ -38,6 +39,6 @@ mod superblocks;
 mod tests;
 
 pub(crate) use body::BodyReader;
-pub(crate) use directory::{StateDirectory, file_id};
+pub(crate) use directory::{JOURNAL, StateDirectory, file_id, open_to_read};
 pub(crate) use mapped::MappedStorage;
 pub(crate) use snapshots::{BodyRef, Kept, LogOptions, Sealing, SnapshotLog};

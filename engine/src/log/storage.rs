@@ -1,8 +1,9 @@
-//! Where the bytes of a snapshot log are: the seam at which tests let disks tear, fill up and fail.
+//! Where the bytes of a snapshot log or a journal are: the seam at which tests let disks tear, fill up and fail.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// One growing array of bytes that survives the process.
 ///
@@ -60,6 +61,72 @@ pub trait Storage: Send {
     /// # Errors
     /// When that is not known for certain. It is not tried again.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// The same bytes for another thread, which may sync or grow them while this one writes; `None` where only one can
+    /// use them at a time.
+    ///
+    /// # Errors
+    /// When the operating system refuses.
+    fn another(&mut self) -> io::Result<Option<Box<dyn Storage>>> {
+        Ok(None)
+    }
+}
+
+/// Storage that is used in several places.
+pub(crate) enum Handles {
+    /// Each has a handle of its own.
+    Own(Box<dyn Storage>),
+    /// One waits for the other.
+    Locked(Locked),
+}
+
+impl Handles {
+    pub(crate) fn new(mut storage: Box<dyn Storage>) -> io::Result<Self> {
+        match storage.another()? {
+            Some(_) => Ok(Self::Own(storage)),
+            None => Ok(Self::Locked(Locked(Arc::new(Mutex::new(storage))))),
+        }
+    }
+
+    /// One more.
+    pub(crate) fn another(&mut self) -> io::Result<Box<dyn Storage>> {
+        match self {
+            Self::Own(storage) => storage.another()?.ok_or_else(|| io::Error::other("it has no other handle any more")),
+            Self::Locked(locked) => Ok(Box::new(locked.clone())),
+        }
+    }
+}
+
+/// Storage that one uses at a time.
+#[derive(Clone)]
+pub(crate) struct Locked(Arc<Mutex<Box<dyn Storage>>>);
+
+impl Locked {
+    fn storage(&self) -> MutexGuard<'_, Box<dyn Storage>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Storage for Locked {
+    fn len(&mut self) -> io::Result<u64> {
+        self.storage().len()
+    }
+
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        self.storage().read(offset, into)
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.storage().write(offset, bytes)
+    }
+
+    fn grow(&mut self, len: u64) -> io::Result<()> {
+        self.storage().grow(len)
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.storage().sync()
+    }
 }
 
 /// Bytes of zeros that are written at once.
@@ -106,6 +173,11 @@ impl Storage for FileStorage {
     }
 
     fn sync(&mut self) -> io::Result<()> {
-        self.0.sync_all()
+        // With all that is needed to read it again, which its length is.
+        self.0.sync_data()
+    }
+
+    fn another(&mut self) -> io::Result<Option<Box<dyn Storage>>> {
+        Ok(Some(Box::new(Self(self.0.try_clone()?))))
     }
 }

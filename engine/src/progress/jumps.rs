@@ -76,6 +76,16 @@ impl SourceClock {
         Self { largest, row: Row::NONE }
     }
 
+    /// The largest time so far, how many jumps in a row are not believed, and the least of their times.
+    pub(crate) const fn parts(&self) -> (Timestamp, u32, Timestamp) {
+        (self.largest, self.row.count, self.row.least)
+    }
+
+    /// The clock that has these parts.
+    pub(crate) const fn from_parts((largest, count, least): (Timestamp, u32, Timestamp)) -> Self {
+        Self { largest, row: Row { count, least } }
+    }
+
     /// Takes the next event; whether it jumped and did not move the clock.
     pub(crate) fn take(&mut self, time: Timestamp, limit: JumpLimit) -> bool {
         // The first event has nothing to jump from.

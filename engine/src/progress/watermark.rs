@@ -274,6 +274,25 @@ impl WatermarkTracker {
         self.source = source;
     }
 
+    /// Behind the events that were seen and judged.
+    pub(crate) const fn source(&self) -> SourceClock {
+        self.source
+    }
+
+    /// Sees a whole block of events at these times, of which those in `range` count, without giving them on.
+    pub(crate) fn pass(&mut self, times: impl Iterator<Item = Timestamp>, range: &RangeInclusive<Timestamp>) {
+        let mut moving: Option<BlockSummary> = None;
+        for time in times.filter(|time| range.contains(time)) {
+            if !self.source.take(time, self.jumps) {
+                let seen = moving.get_or_insert(BlockSummary { count: 0, min: time, max: time });
+                *seen = BlockSummary { count: seen.count + 1, min: seen.min.min(time), max: seen.max.max(time) };
+            }
+        }
+        if let Some(moving) = moving {
+            self.block_end(&moving);
+        }
+    }
+
     /// Sees a whole block, without its jumps: those that other workers read, or the one just ended.
     pub(crate) fn block_end(&mut self, summary: &BlockSummary) {
         self.see(summary.max);

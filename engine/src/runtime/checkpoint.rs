@@ -7,6 +7,7 @@
 
 use crate::operator::state::StorePieces;
 use crate::progress::mark::Barrier;
+use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::Counts;
 use crate::runtime::sink::SinkCheckpoint;
 use std::collections::BTreeMap;
@@ -30,6 +31,8 @@ pub(crate) struct Contribution {
     pub(crate) counts: Vec<Counts>,
     /// Of a source task, the unit that comes next.
     pub(crate) unit: u64,
+    /// Of a source task: where sources stand that are read as they come.
+    pub(crate) live: Option<LiveSources>,
     /// Whether it was given at the end: whatever a step had before, it has no more.
     pub(crate) is_last: bool,
     /// Of a sink: where its output stands, if it can go on from there.
@@ -42,6 +45,7 @@ impl Contribution {
         Self {
             counts: self.counts.clone(),
             unit: self.unit,
+            live: self.live.clone(),
             is_last: true,
             sink: self.sink.as_mut().map(SinkCheckpoint::again),
         }

@@ -4,10 +4,12 @@
 
 use crate::base::key::HashSeed;
 use crate::log::error::StateError;
+use crate::log::journal::Journal;
 use crate::log::{BodyRef, Sealing, SnapshotLog, StateDirectory};
 use crate::progress::schedule::Cut;
 use crate::runtime::checkpoint::{Contribution, Gathering, GivenPieces, GiverId};
 use crate::runtime::entries::{Entry, Role, SavedStore, put_pieces};
+use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::Counts;
 use crate::runtime::shared::JobShared;
 use crate::runtime::sink::SinkAction;
@@ -29,9 +31,12 @@ pub(crate) struct SourcesAt {
     pub(crate) node: usize,
     pub(crate) names: Vec<String>,
     pub(crate) cut: Arc<Cut>,
-    /// Of what lies before a unit.
-    pub(crate) fingerprint: Box<dyn Fn(u64) -> u64 + Send + Sync>,
+    /// Of what lies before a unit, or of sources that are read as they come before the next block of each.
+    pub(crate) fingerprint: Box<Fingerprint>,
 }
+
+/// A hash of what lies before a unit, or before the next block of each source.
+pub(crate) type Fingerprint = dyn Fn(u64, &[u64]) -> u64 + Send + Sync;
 
 /// A step or sink, by its node.
 pub(crate) enum Saved {
@@ -62,10 +67,12 @@ pub(crate) struct Interval {
 pub(crate) struct OpenState {
     pub(crate) log: SnapshotLog,
     /// Locked as long as the log is used.
-    pub(crate) _directory: Option<StateDirectory>,
+    pub(crate) directory: Option<StateDirectory>,
     pub(crate) interval: Interval,
     /// Bytes of state that a step gives to a checkpoint between two batches.
     pub(crate) slice_bytes: usize,
+    /// Of a job with live sources.
+    pub(crate) journal: Option<Arc<Journal>>,
     /// Of the checkpoint that the job goes on from, 0 where there is none.
     pub(crate) epoch: u64,
 }
@@ -352,6 +359,8 @@ impl Checkpointer {
             for sink in &mut work {
                 done(&sink.name, sink.sync.take())?;
             }
+            // What came before the barrier is durable before a checkpoint says that it was taken.
+            self.state.journal.as_ref().map_or(Ok(()), |journal| journal.commit())?;
             written = self.state.log.seal(sealing);
         }
         match written {
@@ -440,14 +449,17 @@ impl Checkpointer {
         }
         let mut counts: BTreeMap<&str, Counts> = BTreeMap::new();
         for SourcesAt { node, names, fingerprint, .. } in &facts.sources {
-            let mut next = 0;
+            let (mut next, mut live) = (0, None);
             for (_, contribution) in given.iter().filter(|((of, _), _)| of == node) {
                 next = next.max(contribution.unit);
+                live = live.or(contribution.live.as_ref());
                 for (name, more) in names.iter().zip(&contribution.counts) {
                     counts.entry(name).or_default().add(more);
                 }
             }
-            Entry::Sources { names: names.clone(), unit: next, fingerprint: fingerprint(next) }.write(log)?;
+            let fingerprint = fingerprint(next, &live.map(LiveSources::blocks).unwrap_or_default());
+            Entry::Sources { names: names.clone(), unit: next, fingerprint }.write(log)?;
+            live.map_or(Ok(()), |live| Entry::Live(live.clone()).write(log))?;
         }
         for ((node, worker), contribution) in given {
             let Some(saved) = facts.nodes.get(node) else { continue };

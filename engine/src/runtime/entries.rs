@@ -12,11 +12,19 @@
 //! 6 pieces   step, role and worker (32 bits each), store, and then pieces as `operator/state.rs` has them
 //! 7 sink     name, worker (32 bits), position
 //! 8 ended    step, role and worker (32 bits each): none of the pieces before counts
+//! 9 live     of sources that are read as they come, behind their entry of sources: of the journal's next record the
+//!            sequence number, the offset, that of the one before and the symbols before; the clock (64 bits each); how
+//!            many (32 bits), and for each: the largest time, jumps in a row (32 bits), the least of their times, the next
+//!            block, 1 where it has ended and 2 where it is idle (32 bits), events, input that it rejected
 //! ```
 //! Symbols, pieces and ends add to those of the bodies before; of all others the newest body's count.
 
+use crate::Timestamp;
 use crate::log::error::StateError;
+use crate::log::journal::{InputCount, Position};
 use crate::log::{BodyReader, SnapshotLog};
+use crate::progress::jumps::SourceClock;
+use crate::runtime::live::{LiveSource, LiveSources};
 use crate::runtime::metrics::Counts;
 use std::path::Path;
 
@@ -31,6 +39,7 @@ const STORE: u32 = 5;
 const PIECES: u32 = 6;
 const SINK: u32 = 7;
 const ENDED: u32 = 8;
+const LIVE: u32 = 9;
 
 /// What a step's state was saved by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -56,6 +65,7 @@ pub(crate) enum Entry {
     Job { name: String, workers: u32, seed: u64 },
     Symbols { first: u32, texts: Vec<String> },
     Sources { names: Vec<String>, unit: u64, fingerprint: u64 },
+    Live(LiveSources),
     Counts { name: String, counts: Counts },
     Store(SavedStore),
     Pieces { step: String, role: Role, worker: u32, store: String, bytes: Vec<u8> },
@@ -104,6 +114,19 @@ impl Payload {
     }
 }
 
+fn live_payload(live: &LiveSources) -> Payload {
+    let LiveSources { position: Position { sequence, offset, before, symbols }, clock, sources } = live;
+    let payload =
+        [sequence, offset, before, symbols].into_iter().fold(Payload::default(), |payload, n| payload.u64(*n));
+    let payload = payload.u64(clock.as_nanos() as u64).u32(sources.len() as u32);
+    sources.iter().fold(payload, |payload, source| {
+        let (largest, jumps, least) = source.clock.parts();
+        let payload = payload.u64(largest.as_nanos() as u64).u32(jumps).u64(least.as_nanos() as u64);
+        let flags = u32::from(source.has_ended) | u32::from(source.is_idle) << 1;
+        payload.u64(source.block).u32(flags).u64(source.count.events).u64(source.count.rejected)
+    })
+}
+
 fn put(log: &mut SnapshotLog, kind: u32, payload: &Payload, behind: &[u8]) -> Result<(), StateError> {
     log.write(&kind.to_le_bytes())?;
     log.write(&((payload.0.len() + behind.len()) as u64).to_le_bytes())?;
@@ -126,6 +149,7 @@ impl Entry {
             Self::Sources { names, unit, fingerprint } => {
                 put(log, SOURCES, &payload.u64(*unit).u64(*fingerprint).texts(names), &[])
             }
+            Self::Live(live) => put(log, LIVE, &live_payload(live), &[]),
             Self::Counts { name, counts } => put(log, COUNTS, &payload.text(name), bytemuck::bytes_of(counts)),
             Self::Store(SavedStore { step, store, kind, title, key, element_key, value }) => {
                 let texts = [step, store, kind, title, key, element_key, value];
@@ -166,6 +190,7 @@ impl Entry {
                 let (unit, fingerprint) = (fields.u64()?, fields.u64()?);
                 Self::Sources { names: fields.texts()?, unit, fingerprint }
             }
+            LIVE => Self::Live(fields.live()?),
             COUNTS => {
                 let name = fields.text()?;
                 let bytes = fields.rest(size_of::<Counts>())?;
@@ -191,7 +216,7 @@ impl Entry {
                 let step = fields.text()?;
                 Self::Ended { step, role: fields.role()?, worker: fields.u32()? }
             }
-            other => return Err(fields.damaged("from 1 to 8", other)),
+            other => return Err(fields.damaged("from 1 to 9", other)),
         };
         match fields.rest.len() {
             0 => Ok(Some(entry)),
@@ -231,6 +256,7 @@ impl<'a> Fields<'a, '_> {
             PIECES => "an entry of pieces",
             SINK => "an entry of a sink",
             ENDED => "an entry of what has ended",
+            LIVE => "an entry of live sources",
             _ => "the kind of an entry",
         };
         self.body.damaged(what, expected, found)
@@ -254,6 +280,31 @@ impl<'a> Fields<'a, '_> {
 
     fn u64(&mut self) -> Result<u64, StateError> {
         Ok(bytemuck::pod_read_unaligned(self.take(8)?))
+    }
+
+    fn time(&mut self) -> Result<Timestamp, StateError> {
+        Ok(Timestamp::from_nanos(bytemuck::pod_read_unaligned(self.take(8)?)))
+    }
+
+    fn live(&mut self) -> Result<LiveSources, StateError> {
+        let (sequence, offset, before, symbols) = (self.u64()?, self.u64()?, self.u64()?, self.u64()?);
+        let position = Position { sequence, offset, before, symbols };
+        let clock = self.time()?;
+        // Each takes some bytes, so that there cannot be more of them than the payload has.
+        let count = self.u32()?;
+        let mut sources = Vec::new();
+        for _ in 0..count {
+            let parts = (self.time()?, self.u32()?, self.time()?);
+            let (block, flags) = (self.u64()?, self.u32()?);
+            sources.push(LiveSource {
+                clock: SourceClock::from_parts(parts),
+                block,
+                has_ended: flags & 1 != 0,
+                is_idle: flags & 2 != 0,
+                count: InputCount { events: self.u64()?, rejected: self.u64()? },
+            });
+        }
+        Ok(LiveSources { position, clock, sources })
     }
 
     fn role(&mut self) -> Result<Role, StateError> {

@@ -51,8 +51,10 @@ pub enum ShapeError {
         /// Why.
         reason: String,
     },
-    /// A job that takes checkpoints has a source that cannot be read again.
-    #[error("the source `{0}` cannot be read again after a crash, so the job cannot take checkpoints")]
+    /// A job that takes checkpoints has a feed, and no place for a journal of it.
+    #[error(
+        "the source `{0}` cannot be read again after a crash: give the job a state directory, or storage for a journal"
+    )]
     NotReplayable(String),
     /// The rows of a source, a union or a step cannot have the layout that they would need.
     #[error("the rows of `{0}` do not work: {1}")]

@@ -3,6 +3,10 @@
 //! Batches take the fast way when all their times are in range and on time and none can be a jump, which one pass over
 //! the times finds out. Otherwise they are cut where events are rejected, and each event carries the clock before it.
 
+mod journaled;
+
+pub(crate) use journaled::JournaledPipe;
+
 use crate::base::prefetch::Ahead;
 use crate::progress::jumps::JumpLimit;
 use crate::progress::mark::Barrier;
@@ -38,7 +42,7 @@ pub(crate) enum UnitStep {
 }
 
 /// A source on one worker, whatever its events are.
-pub(crate) trait SourcePipe {
+pub(crate) trait SourcePipe: JournaledPipe {
     fn name(&self) -> &Arc<str>;
     fn is_ready(&mut self) -> bool;
     /// Where in memory the events of a block to come lie, if that is known of them.
@@ -88,6 +92,8 @@ pub(crate) enum PipeInput<T> {
         block_events: usize,
         /// Rejected input that is counted already.
         rejected: u64,
+        /// Of it, what is not journaled yet.
+        newly_rejected: u64,
     },
     /// A source that this worker does not read.
     Elsewhere,
@@ -102,6 +108,8 @@ pub(crate) struct PipeParts<T> {
     pub(crate) jumps: JumpLimit,
     pub(crate) pace: Option<Pace>,
     pub(crate) symbols: SourceSymbols,
+    /// The same in events from the journal, which have the job's ids.
+    pub(crate) journaled_symbols: SourceSymbols,
     pub(crate) counters: Arc<StepCounters>,
     pub(crate) worker: usize,
 }
@@ -301,7 +309,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
     fn poll(&mut self, room: usize, unit: u64) -> Result<Polled, BoxError> {
         self.begin_unit(Unit::Copied);
         self.copy.clear();
-        let PipeInput::Feed { feed, block_events, rejected } = &mut self.parts.input else {
+        let PipeInput::Feed { feed, block_events, rejected, newly_rejected } = &mut self.parts.input else {
             return Ok(Polled::End);
         };
         let polled = feed.poll(room.min(*block_events), &mut self.copy)?;
@@ -314,6 +322,7 @@ impl<T: Event> SourcePipe for Pipe<T> {
         add(&counters.rejected, more);
         add(&counters.rows_in, more);
         *rejected = now_rejected;
+        *newly_rejected += more;
         if u32::try_from(self.copy.len()).is_err() {
             summaries::countable(unit as usize, &self.copy)?;
         }

@@ -5,6 +5,7 @@ use crate::log::{Kept, SnapshotLog};
 use crate::operator::state;
 use crate::operator::{Operator, OperatorError};
 use crate::runtime::entries::{Entry, Role, SavedStore};
+use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::Counts;
 use crate::store::Share;
 use crate::worker_of;
@@ -18,6 +19,8 @@ pub(crate) struct SavedSources {
     pub(crate) unit: u64,
     /// Of what was read of them.
     pub(crate) fingerprint: u64,
+    /// Where one of them is a feed.
+    pub(crate) live: Option<LiveSources>,
 }
 
 /// Pieces of a store, as one worker wrote them to one checkpoint.
@@ -84,8 +87,12 @@ impl Recovered {
                 self.seed = seed;
             }
             Entry::Sources { names, unit, fingerprint } => {
-                self.sources.push(SavedSources { names, unit, fingerprint });
+                self.sources.push(SavedSources { names, unit, fingerprint, live: None });
             }
+            Entry::Live(live) => match self.sources.last_mut() {
+                Some(sources) if sources.names.len() == live.sources.len() => sources.live = Some(live),
+                _ => return Err(reader.damaged("live sources", "as many as there are names", live.sources.len())),
+            },
             Entry::Counts { name, counts } => {
                 self.counts.insert(name, counts);
             }

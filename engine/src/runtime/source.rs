@@ -1,5 +1,6 @@
 //! Where events come from: blocks that can be read by any worker, or a feed that one worker polls.
 
+use crate::log::journal::DurableInput;
 use crate::{BoxError, Event, Timestamp};
 use std::ops::Range;
 use std::sync::Arc;
@@ -128,7 +129,20 @@ pub trait Feed<T: Event>: Send + 'static {
         0
     }
 
-    /// Input that could not become an event so far; part of the report. A count that falls ends the job with an error.
+    /// Tells how much of the feed's input is durable, where the job keeps a journal: once, before the first poll. What
+    /// [`DurableInput::count`] says then came before a restart, and the feed goes on behind it; what it says later need
+    /// not be kept anywhere else.
+    ///
+    /// Without a way to go on, as of a socket, a feed just gives what comes.
+    ///
+    /// # Errors
+    /// When the feed cannot go on there; the job does not begin.
+    fn go_on(&mut self, durable: &DurableInput) -> Result<(), BoxError> {
+        let _ = durable;
+        Ok(())
+    }
+
+    /// Input that could not become an event so far, since the feed was made; part of the report. A count that falls ends the job with an error.
     fn rejected(&self) -> u64 {
         0
     }

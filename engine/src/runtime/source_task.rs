@@ -2,8 +2,12 @@
 
 mod arrivals;
 mod barriers;
+mod journaled;
+
+pub(crate) use journaled::JournalStart;
 
 use crate::Timestamp;
+use crate::log::journal::RecordKind;
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
 use crate::progress::place::Place;
@@ -14,6 +18,7 @@ use crate::runtime::pipe::{SourcePipe, UnitStep};
 use crate::runtime::shared::JobShared;
 use crate::runtime::task::{Progress, Task};
 use crate::{BoxError, Error};
+use journaled::Journaled;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +44,8 @@ enum State {
     Arrived,
     /// At a barrier in front of a unit.
     Barrier(u64, Barrier),
+    /// This came of a source and is journaled up to a record that is not durable.
+    Held(usize, RecordKind, u64),
     /// In the middle of a unit, of this source where it has one.
     Reading(Option<usize>),
     /// The input is at its end: all learn what the clock came to, that nothing more will come, and the end.
@@ -87,6 +94,8 @@ pub(crate) struct SourceTask {
     is_passed_on: bool,
     /// All who wait know where this worker stands, and that it pauses.
     is_told: bool,
+    /// Where what comes is journaled.
+    journaled: Option<Journaled>,
     /// Where checkpoints are taken, and the last one that was passed on.
     giver: Option<Giver>,
     epoch: u64,
@@ -140,6 +149,7 @@ impl SourceTask {
             turn: 0,
             is_passed_on: false,
             is_told: false,
+            journaled: None,
             giver,
             epoch: 0,
         }
@@ -181,19 +191,24 @@ impl SourceTask {
         let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
         let Self { pipes, state, unit, clock, clock_behind, .. } = self;
         let next = Place::event(*clock, *unit, 0);
-        let told = pipes.iter_mut().enumerate().map(|(index, pipe)| {
+        // The others give nothing before the unit ends, so they stand where its source does.
+        let reading = |source: &dyn SourcePipe| {
+            let position = source.position().unwrap_or(UNIT_EVENTS_MAX as u64);
+            Place::event(limits.clamp(source.clock()).max(*clock), *unit, position)
+        };
+        let reading = match *state {
+            State::Reading(Some(source)) => reading(pipes[source].as_ref()),
+            _ => next,
+        };
+        let told = pipes.iter_mut().map(|pipe| {
             let place = match *state {
-                State::Next | State::Arrived => next,
+                State::Next | State::Arrived | State::Held(..) => next,
                 State::Barrier(_, barrier) => barrier.place,
                 State::Reading(None) => match pipe.position() {
                     Some(position) => Place::event(pipe.gathered().next_clock(position), *unit, position),
                     None => Place::event(*clock_behind, *unit, UNIT_EVENTS_MAX as u64),
                 },
-                State::Reading(Some(source)) if source == index => {
-                    let position = pipe.position().unwrap_or(UNIT_EVENTS_MAX as u64);
-                    Place::event(limits.clamp(pipe.clock()).max(*clock), *unit, position)
-                }
-                State::Reading(Some(_)) => next,
+                State::Reading(Some(_)) => reading,
                 State::Ending => Place::behind_events(*clock),
                 State::Last | State::End | State::Done => Place::MAX,
             };
@@ -311,6 +326,7 @@ impl SourceTask {
             // Nothing is read any more.
             State::Next => None,
             State::Barrier(unit, barrier) => self.pass_on(unit, barrier).then_some(State::Next),
+            State::Held(source, kind, sequence) => self.is_durable(sequence).then(|| self.enter(source, kind)),
             State::Arrived => match &self.order {
                 UnitOrder::Known(schedule) => {
                     let schedule = schedule.clone();
@@ -340,7 +356,7 @@ impl SourceTask {
             State::Last => self.tell(true).then_some(State::End),
             State::End => {
                 if let Some(giver) = self.giver.take() {
-                    giver.finish(self.contribution(self.unit_and_units().1));
+                    giver.finish(self.contribution(self.last_unit()));
                 }
                 self.pipes.iter_mut().for_each(|pipe| pipe.end());
                 Some(State::Done)

@@ -2,19 +2,41 @@
 
 use crate::Timestamp;
 use crate::log::error::StateError;
-use crate::log::storage::Storage;
+use crate::log::journal::{self, Found, From, Journal, JournalSource, SourceFrom};
+use crate::log::storage::{FileStorage, Handles, Storage};
 use crate::log::{Kept, LogOptions, MappedStorage, SnapshotLog, StateDirectory, file_id};
 use crate::runtime::checkpointer::{Interval, OpenState};
+use crate::runtime::live::LiveSources;
 use crate::runtime::recovery::Recovered;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Where state is kept.
 #[derive(Clone)]
 pub(crate) enum StatePlace {
     Directory(PathBuf),
     /// Taken by the first job that is run with it.
-    Storage(Arc<Mutex<Option<Box<dyn Storage>>>>),
+    Storage(SharedStorage),
+}
+
+/// Storage that is taken by the first job that wants it.
+pub(crate) type SharedStorage = Arc<Mutex<Option<Box<dyn Storage>>>>;
+
+fn taken(storage: &SharedStorage, path: &Path) -> Result<Box<dyn Storage>, StateError> {
+    let taken = storage.lock().unwrap_or_else(PoisonError::into_inner).take();
+    taken.ok_or_else(|| StateError::Locked { path: path.to_owned() })
+}
+
+/// How live sources are journaled.
+#[derive(Clone)]
+pub(crate) struct JournalSettings {
+    /// Where the journal is kept, if not in the directory of the state.
+    pub(crate) storage: Option<SharedStorage>,
+    /// The least time from one sync to the next.
+    pub(crate) commit_every: Duration,
+    /// Whether what comes is given on only when it is durable.
+    pub(crate) waits: bool,
 }
 
 /// How checkpoints are taken, and what a job goes on from.
@@ -31,6 +53,7 @@ pub(crate) struct StateSettings {
     pub(crate) may_fall_back: bool,
     /// Whether state may be left behind that no step of the job takes.
     pub(crate) allows_dropped: bool,
+    pub(crate) journal: JournalSettings,
 }
 
 impl StateSettings {
@@ -47,9 +70,8 @@ impl StateSettings {
                 (path, Box::new(storage), Some(directory))
             }
             StatePlace::Storage(storage) => {
-                let taken = storage.lock().unwrap_or_else(PoisonError::into_inner).take();
                 let path = PathBuf::from("storage");
-                (path.clone(), taken.ok_or(StateError::Locked { path })?, None)
+                (path.clone(), taken(storage, &path)?, None)
             }
         };
         let mut log = SnapshotLog::open(storage, &path, self.log, file_id(), self.may_fall_back)?;
@@ -58,7 +80,86 @@ impl StateSettings {
         // Numbers are not used twice, also where the newest checkpoint is left out.
         let epoch = log.kept().iter().map(|kept| kept.epoch).fold(epoch, u64::max);
         let Self { interval, slice_bytes, .. } = *self;
-        Ok((OpenState { log, _directory: directory, interval, slice_bytes, epoch }, recovered))
+        Ok((OpenState { log, directory, interval, slice_bytes, journal: None, epoch }, recovered))
+    }
+
+    /// Whether there is a place for a journal.
+    pub(crate) const fn can_journal(&self) -> bool {
+        matches!(self.place, StatePlace::Directory(_)) || self.journal.storage.is_some()
+    }
+
+    /// Looks into the journal, which may not be there yet.
+    ///
+    /// # Errors
+    /// When it cannot be read, or it is damaged.
+    pub(crate) fn find_journal(
+        &self,
+        open: &OpenState,
+        recovered: Option<&Recovered>,
+    ) -> Result<FoundJournal, StateError> {
+        let (path, storage): (_, Box<dyn Storage>) = match (&self.journal.storage, &open.directory) {
+            (Some(storage), _) => {
+                let path = PathBuf::from("journal");
+                (path.clone(), taken(storage, &path)?)
+            }
+            (None, Some(directory)) => {
+                (directory.journal_path(), Box::new(FileStorage::new(directory.journal_file()?)))
+            }
+            (None, None) => return Err(StateError::misfit(open.log.path(), "there is no storage for a journal")),
+        };
+        let mut handles = Handles::new(storage).map_err(StateError::io(&path, "open the journal"))?;
+        let found = journal::find(&mut handles, &path, recovered.and_then(from).as_ref())?;
+        Ok(FoundJournal { handles, path, found })
+    }
+}
+
+/// Where the live sources of a checkpoint stand in the journal.
+fn from(recovered: &Recovered) -> Option<From> {
+    let live = || recovered.sources.iter().filter_map(|sources| sources.live.as_ref());
+    let position = live().map(|live| live.position).min_by_key(|position| position.sequence)?;
+    let of_group = |live: &LiveSources| {
+        let sequence = live.position.sequence;
+        live.sources.iter().map(move |source| SourceFrom { sequence, count: source.count }).collect::<Vec<_>>()
+    };
+    Some(From { position, sources: live().flat_map(of_group).collect() })
+}
+
+/// A journal that was looked into.
+pub(crate) struct FoundJournal {
+    handles: Handles,
+    path: PathBuf,
+    found: Option<Found>,
+}
+
+impl FoundJournal {
+    /// The number of the first symbol that it tells, and the texts from there on.
+    pub(crate) fn symbols(&self) -> (u64, &[String]) {
+        self.found.as_ref().map_or((0, &[]), |found| (found.symbols.0, &found.symbols.1))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// What was found and stops nothing, in words.
+    pub(crate) fn remarks(&self) -> Vec<String> {
+        self.found.as_ref().map(|found| found.remarks.clone()).unwrap_or_default()
+    }
+
+    /// Whether it is a journal of these sources, where it is there.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub(crate) fn check(&self, sources: &[JournalSource]) -> Result<(), StateError> {
+        self.found.as_ref().map_or(Ok(()), |found| found.check(&self.path, sources))
+    }
+
+    /// Opens it for these sources, made where it is not there.
+    ///
+    /// # Errors
+    /// When it is of other sources, or cannot be written.
+    pub(crate) fn open(self, sources: &[JournalSource]) -> Result<Journal, StateError> {
+        Journal::open(self.handles, &self.path, (self.found, file_id()), sources)
     }
 }
 

@@ -244,4 +244,8 @@ impl Storage for OpenDisk {
         }
         Ok(())
     }
+
+    fn another(&mut self) -> io::Result<Option<Box<dyn Storage>>> {
+        Ok(Some(Box::new(Self { disk: self.disk.clone(), crashes: self.crashes })))
+    }
 }

@@ -244,7 +244,7 @@ fn a_checkpoint_is_taken_when_one_asks_for_it() {
 }
 
 #[test]
-fn a_job_without_checkpoints_says_so_and_feeds_take_none() {
+fn a_job_without_checkpoints_says_so_and_feeds_need_a_journal() {
     let durable = Taped::new(Some(Kind::Stateless), 3, &mut Rng::new(3));
     let job = durable.job(8);
     let handle = job.start(Options::workers(1).pin(false)).unwrap();
@@ -254,7 +254,7 @@ fn a_job_without_checkpoints_says_so_and_feeds_take_none() {
     let mut job = Job::new("pushed");
     let (_input, source) = pelton::push::<Sample>(16);
     job.source("pushed", source).map(|_: &Sample| 1u64).sink("out", pelton::collect().0);
-    let Err(error) = job.start(durable.durable.options(1, 64)) else { panic!("a feed cannot be read again") };
+    let Err(error) = job.start(durable.durable.options(1, 64)) else { panic!("there is no place for a journal") };
     assert!(error.to_string().contains("the source `pushed` cannot be read again"), "{error}");
 }
 

@@ -5,6 +5,8 @@ mod checkpoints;
 mod encoded;
 mod failure;
 mod joins;
+mod journal;
+mod journal_failures;
 mod jumps;
 mod merged_sources;
 mod numbers;

@@ -182,6 +182,68 @@ fn events_that_come_with_pending_are_taken() {
     assert_eq!(rows.take().len(), 2);
 }
 
+/// Gives all its events with its end.
+struct AtOnce(Vec<Sample>);
+
+impl Feed<Sample> for AtOnce {
+    fn poll(&mut self, _: usize, out: &mut Vec<Sample>) -> Result<Polled, BoxError> {
+        out.append(&mut self.0);
+        Ok(Polled::End)
+    }
+    fn backlog(&self) -> usize {
+        self.0.len()
+    }
+}
+
+#[test]
+fn a_job_that_drains_takes_events_that_come_with_the_end() {
+    let mut job = Job::new("at_once");
+    let (sink, rows) = collect();
+    job.source("s", Source::feed(AtOnce(vec![at(1), at(2), at(3)]))).sink("out", sink);
+    let mut simulation = job.simulate(Options::workers(1)).unwrap();
+    simulation.stop(Stop::Drain);
+    settle(&mut simulation, 1);
+    assert!(simulation.is_ended());
+    simulation.finish().unwrap().balance().unwrap();
+    assert_eq!(rows.take().len(), 3);
+}
+
+/// The clock moves on within what comes at once, and the other feed waits behind it.
+#[test]
+fn a_feed_beside_another_may_give_more_at_once_than_rings_have_room_for() {
+    for workers in 1..4 {
+        let mut job = Job::new("beside");
+        let (sink, rows) = collect();
+        let ((mut first, first_source), (mut second, second_source)) = (push::<Sample>(1 << 10), push::<Sample>(16));
+        let (one, two) = (job.source("one", first_source), job.source("two", second_source));
+        one.union(two).key_by(|e| e.key).process("timed", Echo).sink("out", sink);
+        let mut simulation = job.simulate(Options::workers(workers).ring_bytes(64)).unwrap();
+        second.send(&[at(5_000_000)]).unwrap();
+        settle(&mut simulation, workers);
+        let many: Vec<_> = (0..1000).map(|i| Sample { key: i % 7, ..at(i as i64 * 1000) }).collect();
+        first.send(&many).unwrap();
+        drop((first, second));
+        settle(&mut simulation, workers);
+        settle(&mut simulation, workers);
+        assert!(simulation.is_ended(), "{workers} workers: it does not move on");
+        simulation.finish().unwrap().balance().unwrap();
+        assert_eq!(rows.take().len(), 1001);
+    }
+}
+
+/// Gives each row on.
+#[derive(Clone)]
+struct Echo;
+
+impl ProcessFunction<u64> for Echo {
+    type In = Sample;
+    type State = u64;
+    type Out = u64;
+    fn on_row(&self, _: &u64, _: Timestamp, row: &Sample, _: &mut u64, context: &mut ProcessContext<'_, u64, Sample>) {
+        context.emit(row.number);
+    }
+}
+
 /// Renews its timer 1 ns later, for ever.
 #[derive(Clone)]
 struct Renew;

@@ -2,6 +2,7 @@
 
 use super::{SourceTask, State, UnitOrder};
 use crate::Timestamp;
+use crate::log::journal::RecordKind;
 use crate::progress::schedule::Arrived;
 use crate::progress::watermark::ClockLimits;
 use crate::runtime::source::Polled;
@@ -35,15 +36,34 @@ impl SourceTask {
         }
     }
 
+    /// Begins with what came of a source.
+    pub(super) fn enter(&mut self, source: usize, kind: RecordKind) -> State {
+        let arrival = &mut self.arrivals[source];
+        match kind {
+            RecordKind::Idle => arrival.idle = true,
+            RecordKind::End | RecordKind::LastEvents => arrival.ended = true,
+            _ => arrival.idle = false,
+        }
+        if matches!(kind, RecordKind::Events | RecordKind::Block) {
+            return State::Reading(Some(source));
+        }
+        self.move_clock();
+        if kind == RecordKind::LastEvents { State::Reading(Some(source)) } else { State::Next }
+    }
+
     /// Begins the next unit that has come; `None` where none has.
     pub(super) fn next_as_they_come(&mut self) -> Option<State> {
         // The clock is asked only where somebody wants to know how long a source has been quiet.
-        let now = if self.tells_idleness { self.shared.clock.now() } else { Duration::ZERO };
+        let now =
+            if self.tells_idleness || self.journaled.is_some() { self.shared.clock.now() } else { Duration::ZERO };
         // One that was asked for while nothing came.
         if self.giver.is_some()
             && let barrier @ Arrived::Barrier(_) = self.cut.arrive(0, 0, self.epoch)
         {
             return self.come(barrier, |_| None);
+        }
+        if self.is_replaying() {
+            return self.next_replayed();
         }
         for _ in 0..self.pipes.len() {
             let source = self.turn;
@@ -54,6 +74,7 @@ impl SourceTask {
                 continue;
             }
             let draining = self.shared.is_draining();
+            let mut is_asked = blocks.is_none();
             let polled = match blocks {
                 Some(count) if arrival.block == count || draining => Ok(Polled::End),
                 Some(count) => {
@@ -66,9 +87,9 @@ impl SourceTask {
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
-                    let polled =
-                        if backlog == 0 { Ok(Polled::End) } else { self.pipes[source].poll(backlog, self.unit) };
-                    let taken = if backlog == 0 { 0 } else { self.pipes[source].unit_events() };
+                    is_asked = backlog > 0;
+                    let polled = if is_asked { self.pipes[source].poll(backlog, self.unit) } else { Ok(Polled::End) };
+                    let taken = if is_asked { self.pipes[source].unit_events() } else { 0 };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled
                 }
@@ -78,24 +99,20 @@ impl SourceTask {
             match polled {
                 Ok(Polled::Ready) => {
                     arrival.last_event = now;
-                    arrival.idle = false;
-                    return Some(State::Reading(Some(source)));
+                    let kind = if blocks.is_some() { RecordKind::Block } else { RecordKind::Events };
+                    return self.came(source, kind, now);
                 }
                 Ok(Polled::Pending) if !draining => {
                     let idle_after = self.pipes[source].idle_after();
                     let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
                     if is_idle && !arrival.idle {
-                        arrival.idle = true;
-                        self.move_clock();
-                        return Some(State::Next);
+                        return self.came(source, RecordKind::Idle, now);
                     }
+                    self.note_rejected(source, now)?;
                 }
                 Ok(Polled::End | Polled::Pending) => {
-                    arrival.ended = true;
                     // A feed may give its last events with its end; the others have none.
-                    let has_events = blocks.is_none() && arrival.backlog != Some(0);
-                    self.move_clock();
-                    return Some(if has_events { State::Reading(Some(source)) } else { State::Next });
+                    return self.came(source, if is_asked { RecordKind::LastEvents } else { RecordKind::End }, now);
                 }
                 Err(error) => self.fail(source, error),
             }

@@ -16,6 +16,14 @@ impl SourceTask {
         }
     }
 
+    /// The unit behind the last.
+    pub(super) fn last_unit(&self) -> u64 {
+        match &self.order {
+            UnitOrder::Known(schedule) => schedule.units(),
+            UnitOrder::AsTheyCome(_) | UnitOrder::Elsewhere => self.unit,
+        }
+    }
+
     /// Looks whether a barrier comes before the next unit; `None` where nothing is read any more.
     pub(super) fn arrive(&mut self) -> Option<State> {
         let (unit, units) = self.unit_and_units();
@@ -79,6 +87,6 @@ impl SourceTask {
 
     pub(super) fn contribution(&self, unit: u64) -> Contribution {
         let counts = self.pipes.iter().map(|pipe| pipe.counts()).collect();
-        Contribution { counts, unit, ..Contribution::default() }
+        Contribution { counts, unit, live: self.standing(), ..Contribution::default() }
     }
 }

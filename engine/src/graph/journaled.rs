@@ -1,0 +1,90 @@
+//! The journal of a deployed job: which sources it has, and where they go on in it.
+
+use crate::graph::components::Component;
+use crate::graph::model::{Graph, Kind};
+use crate::log::error::StateError;
+use crate::log::journal::{Journal, JournalSource};
+use crate::runtime::recovery::Recovered;
+use crate::runtime::state::FoundJournal;
+use crate::{Dictionary, Error};
+use std::path::Path;
+use std::sync::Arc;
+
+/// The sources that are journaled: those that share an order with a feed.
+fn sources(graph: &Graph, components: &[Component]) -> Vec<JournalSource> {
+    let mut sources = Vec::new();
+    for (group, component) in components.iter().filter(|component| component.schedule.is_none()).enumerate() {
+        for node in &component.sources {
+            let (node, layout) = (&graph.nodes[*node], &graph.nodes[*node].outputs[0].layout);
+            sources.push(JournalSource {
+                name: node.name.to_string(),
+                group: group as u32,
+                is_feed: matches!(&node.kind, Kind::Source(source) if !source.is_bounded()),
+                event_bytes: layout.size() as u32,
+                fingerprint: layout.fingerprint(),
+                schema: layout.schema(),
+            });
+        }
+    }
+    sources
+}
+
+/// The number in the journal of the first source of a component.
+pub(super) fn first_source(components: &[Component], component: &Component) -> u32 {
+    let before = components.iter().take_while(|other| other.sources != component.sources);
+    before.filter(|other| other.schedule.is_none()).map(|other| other.sources.len() as u32).sum()
+}
+
+/// Whether the journal is of the job's sources.
+pub(super) fn check(found: &FoundJournal, graph: &Graph, components: &[Component]) -> Result<(), Error> {
+    Ok(found.check(&sources(graph, components))?)
+}
+
+/// Opens the journal, and tells feeds what is durable of them.
+pub(super) fn open(found: FoundJournal, graph: &Graph, components: &[Component]) -> Result<Arc<Journal>, Error> {
+    let journal = Arc::new(found.open(&sources(graph, components))?);
+    let live = components.iter().filter(|component| component.schedule.is_none());
+    for (number, node) in live.flat_map(|component| &component.sources).enumerate() {
+        if let Kind::Source(source) = &graph.nodes[*node].kind {
+            source.go_on(journal.input(number))?;
+        }
+    }
+    Ok(journal)
+}
+
+/// Gives the job's dictionary the symbols that it had, in the checkpoint and in the journal behind it. Those that the
+/// program has put there itself must be its first.
+pub(super) fn restore_symbols(
+    recovered: Option<&Recovered>,
+    found: Option<&FoundJournal>,
+    symbols: &Dictionary,
+) -> Result<(), Error> {
+    let mut texts: Vec<String> = recovered.map(|recovered| recovered.symbols.clone()).unwrap_or_default();
+    if let Some(found) = found {
+        let (first, journaled) = found.symbols();
+        let differs = |reason: String| Error::State(StateError::misfit(found.path(), reason));
+        for (id, text) in (first..).zip(journaled) {
+            match texts.get(id as usize) {
+                Some(was) if was != text => {
+                    return Err(differs(format!("symbol {id} is `{text}` in the journal and `{was}` in a checkpoint")));
+                }
+                Some(_) => {}
+                None if id as usize == texts.len() => texts.push(text.clone()),
+                None => {
+                    return Err(differs(format!("symbol {id} is in the journal, and {} are before it", texts.len())));
+                }
+            }
+        }
+    }
+    let path = recovered.map(Recovered::path).or(found.map(FoundJournal::path)).unwrap_or(Path::new(""));
+    let misfit = |reason: String| Error::State(StateError::misfit(path, reason));
+    for (id, (now, was)) in symbols.texts().iter().zip(&texts).enumerate() {
+        if **now != **was {
+            return Err(misfit(format!("symbol {id} is `{now}` in this program and was `{was}`")));
+        }
+    }
+    for text in &texts {
+        symbols.intern(text).map_err(|error| misfit(error.to_string()))?;
+    }
+    Ok(())
+}
