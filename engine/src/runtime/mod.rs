@@ -32,6 +32,7 @@ pub(crate) mod shared;
 pub(crate) mod sink;
 pub(crate) mod sink_stage;
 pub(crate) mod source;
+pub(crate) mod source_pipe;
 pub(crate) mod source_task;
 pub(crate) mod stage;
 pub(crate) mod state;

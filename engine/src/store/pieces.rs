@@ -117,8 +117,11 @@ impl Pieces {
     }
 }
 
-/// The first of these pieces, with its share and what follows it.
-fn split(bytes: &[u8]) -> Result<Option<(Share, &[u8], &[u8])>, StoreError> {
+/// A piece with its share, and what follows it.
+type First<'a> = (Share, &'a [u8], &'a [u8]);
+
+/// The first of these pieces.
+fn split(bytes: &[u8]) -> Result<Option<First<'_>>, StoreError> {
     if bytes.is_empty() {
         return Ok(None);
     }
