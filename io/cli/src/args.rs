@@ -246,6 +246,10 @@ pub(crate) struct Replay {
     /// How often state is saved
     #[arg(long, value_name = "DURATION", requires = "state", default_value = "1s", value_parser = units::positive_duration)]
     pub(crate) checkpoint_every: Duration,
+    /// Stop at a savepoint where event time has come to this, close no window; without it, or with a later time, the same
+    /// command goes on from there
+    #[arg(long, value_name = "TIME", requires = "state", value_parser = units::time, allow_hyphen_values = true)]
+    pub(crate) stop_at: Option<Timestamp>,
     /// Go on from an older checkpoint where the newest is damaged
     #[arg(long, requires = "state")]
     pub(crate) fallback: bool,

@@ -89,7 +89,10 @@ fn options(args: &Replay) -> Options {
         .every(args.checkpoint_every)
         .fall_back(args.fallback)
         .allow_dropped_state(args.allow_dropped_state);
-    options.checkpoints(checkpoints)
+    options.checkpoints(match args.stop_at {
+        Some(time) => checkpoints.stop_at(time),
+        None => checkpoints,
+    })
 }
 
 /// Runs a job to its end, or until a signal stops it, and shows it meanwhile.
@@ -119,6 +122,10 @@ fn run_durable(job: Job, args: &Replay, inputs: &[Input], view: &ReplayView, sig
         (Some(signal), Some(recovery)) if recovery.at_savepoint => {
             say("pelton: stopped at a savepoint; the same command goes on from there");
             Err(Failure::Stopped(signal))
+        }
+        (None, Some(recovery)) if recovery.at_savepoint => {
+            say("pelton: stopped at a savepoint, where event time has come to --stop-at; without it the job goes on");
+            Ok(())
         }
         _ => {
             notes::warnings(&report, inputs, args).iter().for_each(|warning| say(warning));
