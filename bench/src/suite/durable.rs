@@ -11,8 +11,8 @@ use crate::stall;
 use crate::work::{CountSizes, WindowRow, options};
 use crate::yardstick::{disordered_window, reading_window};
 use pelton::{
-    BoxError, CheckpointOptions, Dictionary, Job, Options, Report, Sink, SinkCheckpoint, Source, Stop, Timestamp,
-    Tumbling, Watermarks,
+    BlockSource, BoxError, CheckpointOptions, Dictionary, Job, Options, Report, Sink, SinkCheckpoint, Source, Stop,
+    Timestamp, Tumbling, Watermarks,
 };
 use pelton_io::Trade;
 use pelton_io::blackhole;
@@ -34,8 +34,12 @@ const STATE_BYTES: u64 = 16;
 const STALLS: Duration = Duration::from_secs(2);
 
 pub(super) fn durable(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    let standings =
-        vec![changing(suite, 1, "a core free")?, changing(suite, 2, "a worker on each of two")?, everything(suite)?];
+    let standings = vec![
+        changing(suite, 1, "a core free")?,
+        changing(suite, 2, "a worker on each of two")?,
+        everything(suite)?,
+        pushed(suite)?,
+    ];
     let mut found = Found::from(standings);
     found.more.insert("pauses".into(), pauses(suite)?);
     found.more.insert("recovery".into(), recovery(suite)?);
@@ -43,11 +47,11 @@ pub(super) fn durable(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
 }
 
 /// The keyed window over generated readings.
-fn job(source: Ticking) -> (Job, Seen) {
+fn job(source: Source<Reading>) -> (Job, Seen) {
     let mut job = Job::new("readings");
     let sink = blackhole();
     let seen = sink.seen();
-    job.source("readings", Source::blocks(source))
+    job.source("readings", source)
         .key_by(|reading: &Reading| reading.device)
         .window(Tumbling::of(HOUR))
         .aggregate("sums", SumReadings)
@@ -60,7 +64,7 @@ fn run(source: Ticking, options: Options, every: Option<Duration>, dir: &Path) -
     let state = tempfile::tempdir_in(dir)?;
     let checkpoints = |every| CheckpointOptions::in_directory(state.path()).segment_bytes(64 << 20).every(every);
     let options = every.map_or(options.clone(), |every| options.checkpoints(checkpoints(every)));
-    let (job, seen) = job(source);
+    let (job, seen) = job(Source::blocks(source));
     let start = Instant::now();
     let report = job.run(options)?;
     let elapsed = start.elapsed();
@@ -90,6 +94,41 @@ fn changing(suite: &mut Suite<'_>, workers: usize, cores: &str) -> Result<Standi
         });
     }
     Ok(suite.run(contest))
+}
+
+/// Events that a program pushes, as they are, journaled, and journaled so that none is processed before it is durable.
+fn pushed(suite: &mut Suite<'_>) -> Result<Standing, BoxError> {
+    let events = (suite.options.events / 4).max(1);
+    let mut contest = Contest::new("pushed events, 10,000 keys", events, size_of::<Reading>() as u64);
+    let dir = &suite.options.dir;
+    for (name, journal) in [("pelton", None), ("pelton, journaled", Some(false)), ("pelton, durable first", Some(true))]
+    {
+        contest.rival(name, move || push_all(&Ticking::new(events, 10_000), journal, dir));
+    }
+    let standing = contest.run(suite.options.rounds, suite.tell);
+    (suite.tell)(&format!("\n{standing}"));
+    Ok(standing)
+}
+
+/// Pushes all readings of a source into the job.
+fn push_all(readings: &Ticking, journal: Option<bool>, dir: &Path) -> Result<Outcome, BoxError> {
+    let state = tempfile::tempdir_in(dir)?;
+    let checkpoints = |first| CheckpointOptions::in_directory(state.path()).every(SECOND).durable_first(first);
+    let options = journal.map_or(options(1), |first| options(1).checkpoints(checkpoints(first)));
+    let (mut input, source) = pelton::push(1 << 16);
+    let (job, seen) = job(source);
+    let mut reader = readings.reader()?;
+    let start = Instant::now();
+    let handle = job.start(options)?;
+    for block in 0..readings.blocks().len() {
+        reader.load(block)?;
+        input.send(reader.events())?;
+    }
+    drop(input);
+    let report = handle.join()?;
+    let elapsed = start.elapsed();
+    report.balance()?;
+    Ok(Outcome { elapsed, rows: seen.count(), hash: seen.hash() })
 }
 
 /// Writes rows to a file in place and to a blackhole, which has what they are compared by.
@@ -188,12 +227,13 @@ fn pauses(suite: &mut Suite<'_>) -> Result<Value, BoxError> {
 fn recovery(suite: &mut Suite<'_>) -> Result<Value, BoxError> {
     let bytes: u64 = (1 << 30).min(suite.options.events * STATE_BYTES);
     let keys = bytes / STATE_BYTES;
-    let source = Ticking::new(keys * 2, keys);
+    // Long enough that it is stopped on the way.
+    let source = Ticking::new(keys * 64, keys);
     let mut found = Vec::new();
     for workers in [1, 2, 3] {
         let state = tempfile::tempdir_in(&suite.options.dir)?;
         let checkpoints = || CheckpointOptions::in_directory(state.path()).segment_bytes(64 << 20);
-        let handle = job(source.clone()).0.start(options(1).checkpoints(checkpoints()))?;
+        let handle = job(Source::blocks(source.clone())).0.start(options(1).checkpoints(checkpoints()))?;
         while handle.report().events_read() < keys {
             std::thread::sleep(Duration::from_millis(1));
         }
@@ -201,7 +241,7 @@ fn recovery(suite: &mut Suite<'_>) -> Result<Value, BoxError> {
         let resumed = source.clone().measured();
         let first = resumed.times();
         let start = Instant::now();
-        let handle = job(resumed).0.start(options(workers).checkpoints(checkpoints()))?;
+        let handle = job(Source::blocks(resumed)).0.start(options(workers).checkpoints(checkpoints()))?;
         let first = loop {
             match first.begun() {
                 Some(first) => break first.duration_since(start),
