@@ -3,8 +3,9 @@
 use crate::log::LogOptions;
 use crate::log::storage::Storage;
 use crate::runtime::checkpointer::Interval;
+use crate::runtime::migration::Migration;
 use crate::runtime::state::{JournalSettings, StatePlace, StateSettings};
-use crate::{ShapeError, Timestamp};
+use crate::{Record, ShapeError, Timestamp};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -65,6 +66,7 @@ impl CheckpointOptions {
             may_fall_back: false,
             allows_dropped: false,
             journal,
+            migrations: Vec::new(),
         })
     }
 
@@ -150,6 +152,36 @@ impl CheckpointOptions {
     /// Leaves saved state behind that no source, step or sink of the job takes. Otherwise that is an error.
     pub fn allow_dropped_state(mut self, allows: bool) -> Self {
         self.0.allows_dropped = allows;
+        self
+    }
+
+    /// Has state that was saved with values of the layout `Old` go on with the layout `New`: a store of a step, as
+    /// `pelton state show` names both, goes on with what `convert` makes of each value that it kept. State that was saved
+    /// with `New` already is left as it is, so a program may keep its migrations. Several for one store follow each other
+    /// in the order in which they are given here. Keys and timers cannot be migrated.
+    ///
+    /// ```
+    /// use pelton::CheckpointOptions;
+    ///
+    /// #[derive(Clone, Copy, pelton::Record)]
+    /// #[repr(C)]
+    /// struct Count { rows: u64 }
+    ///
+    /// #[derive(Clone, Copy, pelton::Record)]
+    /// #[repr(C)]
+    /// struct CountAndSum { rows: u64, sum: u64 }
+    ///
+    /// let checkpoints = CheckpointOptions::in_directory("state")
+    ///     .migrate("totals", "state", |was: &Count| CountAndSum { rows: was.rows, sum: 0 });
+    /// # let _ = checkpoints;
+    /// ```
+    pub fn migrate<Old: Record, New: Record>(
+        mut self,
+        step: impl Into<String>,
+        store: impl Into<String>,
+        convert: impl Fn(&Old) -> New + Send + Sync + 'static,
+    ) -> Self {
+        self.0.migrations.push(Migration::new(step.into(), store.into(), convert));
         self
     }
 

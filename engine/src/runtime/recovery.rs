@@ -7,7 +7,7 @@ use crate::operator::{Operator, OperatorError};
 use crate::runtime::entries::{Entry, Role, SavedStore};
 use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::Counts;
-use crate::store::Share;
+use crate::store::{Share, StoreError};
 use crate::worker_of;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -125,6 +125,23 @@ impl Recovered {
             let of_store = written.iter().filter(move |written| written.store == store);
             of_store.map(move |written| (*worker, *role, &*written.bytes))
         })
+    }
+
+    /// Puts other pieces in place of those of a store.
+    ///
+    /// # Errors
+    /// As of `change`.
+    pub(crate) fn change_pieces(
+        &mut self,
+        step: &str,
+        store: &str,
+        change: impl Fn(&[u8]) -> Result<Vec<u8>, StoreError>,
+    ) -> Result<(), StoreError> {
+        let of_step = self.pieces.iter_mut().filter(|((name, _, _), _)| name == step);
+        for written in of_step.flat_map(|(_, written)| written).filter(|written| written.store == store) {
+            written.bytes = change(&written.bytes)?;
+        }
+        Ok(())
     }
 
     /// Has the stores of an operator take what they had on the same worker in the same role.

@@ -6,6 +6,7 @@ use crate::log::{LogOptions, SnapshotLog, StateDirectory};
 use crate::runtime::entries::{Role, SavedStore};
 use crate::runtime::metrics::Counts;
 use crate::runtime::recovery::Recovered;
+use crate::runtime::shape::Shape;
 use crate::store::pieces::each_piece;
 use crate::store::{Share, StoreError, StoreKind};
 use crate::{Dictionary, Field, FieldKind, Layout, Timestamp};
@@ -241,11 +242,10 @@ impl SavedCheckpoint {
         let entries = self.entries(saved).map_err(|error| misfit(error.to_string()))?;
         let mut rows = Vec::new();
         for ((worker, _, id), rest) in &entries {
-            shape
-                .rows(*worker as u32, id, rest, &mut rows)
+            rows_of(&shape, *worker as u32, (id, rest), &mut rows)
                 .map_err(|what| misfit(format!("{what} in `{step}/{store}`")))?;
         }
-        Ok(SavedRows { layout: shape.layout(), rows })
+        Ok(SavedRows { layout: row_layout(&shape), rows })
     }
 
     /// The newest of what was written for each thing that a store keeps, by worker and what it is found by.
@@ -276,104 +276,45 @@ impl SavedCheckpoint {
 
 type Entries = BTreeMap<(usize, Role, Vec<u8>), Vec<u8>>;
 
-/// How pieces of a store are made, as the stores themselves write them.
-struct Shape {
-    kind: StoreKind,
-    key: Option<Layout>,
-    element_key: Option<Layout>,
-    value: Layout,
+/// The layout of the rows of a store: the worker, a time where there is one, the key, and what is kept.
+fn row_layout(shape: &Shape) -> Layout {
+    let mut columns = Columns::default();
+    columns.push("worker", FieldKind::U32);
+    if shape.kind == StoreKind::Slices {
+        columns.push("window_start", FieldKind::Timestamp);
+    }
+    if let Some(key) = shape.piece_key() {
+        columns.all("key", key);
+    }
+    match (shape.kind, &shape.element_key) {
+        (StoreKind::KeyedMaps, Some(key)) => columns.all("map_key", key),
+        (StoreKind::KeyedRows | StoreKind::Timers, _) => columns.push("time", FieldKind::Timestamp),
+        _ => {}
+    }
+    if shape.kind != StoreKind::Timers {
+        columns.all("", &shape.value);
+    }
+    Layout::new("saved", columns.bytes, 1, columns.fields)
 }
 
-/// Bytes of a time.
-const TIME: usize = 8;
-
-impl Shape {
-    fn of(saved: &SavedStore) -> Result<Self, String> {
-        let unknown = || format!("`{}` is no kind of store", saved.kind);
-        let kind = StoreKind::ALL.into_iter().find(|kind| kind.name() == saved.kind).ok_or_else(unknown)?;
-        let layout = |text: &str| match text {
-            "" => Ok(None),
-            text => Layout::parse(text).map(Some).map_err(|error| error.to_string()),
-        };
-        let value = layout(&saved.value)?.ok_or("a store without a layout")?;
-        Ok(Self { kind, key: layout(&saved.key)?, element_key: layout(&saved.element_key)?, value })
+/// The rows of one entry.
+fn rows_of(shape: &Shape, worker: u32, (id, rest): (&[u8], &[u8]), out: &mut Vec<Vec<u8>>) -> Result<(), &'static str> {
+    let mut front = worker.to_le_bytes().to_vec();
+    front.extend_from_slice(id);
+    let mut put = |rest: &[u8]| out.push([&front, rest].concat());
+    if shape.kind == StoreKind::Timers {
+        put(&[]);
     }
-
-    /// The layout of the key at the front of a piece.
-    fn piece_key(&self) -> Option<&Layout> {
-        match self.kind {
-            StoreKind::Value => None,
-            StoreKind::Broadcast => self.element_key.as_ref(),
-            _ => self.key.as_ref(),
-        }
+    let mut start = match shape.kind {
+        StoreKind::KeyedTable | StoreKind::Broadcast => 1,
+        _ => 0,
+    };
+    for value in shape.values(rest)? {
+        // With what stands before it: a time, or the key in a map.
+        put(&rest[start..value.end]);
+        start = value.end;
     }
-
-    /// Bytes that say what a piece is of.
-    fn id_bytes(&self) -> usize {
-        let key = self.piece_key().map_or(0, Layout::size);
-        match self.kind {
-            StoreKind::Timers | StoreKind::Slices => TIME + key,
-            _ => key,
-        }
-    }
-
-    /// Whether a piece says that there is nothing any more.
-    fn is_removal(&self, rest: &[u8]) -> bool {
-        match self.kind {
-            StoreKind::Timers => rest == [0],
-            StoreKind::Slices | StoreKind::Value => false,
-            _ => rest.is_empty(),
-        }
-    }
-
-    /// The layout of its rows: the worker, a time where there is one, the key, and what is kept.
-    fn layout(&self) -> Layout {
-        let mut columns = Columns::default();
-        columns.push("worker", FieldKind::U32);
-        if self.kind == StoreKind::Slices {
-            columns.push("window_start", FieldKind::Timestamp);
-        }
-        if let Some(key) = self.piece_key() {
-            columns.all("key", key);
-        }
-        match (self.kind, &self.element_key) {
-            (StoreKind::KeyedMaps, Some(key)) => columns.all("map_key", key),
-            (StoreKind::KeyedRows | StoreKind::Timers, _) => columns.push("time", FieldKind::Timestamp),
-            _ => {}
-        }
-        if self.kind != StoreKind::Timers {
-            columns.all("", &self.value);
-        }
-        Layout::new("saved", columns.bytes, 1, columns.fields)
-    }
-
-    /// The rows of one entry.
-    fn rows(&self, worker: u32, id: &[u8], rest: &[u8], out: &mut Vec<Vec<u8>>) -> Result<(), &'static str> {
-        let mut front = worker.to_le_bytes().to_vec();
-        front.extend_from_slice(id);
-        let mut put = |rest: &[u8]| out.push([&front, rest].concat());
-        let value = self.value.size();
-        let element = match self.kind {
-            StoreKind::Timers => {
-                put(&[]);
-                return Ok(());
-            }
-            StoreKind::KeyedTable | StoreKind::Broadcast => {
-                // A flag stands before it, and the time it was written at may stand behind it.
-                put(rest.get(1..=value).ok_or("a value of another size")?);
-                return Ok(());
-            }
-            StoreKind::Slices | StoreKind::Value => value,
-            StoreKind::KeyedLists => value,
-            StoreKind::KeyedRows => TIME + value,
-            StoreKind::KeyedMaps => self.element_key.as_ref().map_or(0, Layout::size) + value,
-        };
-        if element == 0 || !rest.len().is_multiple_of(element) {
-            return Err("a value of another size");
-        }
-        rest.chunks_exact(element).for_each(put);
-        Ok(())
-    }
+    Ok(())
 }
 
 /// The columns of a layout that is put together.

@@ -7,6 +7,7 @@ use crate::log::storage::{FileStorage, Handles, Storage};
 use crate::log::{Kept, LogOptions, MappedStorage, SnapshotLog, StateDirectory, file_id};
 use crate::runtime::checkpointer::{Interval, OpenState};
 use crate::runtime::live::LiveSources;
+use crate::runtime::migration::{Migration, migrate};
 use crate::runtime::recovery::Recovered;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -53,6 +54,8 @@ pub(crate) struct StateSettings {
     pub(crate) may_fall_back: bool,
     /// Whether state may be left behind that no step of the job takes.
     pub(crate) allows_dropped: bool,
+    /// What leads from layouts that were saved to those of today.
+    pub(crate) migrations: Vec<Migration>,
     pub(crate) journal: JournalSettings,
 }
 
@@ -75,7 +78,8 @@ impl StateSettings {
             }
         };
         let mut log = SnapshotLog::open(storage, &path, self.log, file_id(), self.may_fall_back)?;
-        let recovered = newest(&mut log, self.may_fall_back)?;
+        let mut recovered = newest(&mut log, self.may_fall_back)?;
+        recovered.as_mut().map_or(Ok(()), |recovered| migrate(recovered, &self.migrations))?;
         let epoch = recovered.as_ref().map_or(0, |recovered| recovered.epoch);
         // Numbers are not used twice, also where the newest checkpoint is left out.
         let epoch = log.kept().iter().map(|kept| kept.epoch).fold(epoch, u64::max);

@@ -9,6 +9,7 @@ mod journal;
 mod journal_failures;
 mod jumps;
 mod merged_sources;
+mod migrations;
 mod numbers;
 mod operators;
 mod order;
