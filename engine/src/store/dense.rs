@@ -47,14 +47,17 @@ struct Known<V> {
 struct Marked<V> {
     /// The words of bits that are left.
     words: Range<usize>,
-    /// The bits; where there are none, all values that are present.
-    bits: Option<Vec<u64>>,
+    /// The bits of those that were touched before the mark; zeros in front of the words that are left. They are what is
+    /// touched behind the next mark: so no memory is asked for or given back at a mark.
+    bits: Vec<u64>,
+    /// Whether all values that are present are marked, and not only these.
+    is_all: bool,
     /// Values that were touched before they were written, as they were, with their numbers.
     kept: Vec<(u32, V)>,
 }
 
 impl<V> Marked<V> {
-    const NOTHING: Self = Self { words: 0..0, bits: None, kept: Vec::new() };
+    const NOTHING: Self = Self { words: 0..0, bits: Vec::new(), is_all: false, kept: Vec::new() };
 
     /// The bits of a word, of which those that are `present` and not `touched` are left.
     #[inline]
@@ -62,7 +65,7 @@ impl<V> Marked<V> {
         if !self.words.contains(&at) {
             return 0;
         }
-        self.bits.as_ref().map_or(present, |bits| bits[at]) & !touched
+        (if self.is_all { present } else { self.bits[at] }) & !touched
     }
 }
 
@@ -249,12 +252,15 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Marks all values, or those that were touched since the last mark, where there was one.
     pub(crate) fn mark(&mut self, scope: Scope) {
-        // Zeroed memory costs nothing until it is used.
-        let none = vec![0; self.touched.len()];
+        let mut none = std::mem::take(&mut self.known.marked.bits);
+        if !self.known.marked.words.is_empty() || none.len() != self.touched.len() {
+            // Zeroed memory costs nothing until it is used.
+            none = vec![0; self.touched.len()];
+        }
         let touched = std::mem::replace(&mut self.touched, none);
         let is_all = !std::mem::replace(&mut self.known.is_saved, true) || scope == Scope::All;
         let words = 0..touched.len();
-        self.known.marked = Marked { words, bits: (!is_all).then_some(touched), kept: Vec::new() };
+        self.known.marked = Marked { words, bits: touched, is_all, kept: Vec::new() };
     }
 
     /// Whether something that is marked is left to write.
@@ -274,13 +280,11 @@ impl<K: Key, V: Pod> Dense<K, V> {
                 write(out, &key(number as usize), &value);
                 continue;
             }
-            let Some(at) = self.known.marked.words.next() else {
-                self.known.marked = Marked::NOTHING;
-                return true;
-            };
+            let Some(at) = self.known.marked.words.next() else { return true };
             out.pass(1);
-            let left =
-                self.known.marked.bits.as_ref().map_or(self.known.present[at], |bits| bits[at]) & !self.touched[at];
+            let Known { present, marked, .. } = &mut self.known;
+            let bits = std::mem::take(&mut marked.bits[at]);
+            let left = (if marked.is_all { present[at] } else { bits }) & !self.touched[at];
             for number in Bits(left).map(|bit| at * WORD + bit) {
                 write(out, &key(number), &self.values.values()[number]);
             }
