@@ -9,6 +9,9 @@ use crate::store::{Share, StoreError, StoreKind};
 use crate::{Layout, Record};
 use std::sync::Arc;
 
+/// Appends the bytes of a new value to those before it.
+type Convert = Arc<dyn Fn(&[u8], &mut Vec<u8>) + Send + Sync>;
+
 /// Turns what a store kept in one layout into another.
 #[derive(Clone)]
 pub(crate) struct Migration {
@@ -16,8 +19,7 @@ pub(crate) struct Migration {
     store: String,
     from: Layout,
     to: Layout,
-    /// Appends the new value's bytes.
-    convert: Arc<dyn Fn(&[u8], &mut Vec<u8>) + Send + Sync>,
+    convert: Convert,
 }
 
 impl Migration {

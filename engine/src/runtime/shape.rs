@@ -3,6 +3,7 @@
 use crate::Layout;
 use crate::runtime::entries::SavedStore;
 use crate::store::StoreKind;
+use std::iter;
 use std::ops::Range;
 
 /// How pieces of a store are made, as the stores themselves write them.
@@ -66,7 +67,11 @@ impl Shape {
             StoreKind::KeyedTable | StoreKind::Broadcast => {
                 // A flag stands before it, and the time it was written at may stand behind it.
                 let end = 1 + value;
-                return if end <= rest.len() { Ok(vec![1..end]) } else { Err("a value of another size") };
+                return if end <= rest.len() {
+                    Ok(iter::once(1..end).collect())
+                } else {
+                    Err("a value of another size")
+                };
             }
             StoreKind::Slices | StoreKind::Value | StoreKind::KeyedLists => (0, value),
             StoreKind::KeyedRows => (TIME, TIME + value),
