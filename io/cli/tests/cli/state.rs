@@ -47,25 +47,11 @@ fn a_replay_that_is_killed_anywhere_ends_with_the_same_files() {
             number += 1;
             let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
             let (workers, moment) = (1 + (hash >> 40) % 3, whole.mul_f64(((hash >> 33) % 1000) as f64 / 1000.0));
-            let line = format!("{REPLAY} --workers {workers}");
-            let mut child = place.command().args(line.split(' ')).spawn().unwrap();
-            let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
-            let start = Instant::now();
-            while start.elapsed() < moment && child.try_wait().unwrap().is_none() {
-                sleep(Duration::from_micros(200));
-            }
-            if child.try_wait().unwrap().is_none() {
-                child.kill().unwrap();
-                kills += 1;
-            }
-            let status = child.wait().unwrap();
-            stdout.join().unwrap();
-            let said = stderr.join().unwrap();
-            resumed += u64::from(said.contains("went on from checkpoint"));
-            match status.code() {
-                Some(0) => break,
-                Some(code) => panic!("exit code {code}: {said}"),
-                None => {}
+            let run = place.killed_at(&format!("{REPLAY} --workers {workers}"), moment);
+            kills += u64::from(run.is_killed);
+            resumed += u64::from(run.has_resumed);
+            if run.is_done {
+                break;
             }
         }
         same(&place.bytes("bars.csv"), &expected, "bars");

@@ -20,6 +20,15 @@ pub(crate) struct Ran {
     pub(crate) stderr: String,
 }
 
+/// A run that was killed, unless it had ended.
+pub(crate) struct Killed {
+    pub(crate) is_killed: bool,
+    /// It ended well before it could be killed.
+    pub(crate) is_done: bool,
+    /// It went on from a checkpoint.
+    pub(crate) has_resumed: bool,
+}
+
 impl Place {
     pub(crate) fn new() -> Self {
         Self(TempDir::new().unwrap())
@@ -65,6 +74,25 @@ impl Place {
         let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
         let code = wait(&mut child, line);
         Ran { code, stdout: stdout.join().unwrap(), stderr: stderr.join().unwrap() }
+    }
+
+    /// Runs a replay that saves its state, and kills it where it has not ended by this moment.
+    pub(crate) fn killed_at(&self, line: &str, moment: Duration) -> Killed {
+        let mut child = self.command().args(line.split(' ')).spawn().unwrap();
+        let (stdout, stderr) = (drain(child.stdout.take()), drain(child.stderr.take()));
+        let start = Instant::now();
+        while start.elapsed() < moment && child.try_wait().unwrap().is_none() {
+            sleep(Duration::from_micros(200));
+        }
+        let is_killed = child.try_wait().unwrap().is_none();
+        if is_killed {
+            child.kill().unwrap();
+        }
+        let status = child.wait().unwrap();
+        stdout.join().unwrap();
+        let said = stderr.join().unwrap();
+        assert!(matches!(status.code(), Some(0) | None), "{status}: {said}");
+        Killed { is_killed, is_done: status.code() == Some(0), has_resumed: said.contains("went on from checkpoint") }
     }
 
     /// Runs the command, which has to succeed.
