@@ -76,7 +76,7 @@ pub use api::operate::OperatorStreams;
 pub use api::options::{Options, WORKERS_MAX};
 pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
-pub use base::key::{CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
+pub use base::key::{ALL_SLOTS, CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
 pub use base::schema::LayoutError;
 pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MAX, Symbol};

@@ -8,12 +8,16 @@
 use crate::base::record::Record;
 use crate::{Dictionary, Symbol, Timestamp};
 use std::hash::{BuildHasher, RandomState};
+use std::ops::Range;
 
 /// The number of slots that the keys of an operator fall into.
 pub const SLOTS: usize = 4096;
 
 /// A share of the keys of an operator, in range `0 .. SLOTS`: the unit of saved state.
 pub type Slot = u16;
+
+/// All slots, as the only worker owns them.
+pub const ALL_SLOTS: Range<Slot> = 0..SLOTS as Slot;
 
 /// The first 16 bytes of a key's canonical text, as a number that orders as the text does, and a hash of the whole text.
 ///
@@ -285,9 +289,25 @@ pub fn worker_of(slot: Slot, workers: usize) -> usize {
     usize::from(slot) * workers / SLOTS
 }
 
+/// The slots that a worker owns among `workers`.
+pub(crate) fn slots_of(worker: usize, workers: usize) -> Range<Slot> {
+    let first = |worker: usize| (worker * SLOTS).div_ceil(workers) as Slot;
+    first(worker)..first(worker + 1)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_slot_is_the_workers_that_owns_it() {
+        for workers in [1, 2, 3, 7, 4095, 4096, 5000] {
+            for worker in 0..workers {
+                assert!(slots_of(worker, workers).all(|slot| worker_of(slot, workers) == worker));
+            }
+            assert_eq!((0..workers).map(|worker| slots_of(worker, workers).len()).sum::<usize>(), SLOTS);
+        }
+    }
 
     #[test]
     fn keys_spread_evenly_over_slots_and_workers() {

@@ -3,6 +3,11 @@
 use crate::operator::{Operator, OperatorError};
 use crate::store::pieces::{PieceWriter, Pieces, each_piece};
 use crate::store::{Scope, Share, Store, StoreError};
+use crate::{ALL_SLOTS, Slot};
+use std::ops::Range;
+
+/// Bytes that pieces may take beyond the room that there is for them.
+const ROOM_BEYOND: usize = 16 << 10;
 
 /// Some of the state of a step.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,9 +47,14 @@ fn each_marked(
     is_all
 }
 
-/// Gives a piece to its store: one of the same worker's, or one that is dealt out.
-pub(crate) fn restore(operator: &mut impl Operator, piece: &Piece, is_dealt: bool) -> Result<(), OperatorError> {
-    in_store(operator, piece.store, |store| put(store, piece.share, &piece.bytes, is_dealt))
+/// Gives a piece to its store, as far as it is of these slots: one of the same worker's, or one that is dealt out.
+pub(crate) fn restore(
+    operator: &mut impl Operator,
+    piece: &Piece,
+    slots: &Range<Slot>,
+    is_dealt: bool,
+) -> Result<(), OperatorError> {
+    in_store(operator, piece.store, |store| put(store, piece.share, &piece.bytes, slots, is_dealt))
 }
 
 /// Calls `body` with the store of this name.
@@ -65,11 +75,21 @@ fn in_store(
     Ok(result?)
 }
 
-fn put(store: &mut dyn Store, share: Share, bytes: &[u8], is_dealt: bool) -> Result<(), StoreError> {
-    let taken = if is_dealt { store.adopt(share, bytes) } else { store.restore(share, bytes) };
+fn put(
+    store: &mut dyn Store,
+    share: Share,
+    bytes: &[u8],
+    slots: &Range<Slot>,
+    is_dealt: bool,
+) -> Result<(), StoreError> {
+    if matches!(share, Share::Slot(slot) if !slots.contains(&slot)) {
+        return Ok(());
+    }
+    let taken = if is_dealt { store.adopt(share, bytes, slots) } else { store.restore(share, bytes, slots) };
     taken.map_err(|error| match error {
         StoreError::Misfit(what) => StoreError::Misfit(match share {
             Share::Slot(slot) => format!("{what} in a piece of slot {slot}"),
+            Share::Keys => format!("{what} in a piece of several keys"),
             Share::All => format!("{what} in a piece of all workers"),
         }),
         error => error,
@@ -93,7 +113,8 @@ pub(crate) fn take(operator: &mut impl Operator, room: usize) -> (Vec<StorePiece
     let mut written: Vec<StorePieces> = Vec::new();
     let is_all = each_marked(operator, room, |store, share, piece| {
         if written.last().is_none_or(|last| last.store != store) {
-            written.push(StorePieces { store, pieces: Pieces::default() });
+            let pieces = Pieces::with_room(if room == usize::MAX { 0 } else { room + ROOM_BEYOND });
+            written.push(StorePieces { store, pieces });
         }
         if let Some(last) = written.last_mut() {
             last.pieces.push(share, piece);
@@ -102,22 +123,33 @@ pub(crate) fn take(operator: &mut impl Operator, room: usize) -> (Vec<StorePiece
     (written, is_all)
 }
 
-/// All that the stores of an operator have.
-pub(crate) fn all(operator: &mut impl Operator) -> Vec<StorePieces> {
-    mark(operator, Scope::All);
-    take(operator, usize::MAX).0
+/// Whose pieces a store takes.
+#[derive(Debug, Clone)]
+pub(crate) enum Taking {
+    /// Those of the same worker.
+    Own(Range<Slot>),
+    /// Those of any worker that are of these slots, and what all workers have alike where that is wanted.
+    Dealt(Range<Slot>, bool),
 }
 
-/// Gives pieces of a store, those whose shares are wanted, to the store of this name.
+impl Taking {
+    /// All of the same worker.
+    pub(crate) const SAME: Self = Self::Own(ALL_SLOTS);
+}
+
+/// Gives pieces of a store to the store of this name.
 pub(crate) fn read(
     operator: &mut impl Operator,
     store: &str,
     bytes: &[u8],
-    wanted: impl Fn(Share) -> bool,
-    is_dealt: bool,
+    taking: &Taking,
 ) -> Result<(), OperatorError> {
     in_store(operator, store, |store| {
-        each_piece(bytes, |share, piece| if wanted(share) { put(store, share, piece, is_dealt) } else { Ok(()) })
+        each_piece(bytes, |share, piece| match taking {
+            Taking::Own(slots) => put(store, share, piece, slots, false),
+            Taking::Dealt(_, false) if share == Share::All => Ok(()),
+            Taking::Dealt(slots, _) => put(store, share, piece, slots, true),
+        })
     })
 }
 

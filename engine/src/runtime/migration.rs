@@ -4,7 +4,7 @@ use crate::log::error::StateError;
 use crate::runtime::entries::SavedStore;
 use crate::runtime::recovery::Recovered;
 use crate::runtime::shape::Shape;
-use crate::store::pieces::{Pieces, each_piece};
+use crate::store::pieces::{Pieces, each_piece, split_records};
 use crate::store::{Share, StoreError, StoreKind};
 use crate::{Layout, Record};
 use std::sync::Arc;
@@ -45,26 +45,43 @@ impl Migration {
         let (mut pieces, mut new) = (Pieces::default(), Vec::new());
         each_piece(bytes, |share, piece| {
             new.clear();
-            let is_closed_slice = shape.kind == StoreKind::Slices && share == Share::All;
-            let split = piece.split_at_checked(shape.id_bytes()).filter(|_| !is_closed_slice);
-            match split {
-                Some((id, rest)) if !shape.is_removal(rest) => {
-                    new.extend_from_slice(id);
-                    let mut end = 0;
-                    for value in shape.values(rest).map_err(StoreError::misfit)? {
-                        new.extend_from_slice(&rest[end..value.start]);
-                        (self.convert)(&rest[value.clone()], &mut new);
-                        end = value.end;
-                    }
-                    new.extend_from_slice(&rest[end..]);
+            if share == Share::Keys {
+                let (front, records) = split_records(piece, shape.front_bytes())?;
+                let (key, count) = (shape.id_bytes() - shape.front_bytes(), records.len());
+                for record in records {
+                    self.convert_one(shape, key, record, &mut new)?;
                 }
-                // Without values.
-                _ => new.extend_from_slice(piece),
+                let record = new.len() / count.max(1);
+                pieces.push(share, &[&(record as u32).to_le_bytes()[..], front, &new].concat());
+                return Ok(());
+            }
+            let is_closed_slice = shape.kind == StoreKind::Slices && share == Share::All;
+            match is_closed_slice {
+                true => new.extend_from_slice(piece),
+                false => self.convert_one(shape, shape.id_bytes(), piece, &mut new)?,
             }
             pieces.push(share, &new);
             Ok(())
         })?;
         Ok(pieces.bytes().to_vec())
+    }
+
+    /// Appends what is kept for one key, with new values, behind the bytes that say what it is of.
+    fn convert_one(&self, shape: &Shape, id: usize, piece: &[u8], new: &mut Vec<u8>) -> Result<(), StoreError> {
+        let Some((id, rest)) = piece.split_at_checked(id).filter(|(_, rest)| !shape.is_removal(rest)) else {
+            // Without values.
+            new.extend_from_slice(piece);
+            return Ok(());
+        };
+        new.extend_from_slice(id);
+        let mut end = 0;
+        for value in shape.values(rest).map_err(StoreError::misfit)? {
+            new.extend_from_slice(&rest[end..value.start]);
+            (self.convert)(&rest[value.clone()], new);
+            end = value.end;
+        }
+        new.extend_from_slice(&rest[end..]);
+        Ok(())
     }
 }
 
@@ -93,7 +110,7 @@ mod tests {
     use crate::store::{
         BroadcastTable, KeyedLists, KeyedMaps, KeyedRows, KeyedTable, Of, Scope, Store, StoreSettings, Value,
     };
-    use crate::{Key, Timestamp};
+    use crate::{ALL_SLOTS, Key, Timestamp};
 
     fn wide(value: u32) -> [u8; 8] {
         (u64::from(value) << 8 | 7).to_be_bytes()
@@ -117,7 +134,7 @@ mod tests {
         old.save(&mut PieceWriter::unlimited(&mut |share, piece| pieces.push(share, piece)));
         let shape = Shape::of(&saved).unwrap();
         let converted = migration.converted(&shape, pieces.bytes()).unwrap();
-        each_piece(&converted, |share, piece| new.restore(share, piece)).unwrap();
+        each_piece(&converted, |share, piece| new.restore(share, piece, &ALL_SLOTS)).unwrap();
         // What is cut short is refused.
         let mut cut = Pieces::default();
         each_piece(pieces.bytes(), |share, piece| {
@@ -126,7 +143,7 @@ mod tests {
         })
         .unwrap();
         let refused = migration.converted(&shape, cut.bytes());
-        let refused = refused.and_then(|cut| each_piece(&cut, |share, piece| new.restore(share, piece)));
+        let refused = refused.and_then(|cut| each_piece(&cut, |share, piece| new.restore(share, piece, &ALL_SLOTS)));
         assert!(refused.is_err());
     }
 

@@ -1,16 +1,19 @@
 //! What a committed checkpoint says: read back, and given to the parts of a job that goes on from there.
 
+use crate::base::key::slots_of;
 use crate::log::error::StateError;
 use crate::log::{Kept, SnapshotLog};
-use crate::operator::state;
+use crate::operator::state::{self, Taking};
 use crate::operator::{Operator, OperatorError};
 use crate::runtime::entries::{Entry, Role, SavedStore};
 use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::Counts;
-use crate::store::{Share, StoreError};
-use crate::worker_of;
+use crate::store::{Scope, StoreError};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// Bytes of state that are dealt out at once.
+const DEALT_BYTES: usize = 1 << 20;
 
 /// Where sources that share an order go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -151,16 +154,25 @@ impl Recovered {
     pub(crate) fn restore_same(
         &self,
         operator: &mut impl Operator,
+        of: (&str, Role, usize),
+    ) -> Result<(), OperatorError> {
+        self.restore_own(operator, of, &Taking::SAME)
+    }
+
+    fn restore_own(
+        &self,
+        operator: &mut impl Operator,
         (step, role, worker): (&str, Role, usize),
+        taking: &Taking,
     ) -> Result<(), OperatorError> {
         for Written { store, bytes } in self.pieces.get(&(step.to_owned(), role, worker)).into_iter().flatten() {
-            state::read(operator, store, bytes, |_| true, false)?;
+            state::read(operator, store, bytes, taking)?;
         }
         Ok(())
     }
 
     /// Has the stores of an operator on one of some workers take its share of what all workers had, each of whose
-    /// stores is put together in an operator that `make` makes.
+    /// stores is put together, as far as that share goes, in an operator that `make` makes.
     ///
     /// # Errors
     /// When it does not fit.
@@ -171,17 +183,23 @@ impl Recovered {
         (worker, workers): (usize, usize),
         make: impl Fn() -> Op,
     ) -> Result<(), OperatorError> {
+        let slots = slots_of(worker, workers);
         let mut is_first = true;
         for (name, role, of_worker) in self.pieces.keys().filter(|(name, _, _)| name == step) {
+            // What one worker wrote at one mark after another is put together first.
             let mut whole = make();
-            self.restore_same(&mut whole, (name, *role, *of_worker))?;
+            self.restore_own(&mut whole, (name, *role, *of_worker), &Taking::Own(slots.clone()))?;
             // What all workers have alike is taken once.
-            let wanted = |share| match share {
-                Share::Slot(slot) => worker_of(slot, workers) == worker,
-                Share::All => is_first,
-            };
-            for pieces in state::all(&mut whole) {
-                state::read(operator, pieces.store, pieces.pieces.bytes(), wanted, true)?;
+            let taking = Taking::Dealt(slots.clone(), is_first);
+            state::mark(&mut whole, Scope::All);
+            loop {
+                let (written, is_all) = state::take(&mut whole, DEALT_BYTES);
+                for pieces in written {
+                    state::read(operator, pieces.store, pieces.pieces.bytes(), &taking)?;
+                }
+                if is_all {
+                    break;
+                }
             }
             is_first = false;
         }

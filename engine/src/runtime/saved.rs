@@ -7,7 +7,7 @@ use crate::runtime::entries::{Role, SavedStore};
 use crate::runtime::metrics::Counts;
 use crate::runtime::recovery::Recovered;
 use crate::runtime::shape::Shape;
-use crate::store::pieces::each_piece;
+use crate::store::pieces::{each_piece, split_records};
 use crate::store::{Share, StoreError, StoreKind};
 use crate::{Dictionary, Field, FieldKind, Layout, Timestamp};
 use std::borrow::Cow;
@@ -259,15 +259,22 @@ impl SavedCheckpoint {
                     entries.retain(|(of, in_role, id), _| (*of, *in_role) != (worker, role) || !id.starts_with(piece));
                     return Ok(());
                 }
-                let Some((id, rest)) = piece.split_at_checked(shape.id_bytes()) else {
-                    return Err(StoreError::misfit("a piece without its key"));
+                let mut take = |piece: &[u8]| {
+                    let Some((id, rest)) = piece.split_at_checked(shape.id_bytes()) else {
+                        return Err(StoreError::misfit("a piece without its key"));
+                    };
+                    let id = (worker, role, id.to_vec());
+                    match shape.is_removal(rest) {
+                        true => drop(entries.remove(&id)),
+                        false => drop(entries.insert(id, rest.to_vec())),
+                    }
+                    Ok(())
                 };
-                let id = (worker, role, id.to_vec());
-                match shape.is_removal(rest) {
-                    true => drop(entries.remove(&id)),
-                    false => drop(entries.insert(id, rest.to_vec())),
+                if share != Share::Keys {
+                    return take(piece);
                 }
-                Ok(())
+                let (front, mut records) = split_records(piece, shape.front_bytes())?;
+                records.try_for_each(|record| take(&[front, record].concat()))
             })?;
         }
         Ok(entries)

@@ -47,6 +47,11 @@ impl Shape {
         }
     }
 
+    /// Bytes that records of several keys have in front.
+    pub(crate) fn front_bytes(&self) -> usize {
+        self.id_bytes() - self.piece_key().map_or(0, Layout::size)
+    }
+
     /// Whether a piece says that there is nothing any more.
     pub(crate) fn is_removal(&self, rest: &[u8]) -> bool {
         match self.kind {

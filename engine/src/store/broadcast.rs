@@ -1,9 +1,10 @@
 //! A table that all workers have alike.
 
-use crate::store::pieces::PieceWriter;
+use crate::store::pieces::{PieceWriter, split_records};
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind, StoreSettings};
-use crate::{Key, Layout, Record};
+use crate::{Key, Layout, Record, Slot};
+use std::ops::Range;
 
 /// A table that all workers have alike, since each is told the same in the same order.
 ///
@@ -104,16 +105,20 @@ impl<K: Key, V: Record> Store for BroadcastTable<K, V> {
 
     fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
         let room = out.room();
-        self.table.save(&mut PieceWriter::new(room, &mut |_, bytes| out.write(Share::All, bytes)))
+        let mut take = |share, piece: &[u8]| match split_records(piece, 0) {
+            Ok((_, records)) if share == Share::Keys => records.for_each(|record| out.write(Share::All, record)),
+            _ => out.write(Share::All, piece),
+        };
+        self.table.save(&mut PieceWriter::new(room, &mut take))
     }
 
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
         let (Share::All, Some((key, _))) = (share, piece.split_at_checked(size_of::<K>())) else {
             return Err(StoreError::misfit("no key of all workers"));
         };
         let key: K = bytemuck::pod_read_unaligned(key);
         let place = self.place(&key);
-        self.table.restore(self.table.share_of(&key), piece)?;
+        self.table.restore(self.table.share_of(&key), piece, slots)?;
         match (place, self.table.find(&key)) {
             (Ok(at), None) => drop(self.order.remove(at)),
             (Err(at), Some(entry)) => self.order.insert(at, entry as u32),

@@ -4,8 +4,9 @@ use crate::store::changes::Changes;
 use crate::store::pieces::{PieceWriter, Pieces};
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind};
-use crate::{Key, Layout};
+use crate::{Key, Layout, Slot};
 use bytemuck::Pod;
+use std::ops::Range;
 
 /// Something for each entry of a table.
 pub(crate) trait Column {
@@ -86,7 +87,7 @@ impl<K: Key, V: Pod, C: Column> Store for Of<'_, K, V, C> {
         self.column.save(self.table, out)
     }
 
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, piece: &[u8], _: &Range<Slot>) -> Result<(), StoreError> {
         self.column.restore(self.table, share, piece)
     }
 }
@@ -304,7 +305,7 @@ pub(crate) fn elements<T: Pod>(bytes: &[u8]) -> Option<impl Iterator<Item = T>> 
 mod tests {
     use super::*;
     use crate::store::{KeyedLists, StoreSettings, Timers};
-    use crate::{Dictionary, Timestamp};
+    use crate::{ALL_SLOTS, Dictionary, Timestamp};
     use proptest::prelude::*;
     use std::collections::{BTreeMap, BTreeSet};
 
@@ -365,7 +366,7 @@ mod tests {
                                 let mut take = |share, piece: &[u8]| {
                                     written.each(|other, into| {
                                         if other == which {
-                                            into.restore(share, piece).unwrap();
+                                            into.restore(share, piece, &ALL_SLOTS).unwrap();
                                         }
                                     });
                                 };

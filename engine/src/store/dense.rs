@@ -7,18 +7,24 @@
 //! values:  [V] by number; a value is zeros where its bit is not set
 //! ```
 //! A value is found by its bit among those that were touched, which is not set where the number is new, or was not touched
-//! since the mark. So what changed is known at no cost, and what is marked is kept before it changes.
+//! since the mark. So what changed is known at no cost, and what is marked is kept before it changes: a page of 64 values
+//! at once. Where most of a page changed between two marks, the first change after the next counts for the whole page.
+//! Every so many marks it does not, to see whether that is still so.
 
 use crate::store::Scope;
-use crate::store::pieces::PieceWriter;
+use crate::store::pieces::{PieceWriter, Records};
 use crate::store::region::Region;
 use crate::{Key, Timestamp};
 use bytemuck::Pod;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-/// A multiple of 64, so that bits come in whole words.
+/// Values of a page: the bits of a word.
 const WORD: usize = 64;
+/// Of so many marks, changes are counted value by value between the first and the second.
+const COUNTED: u32 = 8;
+/// Bytes of values that are kept together.
+const KEPT_BYTES: usize = 64 << 10;
 /// Values of more bytes mostly come from memory: those of a batch are fetched before they are added to.
 const LARGE: usize = if cfg!(test) { 4 << 10 } else { 8 << 20 };
 /// Rows whose values are fetched at once.
@@ -37,36 +43,44 @@ pub(crate) struct Dense<K, V> {
 struct Known<V> {
     present: Vec<u64>,
     len: usize,
-    /// Whether all was marked once.
-    is_saved: bool,
+    /// How often it was marked.
+    marks: u32,
+    /// A bit for each page most of which changed when that was last counted.
+    busy: Vec<u64>,
     marked: Marked<V>,
 }
 
-/// What has to be written as it was at the mark: of the values that it names, those that were not touched since.
+/// What has to be written as it was at the mark.
 #[derive(Debug)]
 struct Marked<V> {
-    /// The words of bits that are left.
-    words: Range<usize>,
-    /// The bits of those that were touched before the mark; zeros in front of the words that are left. They are what is
+    /// The pages that are left, but for those that are kept. Nothing in them was touched.
+    pages: Range<usize>,
+    /// The bits of those that were touched before the mark; zeros for pages that are written or kept. They are what is
     /// touched behind the next mark: so no memory is asked for or given back at a mark.
     bits: Vec<u64>,
     /// Whether all values that are present are marked, and not only these.
     is_all: bool,
-    /// Values that were touched before they were written, as they were, with their numbers.
-    kept: Vec<(u32, V)>,
+    /// A bit for each page that was touched before it was written.
+    is_kept: Vec<u64>,
+    /// Values of such pages, as they were.
+    kept: Vec<Kept<V>>,
+}
+
+/// Pages, each with bits for the values that are kept of it, and these, one page behind the other.
+#[derive(Debug)]
+struct Kept<V> {
+    pages: Vec<(u32, u64)>,
+    values: Vec<V>,
 }
 
 impl<V> Marked<V> {
-    const NOTHING: Self = Self { words: 0..0, bits: Vec::new(), is_all: false, kept: Vec::new() };
+    const NOTHING: Self = Self { pages: 0..0, bits: Vec::new(), is_all: false, is_kept: Vec::new(), kept: Vec::new() };
+}
 
-    /// The bits of a word, of which those that are `present` and not `touched` are left.
-    #[inline]
-    fn word(&self, at: usize, present: u64, touched: u64) -> u64 {
-        if !self.words.contains(&at) {
-            return 0;
-        }
-        (if self.is_all { present } else { self.bits[at] }) & !touched
-    }
+/// Whether a number is in a set of bits.
+#[inline(always)]
+fn has(bits: &[u64], number: usize) -> bool {
+    bits[number / WORD] >> (number % WORD) & 1 == 1
 }
 
 /// The key's number, where it is below 2^31.
@@ -79,7 +93,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) const fn new() -> Self {
         Self {
             touched: Vec::new(),
-            known: Known { present: Vec::new(), len: 0, is_saved: false, marked: Marked::NOTHING },
+            known: Known { present: Vec::new(), len: 0, marks: 0, busy: Vec::new(), marked: Marked::NOTHING },
             values: Region::new(),
             keys: PhantomData,
         }
@@ -102,6 +116,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
             return false;
         }
         self.known.present.resize(end / WORD, 0);
+        self.known.busy.resize((end / WORD).div_ceil(WORD), 0);
         self.touched.resize(end / WORD, 0);
         true
     }
@@ -190,14 +205,18 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Merges all of another's values into these, whose end is not lower.
     pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
-        let Known { present, len, marked, .. } = &mut self.known;
-        let words = present.iter_mut().zip(&mut self.touched);
-        let parts = words.zip(self.values.values_mut().chunks_mut(WORD)).enumerate();
+        let Self { touched, known, values, .. } = self;
+        let parts = touched.iter_mut().zip(values.values_mut().chunks_mut(WORD)).enumerate();
         let others = other.known.present.iter().zip(other.values.values().chunks(WORD));
-        for ((at, ((word, touched), values)), (&more, others)) in parts.zip(others) {
-            let kept = Bits(marked.word(at, *word, *touched) & more);
-            marked.kept.extend(kept.map(|bit| ((at * WORD + bit) as u32, values[bit])));
-            *len += (more & !*word).count_ones() as usize;
+        for ((at, (touched, values)), (&more, others)) in parts.zip(others) {
+            if more == 0 {
+                continue;
+            }
+            if known.is_left(at) {
+                known.keep(at, values);
+            }
+            let word = &mut known.present[at];
+            known.len += (more & !*word).count_ones() as usize;
             *word |= more;
             *touched |= more;
             if more == u64::MAX {
@@ -246,67 +265,131 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// From now on nothing was saved, and nothing is marked.
     pub(crate) fn forget_saved(&mut self) {
-        self.known.is_saved = false;
+        self.known.marks = 0;
         self.known.marked = Marked::NOTHING;
     }
 
     /// Marks all values, or those that were touched since the last mark, where there was one.
     pub(crate) fn mark(&mut self, scope: Scope) {
-        let mut none = std::mem::take(&mut self.known.marked.bits);
-        if !self.known.marked.words.is_empty() || none.len() != self.touched.len() {
+        let Known { marks, marked, .. } = &mut self.known;
+        let mut none = std::mem::take(&mut marked.bits);
+        if !marked.pages.is_empty() || none.len() != self.touched.len() {
             // Zeroed memory costs nothing until it is used.
             none = vec![0; self.touched.len()];
         }
         let touched = std::mem::replace(&mut self.touched, none);
-        let is_all = !std::mem::replace(&mut self.known.is_saved, true) || scope == Scope::All;
-        let words = 0..touched.len();
-        self.known.marked = Marked { words, bits: touched, is_all, kept: Vec::new() };
+        let is_all = *marks == 0 || scope == Scope::All;
+        // 0 is before the first mark.
+        *marks = marks.checked_add(1).unwrap_or(1);
+        let pages = 0..touched.len();
+        let mut is_kept = std::mem::take(&mut marked.is_kept);
+        is_kept.clear();
+        is_kept.resize(pages.len().div_ceil(WORD), 0);
+        *marked = Marked { pages, bits: touched, is_all, is_kept, kept: Vec::new() };
     }
 
     /// Whether something that is marked is left to write.
     pub(crate) fn is_marked(&self) -> bool {
-        !self.known.marked.words.is_empty() || !self.known.marked.kept.is_empty()
+        !self.known.marked.pages.is_empty() || !self.known.marked.kept.is_empty()
     }
 
-    /// Writes what was marked, as far as there is room; whether nothing is left.
-    pub(crate) fn save(
-        &mut self,
-        out: &mut PieceWriter<'_>,
-        mut write: impl FnMut(&mut PieceWriter<'_>, &K, &V),
-    ) -> bool {
-        let key = |number: usize| K::from_number(number as u64);
+    /// Writes what was marked, as records of keys and values, as far as there is room; whether nothing is left.
+    pub(crate) fn save(&mut self, out: &mut PieceWriter<'_>, records: &mut Records) -> bool {
         while out.has_room() {
-            if let Some((number, value)) = self.known.marked.kept.pop() {
-                write(out, &key(number as usize), &value);
-                continue;
-            }
-            let Some(at) = self.known.marked.words.next() else { return true };
             out.pass(1);
-            let Known { present, marked, .. } = &mut self.known;
-            let bits = std::mem::take(&mut marked.bits[at]);
-            let left = (if marked.is_all { present[at] } else { bits }) & !self.touched[at];
-            for number in Bits(left).map(|bit| at * WORD + bit) {
-                write(out, &key(number), &self.values.values()[number]);
+            if let Some(kept) = self.known.marked.kept.last_mut() {
+                match kept.pages.pop() {
+                    Some((at, bits)) => {
+                        let first = kept.values.len() - bits.count_ones() as usize;
+                        put::<K, V>(records, at as usize, bits, kept.values[first..].iter());
+                        kept.values.truncate(first);
+                    }
+                    None => drop(self.known.marked.kept.pop()),
+                }
+            } else {
+                let Some(at) = self.known.marked.pages.next() else { break };
+                if has(&self.known.marked.is_kept, at) {
+                    continue;
+                }
+                let bits = self.known.take_bits(at);
+                let values = &self.values.values()[at * WORD..];
+                put::<K, V>(records, at, bits, Bits(bits).map(|bit| &values[bit]));
             }
+            records.write_if_enough(out);
         }
+        records.write(out);
         !self.is_marked()
     }
 }
 
+/// Adds records of the values of a page, which have these bits.
+#[inline]
+fn put<'a, K: Key, V: Pod>(records: &mut Records, at: usize, bits: u64, values: impl Iterator<Item = &'a V>) {
+    let numbers = Bits(bits).map(|bit| (at * WORD + bit) as u64);
+    for (record, (number, value)) in records.room_for(bits.count_ones() as usize).zip(numbers.zip(values)) {
+        let (key, rest) = record.split_at_mut(size_of::<K>());
+        key.copy_from_slice(bytemuck::bytes_of(&K::from_number(number)));
+        rest.copy_from_slice(bytemuck::bytes_of(value));
+    }
+}
+
 impl<V: Pod> Known<V> {
-    /// Notes a number that is new, or was not touched since the mark; a value that is marked is kept. Apart, so that
+    /// Notes a number that is new, or was not touched since the mark; values that are marked are kept. Apart, so that
     /// nothing is made ready for it each time it is not called.
     #[cold]
     #[inline(never)]
     fn touch(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
         let (at, bit) = (number / WORD, 1 << (number % WORD));
-        let present = &mut self.present[at];
-        if self.marked.word(at, *present, touched[at]) & bit != 0 {
-            self.marked.kept.push((number as u32, values[number]));
+        if self.is_left(at) {
+            self.keep(at, &values[at * WORD..(at + 1) * WORD]);
         }
-        touched[at] |= bit;
+        let is_counted = self.marks % COUNTED == 0;
+        let present = &mut self.present[at];
+        touched[at] |= if !is_counted && has(&self.busy, at) { *present | bit } else { bit };
         self.len += usize::from(*present & bit == 0);
         *present |= bit;
+    }
+
+    /// Whether a page may be marked, and is neither written nor kept.
+    #[inline]
+    fn is_left(&self, at: usize) -> bool {
+        self.marked.pages.contains(&at) && !has(&self.marked.is_kept, at)
+    }
+
+    /// Keeps what is marked of the values of a page, before it is touched.
+    fn keep(&mut self, at: usize, values: &[V]) {
+        let bits = self.take_bits(at);
+        let marked = &mut self.marked;
+        marked.is_kept[at / WORD] |= 1 << (at % WORD);
+        if bits == 0 {
+            return;
+        }
+        let room = (KEPT_BYTES / size_of::<V>().max(1)).max(WORD);
+        if marked.kept.last().is_none_or(|kept| kept.values.len() + WORD > room) {
+            let (pages, values) = (Vec::with_capacity(room / WORD), Vec::with_capacity(room));
+            marked.kept.push(Kept { pages, values });
+        }
+        if let Some(kept) = marked.kept.last_mut() {
+            kept.pages.push((at as u32, bits));
+            match bits {
+                u64::MAX => kept.values.extend_from_slice(values),
+                bits => kept.values.extend(Bits(bits).map(|bit| values[bit])),
+            }
+        }
+    }
+
+    /// The bits of a page that is marked, which is not any more; notes whether most of it had changed.
+    #[inline]
+    fn take_bits(&mut self, at: usize) -> u64 {
+        let (marked, present) = (&mut self.marked, self.present[at]);
+        let changed = std::mem::take(&mut marked.bits[at]);
+        // It was counted between the last two marks.
+        if (self.marks - 1) % COUNTED == 0 {
+            let (word, bit) = (&mut self.busy[at / WORD], 1 << (at % WORD));
+            let is_busy = 2 * changed.count_ones() > present.count_ones();
+            *word = if is_busy { *word | bit } else { *word & !bit };
+        }
+        if marked.is_all { present } else { changed }
     }
 }
 

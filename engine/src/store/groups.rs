@@ -6,7 +6,7 @@
 
 use crate::store::Scope;
 use crate::store::dense::{Dense, number_of};
-use crate::store::pieces::PieceWriter;
+use crate::store::pieces::{PieceWriter, Records};
 use crate::store::sparse::{LOOKUP_BATCH, Sparse};
 use crate::{HashSeed, Key, Timestamp};
 use bytemuck::Pod;
@@ -81,10 +81,17 @@ impl<K: Key, V: Pod> Groups<K, V> {
     /// The value of `key`, zeros where it is new.
     pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
         self.settle(&key);
-        match number_of(&key).filter(|&number| number < self.dense.end()) {
-            Some(number) => self.dense.value_mut(number),
-            None => self.sparse_value_mut(key),
+        match number_of(&key) {
+            Some(number) if number < self.dense.end() || self.extend_dense(number) => self.dense.value_mut(number),
+            _ => self.sparse_value_mut(key),
         }
+    }
+
+    /// Makes a number dense that comes behind those that are, where they are enough for that and no key is hashed: numbers
+    /// that come in their order are never moved.
+    fn extend_dense(&mut self, number: usize) -> bool {
+        let end = (number + 1).next_power_of_two();
+        self.is_dense() && self.dense.len() * SPARSITY >= end && end < self.end_max && self.dense.grow(end)
     }
 
     fn sparse_value_mut(&mut self, key: K) -> &mut V {
@@ -265,13 +272,11 @@ impl<K: Key, V: Pod> Groups<K, V> {
         self.dense.is_marked() || self.sparse.is_marked()
     }
 
-    /// Writes what was marked, as far as there is room; whether nothing is left.
-    pub(crate) fn save(
-        &mut self,
-        out: &mut PieceWriter<'_>,
-        mut write: impl FnMut(&mut PieceWriter<'_>, &K, &V),
-    ) -> bool {
-        self.dense.save(out, &mut write) && self.sparse.save(out, write)
+    /// Writes what was marked, as records of keys and values behind this front, as far as there is room; whether nothing is
+    /// left.
+    pub(crate) fn save(&mut self, out: &mut PieceWriter<'_>, front: &[u8]) -> bool {
+        let mut records = Records::new(size_of::<K>() + size_of::<V>(), front);
+        self.dense.save(out, &mut records) && self.sparse.save(out, &mut records)
     }
 
     /// Forgets all keys and keeps the memory.
@@ -293,7 +298,7 @@ fn count_bits<K: Key>(bits: &mut [u32; 32], key: &K) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Share;
+    use crate::store::pieces::split_records;
     use proptest::prelude::*;
     use std::collections::HashMap;
 
@@ -331,6 +336,48 @@ mod tests {
         }
         assert_eq!(numbers.len(), model.len());
         assert!(numbers.is_sorted());
+    }
+
+    /// Takes some of what is marked; whether that was all.
+    fn follow(groups: &mut Groups<u64, u64>, room: usize, mut take: impl FnMut(u64, u64)) -> bool {
+        let mut take = |_, piece: &[u8]| {
+            let (front, records) = split_records(piece, 3).unwrap();
+            assert_eq!(front, b"abc");
+            for record in records {
+                let [key, value]: [u64; 2] = bytemuck::pod_read_unaligned(record);
+                take(key, value);
+            }
+        };
+        groups.save(&mut PieceWriter::new(room, &mut take), b"abc")
+    }
+
+    /// Keys that change together count together, and are counted anew now and then.
+    #[test]
+    fn pages_that_change_as_a_whole_are_kept_and_written_as_a_whole() {
+        let mut groups = Groups::<u64, u64>::new(SEED);
+        let mut written = HashMap::<u64, u64>::new();
+        let mut model = HashMap::<u64, u64>::new();
+        let mut counts = Vec::new();
+        for round in 0..40u64 {
+            // All keys at first, and then one of each page.
+            for key in (0..6400).filter(|key| round < 12 || key % 64 == 5) {
+                *groups.value_mut(key) += round;
+                *model.entry(key).or_default() += round;
+            }
+            groups.mark(Scope::Changed);
+            // Half of them change before they are written.
+            (0..3200).step_by(64).for_each(|key| *groups.value_mut(key) += 1);
+            let mut count = 0;
+            assert!(follow(&mut groups, usize::MAX, |key, value| {
+                count += 1;
+                written.insert(key, value);
+            }));
+            assert_eq!(written, model, "round {round}");
+            (0..3200).step_by(64).for_each(|key| *model.entry(key).or_default() += 1);
+            counts.push(count);
+        }
+        assert!(counts[..12].iter().all(|count| *count == 6400), "{counts:?}");
+        assert!(counts[24..].iter().all(|count| *count <= 150), "{counts:?}");
     }
 
     #[test]
@@ -401,8 +448,8 @@ mod tests {
                 }
                 let mut changed = 0;
                 groups.mark(Scope::Changed);
-                let is_all = groups.save(&mut PieceWriter::unlimited(&mut |_, _| ()), |_, key, value| {
-                    followed.insert(*key, *value);
+                let is_all = follow(&mut groups, usize::MAX, |key, value| {
+                    followed.insert(key, value);
                     changed += 1;
                 });
                 prop_assert!(is_all);
@@ -411,7 +458,7 @@ mod tests {
             }
             let mut idle = 0;
             groups.mark(Scope::Changed);
-            prop_assert!(groups.save(&mut PieceWriter::unlimited(&mut |_, _| ()), |_, _, _| idle += 1));
+            prop_assert!(follow(&mut groups, usize::MAX, |_, _| idle += 1));
             prop_assert_eq!(idle, 0);
         }
 
@@ -440,11 +487,8 @@ mod tests {
                     marked = Some(model.clone());
                     continue;
                 };
-                let mut ignored = |_, _: &[u8]| ();
-                let mut out = PieceWriter::new(room, &mut ignored);
-                let is_all = groups.save(&mut out, |out, key, value| {
-                    followed.insert(*key, *value);
-                    out.write(Share::All, &[0; 16]);
+                let is_all = follow(&mut groups, room, |key, value| {
+                    followed.insert(key, value);
                 });
                 if is_all {
                     prop_assert_eq!(&followed, expected);

@@ -16,12 +16,12 @@
 //! What hangs on a table finds its keys by the numbers of the table's entries: a key is hashed once for all of them. An
 //! entry stays while anything hangs on it, and until it is removed.
 //!
-//! **Pieces.** State is written as pieces, each of one key or of the whole step. At a barrier a store marks all it has, or
+//! **Pieces.** State is written as pieces, each of one key, of several keys or of the whole step. At a barrier a store marks all it has, or
 //! what changed since the last mark, which takes a time that does not grow with either. What was marked is written
 //! bit by bit while rows come, as it was at the mark: what changes before it was written is kept first. What changed
 //! is restored into a store of the same worker, mark after mark, and replaces what was written before; the pieces of
-//! one mark come in any order. All that a store then has can be dealt out: a piece is of a slot, and so of whichever
-//! worker owns the slot now, or of all workers. There it is adopted, beside pieces of other workers. Limits are looked at
+//! one mark come in any order. All that a store then has can be dealt out: a key is of a slot, and so of whichever
+//! worker owns the slot now; what is of no key is of all workers. There it is adopted, beside pieces of other workers. Limits are looked at
 //! when all pieces have come.
 
 pub(crate) mod ahead;
@@ -54,6 +54,7 @@ pub use timers::Timers;
 pub use value::Value;
 
 use crate::{Layout, Slot};
+use std::ops::Range;
 
 /// How a store keeps things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,6 +110,8 @@ impl StoreKind {
 pub enum Share {
     /// The worker's that owns the slot.
     Slot(Slot),
+    /// Of several keys, each of which is the worker's that owns its slot.
+    Keys,
     /// Every worker's; all of them write the same.
     All,
 }
@@ -155,7 +158,7 @@ impl StoreError {
 /// What the runtime asks of a store.
 ///
 /// ```
-/// use pelton::{KeyedTable, PieceWriter, Scope, Share, Store, StoreSettings};
+/// use pelton::{ALL_SLOTS, KeyedTable, PieceWriter, Scope, Share, Store, StoreSettings};
 ///
 /// let settings = StoreSettings::default();
 /// let mut counts = KeyedTable::<u32, u64>::new(&settings);
@@ -170,7 +173,7 @@ impl StoreError {
 ///
 /// let mut restored = KeyedTable::<u32, u64>::new(&settings);
 /// for (share, piece) in &pieces {
-///     restored.restore(*share, piece)?;
+///     restored.restore(*share, piece, &ALL_SLOTS)?;
 /// }
 /// assert_eq!(restored.get(&7), Some(&1));
 /// # Ok::<(), pelton::StoreError>(())
@@ -197,18 +200,20 @@ pub trait Store {
     /// Writes pieces of what was marked, as it was at the mark, as far as there is room; whether nothing is left.
     fn save(&mut self, out: &mut PieceWriter<'_>) -> bool;
 
-    /// Takes a piece that a store of the same worker wrote; it replaces what was there.
+    /// Takes a piece that a store of the same worker wrote; it replaces what was there. Of a piece of several keys, it
+    /// takes those of these slots; of others all.
     ///
     /// # Errors
     /// When the piece is not of such a store.
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError>;
+    fn restore(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError>;
 
-    /// Takes a piece of all that a store of any worker has. Where several have something of one key, it is combined.
+    /// Takes a piece of all that a store of any worker has, as far as [`Store::restore`] would. Where several have something
+    /// of one key, it is combined.
     ///
     /// # Errors
     /// When the piece is not of such a store.
-    fn adopt(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        self.restore(share, piece)
+    fn adopt(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
+        self.restore(share, piece, slots)
     }
 
     /// Whether what it has is within its limits.

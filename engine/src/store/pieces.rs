@@ -2,16 +2,27 @@
 //!
 //! Pieces of a store as bytes, one behind the other:
 //! ```text
-//! byte 0  slot (32 bits), or 2^32 - 1 for all workers
+//! byte 0  slot (32 bits), 2^32 - 1 for all workers, 2^32 - 2 for several keys
 //!      4  length (32 bits)
 //!      8  the piece
+//! ```
+//! A piece of several keys:
+//! ```text
+//! byte 0  bytes of a record (32 bits)
+//!      4  what all records have in front: the start of a slice, or nothing
+//!      .  records, each a key and what is kept for it
 //! ```
 
 use crate::store::{Share, StoreError};
 use crate::{SLOTS, Slot};
 
 const ALL: u32 = u32::MAX;
+const KEYS: u32 = u32::MAX - 1;
 const HEAD: usize = 8;
+/// Bytes of the length of a record.
+const RECORD_LEN: usize = 4;
+/// Bytes of a piece of several keys, about.
+const RECORDS_BYTES: usize = 4 << 10;
 
 /// Takes the pieces that a store writes, as far as there is room for them.
 ///
@@ -69,6 +80,65 @@ impl<'a> PieceWriter<'a> {
     }
 }
 
+/// Records of keys on their way into pieces.
+#[derive(Debug)]
+pub(crate) struct Records {
+    bytes: Vec<u8>,
+    /// Bytes in front of the first record.
+    front: usize,
+    record: usize,
+}
+
+impl Records {
+    /// None yet, of so many bytes each, behind what all of them have in front.
+    pub(crate) fn new(record: usize, front: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(2 * RECORDS_BYTES);
+        bytes.extend_from_slice(&(record as u32).to_le_bytes());
+        bytes.extend_from_slice(front);
+        Self { front: bytes.len(), bytes, record }
+    }
+
+    /// Room for `count` more records, whose bytes are zeros.
+    #[inline]
+    pub(crate) fn room_for(&mut self, count: usize) -> std::slice::ChunksExactMut<'_, u8> {
+        let end = self.bytes.len();
+        self.bytes.resize(end + count * self.record, 0);
+        self.bytes[end..].chunks_exact_mut(self.record.max(1))
+    }
+
+    /// Writes a piece, where the records are enough for one.
+    #[inline]
+    pub(crate) fn write_if_enough(&mut self, out: &mut PieceWriter<'_>) {
+        if self.bytes.len() - self.front >= RECORDS_BYTES.min(out.room()) {
+            self.write(out);
+        }
+    }
+
+    /// Writes a piece of the records, where there are any.
+    pub(crate) fn write(&mut self, out: &mut PieceWriter<'_>) {
+        if self.bytes.len() > self.front {
+            out.write(Share::Keys, &self.bytes);
+            self.bytes.truncate(self.front);
+        }
+    }
+}
+
+/// What the records of a piece have in front, so many bytes, and the records.
+///
+/// # Errors
+/// When it is no such piece.
+pub(crate) fn split_records(
+    piece: &[u8],
+    front: usize,
+) -> Result<(&[u8], std::slice::ChunksExact<'_, u8>), StoreError> {
+    let records = piece.split_first_chunk::<RECORD_LEN>().and_then(|(record, rest)| {
+        let (front, rest) = rest.split_at_checked(front)?;
+        let record = u32::from_le_bytes(*record) as usize;
+        (record > 0 && rest.len().is_multiple_of(record)).then(|| (front, rest.chunks_exact(record)))
+    });
+    records.ok_or_else(|| StoreError::misfit("a wrong length of records"))
+}
+
 /// Pieces as bytes.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub(crate) struct Pieces {
@@ -78,10 +148,16 @@ pub(crate) struct Pieces {
 }
 
 impl Pieces {
+    /// None yet, with room for so many bytes.
+    pub(crate) fn with_room(bytes: usize) -> Self {
+        Self { bytes: Vec::with_capacity(bytes), taken: 0 }
+    }
+
     /// Adds a piece at the end.
     pub(crate) fn push(&mut self, share: Share, piece: &[u8]) {
         let share = match share {
             Share::Slot(slot) => slot.into(),
+            Share::Keys => KEYS,
             Share::All => ALL,
         };
         self.bytes.extend_from_slice(&share.to_le_bytes());
@@ -130,6 +206,7 @@ fn split(bytes: &[u8]) -> Result<Option<First<'_>>, StoreError> {
     let [share, len]: [u32; 2] = bytemuck::pod_read_unaligned(head);
     let share = match (share, Slot::try_from(share)) {
         (ALL, _) => Share::All,
+        (KEYS, _) => Share::Keys,
         (_, Ok(slot)) if usize::from(slot) < SLOTS => Share::Slot(slot),
         (other, _) => return Err(StoreError::Misfit(format!("a piece of slot {other}"))),
     };

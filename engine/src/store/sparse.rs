@@ -14,7 +14,7 @@
 
 use crate::store::Scope;
 use crate::store::changes::Changes;
-use crate::store::pieces::PieceWriter;
+use crate::store::pieces::{PieceWriter, Records};
 use crate::store::region::Region;
 use crate::{HashSeed, Key};
 use bytemuck::Pod;
@@ -226,24 +226,22 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         self.changes.is_marked() || !self.kept.is_empty()
     }
 
-    /// Writes what was marked, as far as there is room; whether nothing is left.
-    pub(crate) fn save(
-        &mut self,
-        out: &mut PieceWriter<'_>,
-        mut write: impl FnMut(&mut PieceWriter<'_>, &K, &V),
-    ) -> bool {
+    /// Writes what was marked, as records of keys and values, as far as there is room; whether nothing is left.
+    pub(crate) fn save(&mut self, out: &mut PieceWriter<'_>, records: &mut Records) -> bool {
         while out.has_room() {
-            if let Some((key, value)) = self.kept.pop() {
-                write(out, &key, &value);
-                continue;
-            }
-            let Some(number) = self.changes.next_marked() else { return true };
             out.pass(1);
-            if self.is_taken(number) {
-                let (key, value) = self.entry(number);
-                write(out, key, value);
+            if let Some((key, value)) = self.kept.pop() {
+                put(records, &key, &value);
+            } else {
+                let Some(number) = self.changes.next_marked() else { break };
+                if self.is_taken(number) {
+                    let (key, value) = self.entry(number);
+                    put(records, key, value);
+                }
             }
+            records.write_if_enough(out);
         }
+        records.write(out);
         !self.is_marked()
     }
 
@@ -273,6 +271,16 @@ impl<K: Key, V: Pod> Sparse<K, V> {
         self.tags.values_mut().fill(0);
         self.len = 0;
         self.forget_saved();
+    }
+}
+
+/// Adds the record of a key.
+#[inline]
+fn put<K: Pod, V: Pod>(records: &mut Records, key: &K, value: &V) {
+    for record in records.room_for(1) {
+        let (front, rest) = record.split_at_mut(size_of::<K>());
+        front.copy_from_slice(bytemuck::bytes_of(key));
+        rest.copy_from_slice(bytemuck::bytes_of(value));
     }
 }
 

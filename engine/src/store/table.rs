@@ -10,7 +10,6 @@
 use crate::base::time::duration_nanos;
 use crate::store::changes::Changes;
 use crate::store::dense::Bits;
-use crate::store::pieces::Pieces;
 use crate::store::{StoreError, StoreSettings};
 use crate::{HashSeed, Key, Timestamp};
 use bytemuck::Pod;
@@ -77,8 +76,9 @@ pub struct KeyedTable<K, V> {
     /// How many stores have something for each entry.
     pub(super) pins: Vec<u32>,
     pub(super) changes: Changes,
-    /// Pieces of entries that were marked and then changed.
-    pub(super) kept: Pieces,
+    /// Records of entries that were marked and then changed, one behind the other, and keys of those that were removed.
+    pub(super) kept: Vec<u8>,
+    pub(super) kept_removals: Vec<K>,
     pub(super) expiry: Option<Expiry>,
 }
 
@@ -108,7 +108,8 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
             leaving: [Vec::new(), Vec::new(), Vec::new()],
             pins: Vec::new(),
             changes: Changes::EMPTY,
-            kept: Pieces::default(),
+            kept: Vec::new(),
+            kept_removals: Vec::new(),
             expiry: None,
         }
     }
@@ -461,6 +462,7 @@ fn empty_segment<K: Key, V: Pod>() -> Box<[Entry<K, V>; SEGMENT]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ALL_SLOTS;
     use crate::store::pieces::PieceWriter;
     use crate::store::{Scope, Store};
     use proptest::prelude::*;
@@ -578,7 +580,7 @@ mod tests {
                             marked = Some(model.clone());
                         }
                         Some(expected) => {
-                            let mut take = |share, piece: &[u8]| written.restore(share, piece).unwrap();
+                            let mut take = |share, piece: &[u8]| written.restore(share, piece, &ALL_SLOTS).unwrap();
                             if table.save(&mut PieceWriter::new(room, &mut take)) {
                                 prop_assert_eq!(written.len(), expected.len());
                                 let is_expected = |(_, key, value)| expected.get(key) == Some(value);
@@ -618,7 +620,7 @@ mod tests {
                 }
                 if saves.contains(&at) {
                     table.mark(Scope::Changed);
-                    let mut take = |share, piece: &[u8]| written.restore(share, piece).unwrap();
+                    let mut take = |share, piece: &[u8]| written.restore(share, piece, &ALL_SLOTS).unwrap();
                     prop_assert!(table.save(&mut PieceWriter::unlimited(&mut take)));
                     prop_assert_eq!(written.len(), model.len());
                     prop_assert!(written.entries().all(|(_, key, value)| model.get(key) == Some(value)));

@@ -1,10 +1,14 @@
 //! A keyed table as a store: what it marks, what it writes, and what it takes.
 
-use crate::store::pieces::PieceWriter;
+use crate::store::pieces::{PieceWriter, Records, split_records};
 use crate::store::table::{Entry, KeyedTable, LEAVES, SEGMENT, Word};
 use crate::store::{Scope, Share, Store, StoreError, StoreKind};
-use crate::{Key, Layout, Record, Timestamp, slot_of};
+use crate::{ALL_SLOTS, Key, Layout, Record, Slot, Timestamp, slot_of};
 use bytemuck::Pod;
+use std::ops::Range;
+
+/// What stands behind the key in a record.
+const HAS_VALUE: u8 = 1;
 
 impl<K: Key, V: Pod> KeyedTable<K, V> {
     /// Whose share the state of a key is.
@@ -24,29 +28,58 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         Ok((key, rest))
     }
 
-    /// Makes the piece of an entry that is marked: key and value, and when it was written where it expires; only the key
-    /// where the entry was removed. Whether there is one.
-    fn piece(&self, number: usize, bytes: &mut Vec<u8>) -> bool {
-        bytes.clear();
-        bytes.extend_from_slice(bytemuck::bytes_of(self.key(number)));
-        if !self.is_taken(number) {
-            return !self.changes.marks_all();
-        }
-        bytes.push(1);
-        bytes.extend_from_slice(bytemuck::bytes_of(self.value(number)));
-        if let Some(expiry) = &self.expiry {
-            let written = expiry.written.get(number).copied().unwrap_or(Timestamp::MIN);
-            bytes.extend_from_slice(&written.as_nanos().to_le_bytes());
-        }
-        true
+    /// Bytes of the record of an entry: key, a flag and value, and when it was written where it expires.
+    const fn record_len(&self) -> usize {
+        size_of::<K>() + 1 + size_of::<V>() + if self.expiry.is_some() { 8 } else { 0 }
     }
 
-    /// Keeps the piece of an entry that is marked, before it changes.
+    /// Writes the record of an entry.
+    #[inline]
+    fn put_record(&self, number: usize, record: &mut [u8]) {
+        let (key, rest) = record.split_at_mut(size_of::<K>());
+        key.copy_from_slice(bytemuck::bytes_of(self.key(number)));
+        let (value, written) = rest.split_at_mut(1 + size_of::<V>());
+        value[0] = HAS_VALUE;
+        value[1..].copy_from_slice(bytemuck::bytes_of(self.value(number)));
+        if let Some(expiry) = &self.expiry {
+            let at = expiry.written.get(number).copied().unwrap_or(Timestamp::MIN);
+            written.copy_from_slice(&at.as_nanos().to_le_bytes());
+        }
+    }
+
+    /// Keeps what is to be written of an entry that is marked, before it changes.
     #[cold]
     pub(super) fn keep(&mut self, number: usize) {
-        let mut bytes = Vec::with_capacity(size_of::<Entry<K, V>>() + 9);
-        if self.piece(number, &mut bytes) {
-            self.kept.push(self.share_of(self.key(number)), &bytes);
+        if self.is_taken(number) {
+            let mut kept = std::mem::take(&mut self.kept);
+            let end = kept.len();
+            kept.resize(end + self.record_len(), 0);
+            self.put_record(number, &mut kept[end..]);
+            self.kept = kept;
+        } else if !self.changes.marks_all() {
+            self.kept_removals.push(*self.key(number));
+        }
+    }
+
+    /// Writes that a key was removed.
+    fn write_removal(&self, key: &K, out: &mut PieceWriter<'_>) {
+        out.write(self.share_of(key), bytemuck::bytes_of(key));
+    }
+
+    /// Writes what was kept, as far as there is room.
+    fn write_kept(&mut self, out: &mut PieceWriter<'_>, records: &mut Records) {
+        while out.has_room()
+            && let Some(key) = self.kept_removals.pop()
+        {
+            self.write_removal(&key, out);
+        }
+        while out.has_room()
+            && let Some(first) = self.kept.len().checked_sub(self.record_len())
+        {
+            out.pass(1);
+            records.room_for(1).for_each(|record| record.copy_from_slice(&self.kept[first..]));
+            self.kept.truncate(first);
+            records.write_if_enough(out);
         }
     }
 
@@ -87,7 +120,8 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
     fn bytes(&self) -> usize {
         let written = self.expiry.as_ref().map_or(0, |expiry| expiry.written.len() * 8);
         let segments = self.segments.len() * size_of::<[Entry<K, V>; SEGMENT]>();
-        segments + self.index.len() * size_of::<Word>() + self.pins.len() * 4 + written + self.kept.len()
+        let kept = self.kept.len() + self.kept_removals.len() * size_of::<K>();
+        segments + self.index.len() * size_of::<Word>() + self.pins.len() * 4 + written + kept
     }
 
     fn check(&self) -> Result<(), StoreError> {
@@ -107,24 +141,50 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
     }
 
     fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
-        if !self.free_numbers(out) || !self.kept.take(out) {
+        if !self.free_numbers(out) {
             return false;
         }
-        let mut bytes = Vec::new();
-        while out.has_room() {
-            let Some(number) = self.changes.next_marked() else { return true };
+        let mut records = Records::new(self.record_len(), &[]);
+        self.write_kept(out, &mut records);
+        let mut is_all = false;
+        while out.has_room() && !is_all {
             out.pass(1);
-            if self.piece(number, &mut bytes) {
-                out.write(self.share_of(self.key(number)), &bytes);
+            match self.changes.next_marked() {
+                Some(number) if self.is_taken(number) => {
+                    records.room_for(1).for_each(|record| self.put_record(number, record));
+                }
+                Some(number) if !self.changes.marks_all() => self.write_removal(self.key(number), out),
+                Some(_) => {}
+                None => is_all = true,
             }
+            records.write_if_enough(out);
         }
-        false
+        records.write(out);
+        is_all
     }
 
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        let (key, rest) = self.parse_key(share, piece)?;
+    fn restore(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
+        if share != Share::Keys {
+            let (key, rest) = self.parse_key(share, piece)?;
+            return self.take_record(key, rest);
+        }
+        let (_, records) = split_records(piece, 0)?;
+        for record in records {
+            let (key, rest) = record.split_at_checked(size_of::<K>()).ok_or_else(|| StoreError::misfit("no key"))?;
+            let key: K = bytemuck::pod_read_unaligned(key);
+            if *slots == ALL_SLOTS || slots.contains(&slot_of(self.seed.hash(&key))) {
+                self.take_record(key, rest)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<K: Key, V: Pod> KeyedTable<K, V> {
+    /// Takes what was saved of a key: its value, or nothing where it was removed.
+    fn take_record(&mut self, key: K, rest: &[u8]) -> Result<(), StoreError> {
         let times = if self.expiry.is_some() { 8 } else { 0 };
-        let Some((1, rest)) = rest.split_first() else {
+        let Some((&HAS_VALUE, rest)) = rest.split_first() else {
             if !rest.is_empty() {
                 return Err(StoreError::misfit("neither a value nor none"));
             }

@@ -2,7 +2,8 @@
 
 use crate::store::pieces::PieceWriter;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind};
-use crate::{Layout, Record};
+use crate::{Layout, Record, Slot};
+use std::ops::Range;
 
 /// One value of a step, which all workers have alike: zeros at first.
 ///
@@ -74,7 +75,7 @@ impl<T: Record> Store for Value<T> {
         true
     }
 
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, piece: &[u8], _: &Range<Slot>) -> Result<(), StoreError> {
         if share != Share::All || piece.len() != size_of::<T>() {
             return Err(StoreError::misfit("no value of this layout"));
         }

@@ -6,9 +6,11 @@ use super::mode::{Mode, Random, Restore, Split, Tell};
 use super::output::Tested;
 use super::script::{Script, Step};
 use crate::base::blame;
+use crate::base::key::slots_of;
 use crate::operator::state;
-use crate::{Firing, Operator, Outbox, Outputs, SLOTS, Scope, Share, Timestamp, slot_of, worker_of};
+use crate::{ALL_SLOTS, Firing, Operator, Outbox, Outputs, SLOTS, Scope, Share, Slot, Timestamp, slot_of, worker_of};
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 /// The most operators that state is spread over.
@@ -393,11 +395,9 @@ where
         self.random.shuffle(&mut pieces);
         self.replace(instances);
         for piece in pieces {
-            let owners = match piece.share {
-                Share::Slot(slot) => worker_of(slot, instances)..=worker_of(slot, instances),
-                Share::All => 0..=instances - 1,
-            };
-            self.instances[owners].iter_mut().try_for_each(|instance| restore(instance, &piece, true))?;
+            for (worker, instance) in self.instances.iter_mut().enumerate() {
+                restore(instance, &piece, &slots_of(worker, instances), true)?;
+            }
         }
         self.instances.iter_mut().try_for_each(check)
     }
@@ -426,7 +426,7 @@ where
         self.saved.push(pieces);
         self.replace(1);
         let saved = std::mem::take(&mut self.saved);
-        saved.iter().flatten().try_for_each(|piece| restore(&mut self.instances[0], piece, false))?;
+        saved.iter().flatten().try_for_each(|piece| restore(&mut self.instances[0], piece, &ALL_SLOTS, false))?;
         check(&mut self.instances[0])
     }
 
@@ -440,9 +440,14 @@ where
     }
 }
 
-fn restore<Op: Operator>(instance: &mut Instance<Op>, piece: &state::Piece, is_dealt: bool) -> Result<(), String> {
+fn restore<Op: Operator>(
+    instance: &mut Instance<Op>,
+    piece: &state::Piece,
+    slots: &Range<Slot>,
+    is_dealt: bool,
+) -> Result<(), String> {
     let refused = |error| format!("restore refused a piece that save wrote: {error}");
-    state::restore(&mut instance.operator, piece, is_dealt).map_err(refused)
+    state::restore(&mut instance.operator, piece, slots, is_dealt).map_err(refused)
 }
 
 fn check<Op: Operator>(instance: &mut Instance<Op>) -> Result<(), String> {

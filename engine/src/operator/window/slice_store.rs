@@ -4,9 +4,10 @@ use crate::operator::aggregate::Aggregate;
 use crate::operator::window::open::OpenWindows;
 use crate::operator::window::{Tumbling, Window};
 use crate::store::groups::Groups;
-use crate::store::pieces::{PieceWriter, Pieces};
+use crate::store::pieces::{PieceWriter, Pieces, split_records};
 use crate::store::{Scope, Share, Store, StoreError, StoreKind, StoreSettings};
-use crate::{HashSeed, Key, Layout, Record, Timestamp, slot_of};
+use crate::{ALL_SLOTS, HashSeed, Key, Layout, Record, Slot, Timestamp, slot_of};
+use std::ops::Range;
 
 /// Merges what was saved of a key into what there is.
 type Merge<V> = Box<dyn Fn(&mut V, &V)>;
@@ -54,18 +55,6 @@ struct Marked {
     slot: usize,
 }
 
-/// Makes the pieces of the values of a slice.
-fn piece_writer<K: Key, V: Record>(seed: HashSeed, start: Timestamp) -> impl FnMut(&mut PieceWriter<'_>, &K, &V) {
-    let mut bytes = Vec::with_capacity(8 + size_of::<K>() + size_of::<V>());
-    move |out, key, value| {
-        bytes.clear();
-        bytes.extend_from_slice(&start.as_nanos().to_le_bytes());
-        bytes.extend_from_slice(bytemuck::bytes_of(key));
-        bytes.extend_from_slice(bytemuck::bytes_of(value));
-        out.write(Share::Slot(slot_of(seed.hash(key))), &bytes);
-    }
-}
-
 impl<K: Key, V: Record> SliceStore<K, V> {
     pub(crate) fn new(windows: Tumbling, layout: Layout, settings: &StoreSettings) -> Self {
         Self {
@@ -108,7 +97,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
     /// Puts other accumulators in place of those of an open slice, and hands those out.
     pub(crate) fn swap(&mut self, slot: u32, groups: &mut Groups<K, V>) {
         if let Some((window, open)) = self.open.at_mut(slot as usize) {
-            keep_marked(&mut self.marked.kept, self.seed, window.start, open);
+            keep_marked(&mut self.marked.kept, window.start, open);
             std::mem::swap(open, groups);
         }
     }
@@ -116,7 +105,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
     /// Closes the first open slice and hands it out.
     pub(crate) fn take_first(&mut self) -> Option<(Timestamp, Groups<K, V>)> {
         let (start, mut groups) = self.open.close_first()?;
-        keep_marked(&mut self.marked.kept, self.seed, start, &mut groups);
+        keep_marked(&mut self.marked.kept, start, &mut groups);
         if let Some(closed) = &mut self.closed {
             closed.push(start);
         }
@@ -131,33 +120,58 @@ impl<K: Key, V: Record> SliceStore<K, V> {
         }
     }
 
-    /// Takes a piece, of which `put` puts the value beside what there is of its key.
+    /// Takes those keys of a piece that are of some slots. `put` puts a value beside what there is of its key.
     fn take_piece(
         &mut self,
         share: Share,
         piece: &[u8],
-        put: impl FnOnce(Option<&Merge<V>>, &mut V, &V),
+        slots: &Range<Slot>,
+        put: impl Fn(Option<&Merge<V>>, &mut V, &V),
     ) -> Result<(), StoreError> {
-        let Some((start, rest)) = piece.split_first_chunk::<8>() else { return Err(StoreError::misfit("no window")) };
-        let start = Timestamp::from_nanos(i64::from_le_bytes(*start));
+        let (start, records) = match share {
+            Share::Keys => split_records(piece, 8)?,
+            Share::Slot(_) | Share::All => {
+                let (start, rest) = piece.split_at_checked(8).ok_or_else(|| StoreError::misfit("no window"))?;
+                (start, rest.chunks_exact(rest.len().max(1)))
+            }
+        };
+        let start = Timestamp::from_nanos(bytemuck::pod_read_unaligned(start));
         if self.windows.assign(start).start != start {
             return Err(StoreError::misfit("a time that is no window's start"));
         }
-        let Share::Slot(slot) = share else {
-            self.open.close(start);
-            return if rest.is_empty() { Ok(()) } else { Err(StoreError::misfit("a wrong length")) };
-        };
-        if rest.len() != size_of::<K>() + size_of::<V>() {
-            return Err(StoreError::misfit("a wrong length"));
+        let has_wrong_length = |record: &[u8]| record.len() != size_of::<K>() + size_of::<V>();
+        match (share, records.len()) {
+            (Share::All, 0) => {
+                self.open.close(start);
+                return Ok(());
+            }
+            (Share::All, _) | (Share::Slot(_), 0) => return Err(StoreError::misfit("a wrong length")),
+            // All of them are as long as the first.
+            _ if records.clone().next().is_some_and(has_wrong_length) => {
+                return Err(StoreError::misfit("a wrong length"));
+            }
+            _ => {}
         }
-        let (key, value) = rest.split_at(size_of::<K>());
-        let (key, value) = (bytemuck::pod_read_unaligned::<K>(key), bytemuck::pod_read_unaligned(value));
-        if slot_of(self.seed.hash(&key)) != slot {
+        let Self { seed, open, merge, .. } = self;
+        let key_of = |record: &[u8]| bytemuck::pod_read_unaligned::<K>(&record[..size_of::<K>()]);
+        let slot_of_key = |record: &[u8]| slot_of(seed.hash(&key_of(record)));
+        let takes_all = *slots == ALL_SLOTS;
+        let is_taken = |record: &[u8]| takes_all || slots.contains(&slot_of_key(record));
+        if let Share::Slot(slot) = share
+            && records.clone().any(|record| slot_of_key(record) != slot)
+        {
             return Err(StoreError::misfit("a key of another slot"));
         }
-        let seed = self.seed;
-        let (slot, _) = self.open.find_or_restore(start, || Groups::new(seed));
-        put(self.merge.as_ref(), self.open.state_mut(slot).value_mut(key), &value);
+        let mut taken = records.filter(|record| is_taken(record)).peekable();
+        // A slice is opened only for what it has.
+        if taken.peek().is_some() {
+            let (slice, _) = open.find_or_restore(start, || Groups::new(*seed));
+            let groups = open.state_mut(slice);
+            for record in taken {
+                let value = bytemuck::pod_read_unaligned(&record[size_of::<K>()..]);
+                put(merge.as_ref(), groups.value_mut(key_of(record)), &value);
+            }
+        }
         Ok(())
     }
 
@@ -168,10 +182,10 @@ impl<K: Key, V: Record> SliceStore<K, V> {
 }
 
 /// Keeps the pieces of a slice that are marked, before it is closed. Firing it takes longer.
-fn keep_marked<K: Key, V: Record>(kept: &mut Pieces, seed: HashSeed, start: Timestamp, groups: &mut Groups<K, V>) {
+fn keep_marked<K: Key, V: Record>(kept: &mut Pieces, start: Timestamp, groups: &mut Groups<K, V>) {
     if groups.is_marked() {
         let mut keep = |share, piece: &[u8]| kept.push(share, piece);
-        groups.save(&mut PieceWriter::unlimited(&mut keep), piece_writer(seed, start));
+        groups.save(&mut PieceWriter::unlimited(&mut keep), &start.as_nanos().to_le_bytes());
     }
 }
 
@@ -195,9 +209,9 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
         self.open.iter_mut().for_each(|(_, groups)| groups.mark(scope));
     }
 
-    /// A piece is the start of a slice with a key and its value, or alone where the slice was closed.
+    /// A piece is the start of a slice with keys and their values, or alone where the slice was closed.
     fn save(&mut self, out: &mut PieceWriter<'_>) -> bool {
-        let Self { open, seed, marked, .. } = self;
+        let Self { open, marked, .. } = self;
         while out.has_room()
             && let Some(start) = marked.closed.pop()
         {
@@ -209,7 +223,7 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
         while marked.slot < open.slots() {
             if let Some((window, groups)) = open.at_mut(marked.slot)
                 && groups.is_marked()
-                && !groups.save(out, piece_writer(*seed, window.start))
+                && !groups.save(out, &window.start.as_nanos().to_le_bytes())
             {
                 return false;
             }
@@ -218,12 +232,12 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
         true
     }
 
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        self.take_piece(share, piece, |_, value, saved| *value = *saved)
+    fn restore(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
+        self.take_piece(share, piece, slots, |_, value, saved| *value = *saved)
     }
 
-    fn adopt(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        self.take_piece(share, piece, |merge, value, saved| match merge {
+    fn adopt(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
+        self.take_piece(share, piece, slots, |merge, value, saved| match merge {
             Some(merge) => merge(value, saved),
             None => *value = *saved,
         })

@@ -7,8 +7,8 @@ use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::testing::{self, Expected, Step, Verify, model};
 use crate::{
-    Aggregate, Batch, OperatorInput, Outbox, Record, Scope, StoreSettings, Timestamp, Tumbling, Windowed, count, mean,
-    min_f64, weighted_mean,
+    ALL_SLOTS, Aggregate, Batch, OperatorInput, Outbox, Record, Scope, StoreSettings, Timestamp, Tumbling, Windowed,
+    count, mean, min_f64, weighted_mean,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -141,7 +141,7 @@ fn windows_combined_on_some_workers_go_on_on_any_other_number() {
     let expected = [(0, 1, 2), (0, 2, 2), (10, 1, 4), (10, 3, 2)];
 
     let mut single = testing::tumbling(windows, key_of, count());
-    pieces.iter().for_each(|piece| state::restore(&mut single, piece, true).unwrap());
+    pieces.iter().for_each(|piece| state::restore(&mut single, piece, &ALL_SLOTS, true).unwrap());
     let single_pieces = state::save(&mut single, Scope::All);
     let mut found = Vec::new();
     let mut single_out = Outbox::new(16, Default::default());
@@ -153,7 +153,7 @@ fn windows_combined_on_some_workers_go_on_on_any_other_number() {
     let mut parts: Vec<_> =
         (0..3).map(|worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone())).collect();
     for (at, piece) in single_pieces.iter().enumerate() {
-        state::restore(&mut parts[at % 3], piece, true).unwrap();
+        state::restore(&mut parts[at % 3], piece, &ALL_SLOTS, true).unwrap();
     }
     let mut merging = MergedOperator::new(windows, count::<u64>(), &settings, tables);
     let (mut refs, mut found) = (Vec::new(), Vec::new());

@@ -2,10 +2,11 @@
 
 use super::{at, cases};
 use crate::operator::state::{self, Piece};
+use crate::store::pieces::split_records;
 use crate::testing::{self, hash_of};
 use crate::{
-    Batch, Firing, OperatorError, OperatorInput, OperatorOutput, Outbox, ProcessContext, ProcessFunction, SLOTS, Scope,
-    Share, Slot, StoreError, Timestamp, Tumbling, mean, slot_of,
+    ALL_SLOTS, Batch, Firing, OperatorError, OperatorInput, OperatorOutput, Outbox, ProcessContext, ProcessFunction,
+    SLOTS, Scope, Share, Slot, StoreError, Timestamp, Tumbling, mean, slot_of,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -44,7 +45,8 @@ fn saved(mut operator: impl OperatorInput<0, Row = u64>) -> Vec<Piece> {
     let times: Vec<_> = (0..20).map(at).collect();
     assert_eq!(operator.on_batch(Batch::new(&times, &rows), &mut out), Ok(20));
     let pieces = state::save(&mut operator, Scope::All);
-    assert!(pieces.len() >= 7);
+    // All keys of a store, or of a slice, fit into one piece, and there is one for each timer.
+    assert!(pieces.iter().any(|piece| piece.share == Share::Keys));
     pieces
 }
 
@@ -52,7 +54,7 @@ fn saved(mut operator: impl OperatorInput<0, Row = u64>) -> Vec<Piece> {
 fn survives<Op: OperatorInput<0, Row = u64, Outputs: OperatorOutput<0>>>(mut operator: Op, pieces: &[Piece]) -> usize {
     let mut taken = 0;
     for piece in pieces {
-        match state::restore(&mut operator, piece, true) {
+        match state::restore(&mut operator, piece, &ALL_SLOTS, true) {
             Ok(()) => taken += 1,
             Err(OperatorError::Store(StoreError::Misfit(what))) => assert!(what.contains(piece.store), "{what}"),
             Err(other) => panic!("{other}"),
@@ -81,7 +83,7 @@ proptest! {
                 bytes[key_at..key_at + 8].copy_from_slice(&key.to_le_bytes());
                 slot = slot_of(hash_of(&key));
             }
-            for share in [Share::Slot(slot), Share::All] {
+            for share in [Share::Slot(slot), Share::Keys, Share::All] {
                 let piece = [Piece { share, ..piece(store, slot, bytes.clone()) }];
                 match store {
                     "slices" => survives(tumbling(), &piece),
@@ -97,19 +99,24 @@ proptest! {
     ) {
         for (pieces, is_process) in [(saved(tumbling()), false), (saved(process()), true)] {
             let Piece { store, share, bytes, .. } = &pieces[which.index(pieces.len())];
-            let Share::Slot(slot) = *share else { panic!("a piece of all workers") };
             let mut flipped = bytes.clone();
             let bit = bit.index(bytes.len() * 8);
             flipped[bit / 8] ^= 1 << (bit % 8);
             let cut = bytes[..cut.index(bytes.len())].to_vec();
-            // A key alone says that its state was removed.
-            let is_removal = *store == "state" && cut.len() == 8;
-            let damaged = [
-                piece(store, slot, flipped), piece(store, slot, cut), piece(store, other, bytes.clone()),
-                piece(store, slot, Vec::new()),
-            ];
+            let is_whole = match share {
+                // Some of the keys are left.
+                Share::Keys => split_records(&cut, if is_process { 0 } else { 8 }).is_ok(),
+                _ => false,
+            };
+            let damaged = |bytes| Piece { store, share: *share, bytes };
+            let mut damaged = vec![damaged(flipped), damaged(cut), damaged(Vec::new())];
+            let mut taken_max = 1 + usize::from(is_whole);
+            if let Share::Slot(slot) = *share {
+                damaged.push(piece(store, other, bytes.clone()));
+                taken_max += usize::from(other == slot);
+            }
             let taken = if is_process { survives(process(), &damaged) } else { survives(tumbling(), &damaged) };
-            prop_assert!(taken <= 1 + usize::from(other == slot) + usize::from(is_removal));
+            prop_assert!(taken <= taken_max);
         }
     }
 }
@@ -118,11 +125,10 @@ proptest! {
 fn pieces_of_another_operator_are_refused() {
     for piece in saved(tumbling()) {
         let other = testing::tumbling(Tumbling::of(Duration::from_nanos(10)), |row: &u32| *row, crate::count());
-        let error = state::restore(&mut { other }, &piece, true).unwrap_err();
-        let Share::Slot(slot) = piece.share else { panic!("a piece of all workers") };
-        let what = format!("a wrong length in a piece of slot {slot} of store `slices`");
+        let error = state::restore(&mut { other }, &piece, &ALL_SLOTS, true).unwrap_err();
+        let what = String::from("a wrong length in a piece of several keys of store `slices`");
         assert_eq!(error, StoreError::Misfit(what).into());
-        let error = state::restore(&mut process(), &piece, true).unwrap_err();
+        let error = state::restore(&mut process(), &piece, &ALL_SLOTS, true).unwrap_err();
         assert_eq!(error, StoreError::Misfit(String::from("there is no store `slices`")).into());
     }
 }

@@ -4,8 +4,8 @@ use super::{at, cases};
 use crate::operator::state;
 use crate::testing::{Script, Step, Verify};
 use crate::{
-    Batch, Firing, KeyedLists, KeyedMaps, KeyedTable, Of, Operator, OperatorError, OperatorInput, Outbox, PieceWriter,
-    Record, Scope, Share, Store, StoreError, StoreSettings, Timers, Timestamp, Value,
+    ALL_SLOTS, Batch, Firing, KeyedLists, KeyedMaps, KeyedTable, Of, Operator, OperatorError, OperatorInput, Outbox,
+    PieceWriter, Record, Scope, Share, Store, StoreError, StoreSettings, Timers, Timestamp, Value,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -235,7 +235,7 @@ fn a_value_is_written_where_it_changed_and_belongs_to_all() {
     *value.get_mut() = 7;
     let pieces = write(&mut value, Scope::Changed);
     let mut restored = Value::<u64>::new();
-    pieces.iter().for_each(|(share, bytes)| restored.restore(*share, bytes).unwrap());
+    pieces.iter().for_each(|(share, bytes)| restored.restore(*share, bytes, &ALL_SLOTS).unwrap());
     assert_eq!((*restored.get(), pieces[0].0), (7, Share::All));
     assert_eq!(write(&mut value, Scope::All), pieces);
 }

@@ -1,6 +1,7 @@
 //! Operators of tests that are a store themselves and write all they have each time.
 
 use crate::{Layout, PieceWriter, Record, Scope, Share, Slot, Store, StoreError, StoreKind};
+use std::ops::Range;
 
 /// A piece that is marked.
 pub(super) type Marked = (Share, Vec<u8>);
@@ -55,7 +56,7 @@ impl<T: Whole> Store for T {
         self.marked().is_empty()
     }
 
-    fn restore(&mut self, share: Share, mut bytes: &[u8]) -> Result<(), StoreError> {
+    fn restore(&mut self, share: Share, mut bytes: &[u8], _: &Range<Slot>) -> Result<(), StoreError> {
         if share != Share::All {
             return self.add(bytes);
         }

@@ -4,9 +4,9 @@ use super::{Row, at, cases, steps};
 use crate::operator::state;
 use crate::testing::{self, Expected, Step, Verdict, Verify, limited_tumbling, model, windowed};
 use crate::{
-    Aggregate, Batch, Firing, Operator, OperatorInput, Outbox, Outputs, Record, Scope, StoreError, StoreSettings,
-    Timestamp, Tumbling, Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap,
-    weighted_mean,
+    ALL_SLOTS, Aggregate, Batch, Firing, Operator, OperatorInput, Outbox, Outputs, Record, Scope, StoreError,
+    StoreSettings, Timestamp, Tumbling, Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum,
+    sum_f64, vwap, weighted_mean,
 };
 use proptest::prelude::*;
 use std::collections::BTreeMap;
@@ -169,7 +169,7 @@ pub(super) fn fire<Op: Operator>(
 /// What `fresh` goes on with when it restores what `operator` saved.
 pub(super) fn restored<Op: Operator<Outputs: Outputs>>(operator: &mut Op, mut fresh: Op) -> Op {
     let pieces = state::save(operator, Scope::All);
-    pieces.iter().rev().for_each(|piece| state::restore(&mut fresh, piece, true).unwrap());
+    pieces.iter().rev().for_each(|piece| state::restore(&mut fresh, piece, &ALL_SLOTS, true).unwrap());
     assert_eq!(fresh.next_firing(), operator.next_firing());
     fresh
 }
@@ -241,7 +241,7 @@ fn one_key_more_than_the_limit_is_an_error_when_it_is_restored() {
     assert_eq!(operator.on_batch(Batch::new(&[at(0); 3], &[1, 2, 3]), &mut out), Ok(3));
     let pieces = state::save(&mut operator, Scope::All);
     let (mut restored, _) = limited(8, 2);
-    assert!(pieces.iter().all(|piece| state::restore(&mut restored, piece, true).is_ok()));
+    assert!(pieces.iter().all(|piece| state::restore(&mut restored, piece, &ALL_SLOTS, true).is_ok()));
     assert_eq!(state::check(&mut restored), Err(StoreError::TooManyKeys(2).into()));
 }
 
