@@ -183,8 +183,8 @@ pub(super) struct Wanted {
 }
 
 impl Frame {
-    /// The frame of a segment of a body.
-    pub(super) fn new(wanted: Wanted, sequence: u64, before: u32, payload: &[u8]) -> Self {
+    /// The frame of a segment of a body, whose payload has this length and checksum.
+    pub(super) fn new(wanted: Wanted, sequence: u64, before: u32, (used, payload_checksum): (u32, u32)) -> Self {
         let mut frame = Self {
             magic: SEGMENT_MAGIC,
             version: VERSION as u16,
@@ -195,8 +195,8 @@ impl Frame {
             number: wanted.number,
             position: wanted.position,
             before,
-            used: payload.len() as u32,
-            payload_checksum: crc32fast::hash(payload),
+            used,
+            payload_checksum,
             checksum: 0,
             zeros: [0; 8],
         };

@@ -1,5 +1,7 @@
 //! The log itself: opens, writes bodies, commits them and finds them again.
 
+mod writing;
+
 use crate::log::body::{BodyReader, Link};
 use crate::log::error::StateError;
 use crate::log::frame::{Entry, FRAME, Frame, KEPT_MAX, NO_SEGMENT, PAGE, SEGMENTS_AT, Superblock, Wanted};
@@ -8,10 +10,8 @@ use crate::log::superblocks::{self, not_a_log};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
+use writing::Writing;
 
-/// The file grows by a part of itself, of this many segments at least.
-const GROWTH_MIN: u32 = 4;
-const GROWTH_PART: u32 = 8;
 /// A savepoint: it is kept as long as there is room.
 const SAVEPOINT: u32 = 1;
 /// The job had come to its end.
@@ -71,15 +71,6 @@ impl Kept {
 pub(crate) struct Sealing {
     pub(crate) is_savepoint: bool,
     pub(crate) is_finished: bool,
-}
-
-/// A body that is being written.
-#[derive(Debug)]
-struct Writing {
-    epoch: u64,
-    builds_on: Vec<BodyRef>,
-    buffer: Vec<u8>,
-    segments: Vec<u32>,
 }
 
 /// The snapshot log of one job.
@@ -292,111 +283,13 @@ impl SnapshotLog {
         StateError::io(&self.path, action)(source)
     }
 
-    /// Begins the body of a checkpoint that builds on others, which are kept. One that is not committed is given up.
-    ///
-    /// # Errors
-    /// When something failed before.
-    pub(crate) fn begin(&mut self, epoch: u64, builds_on: Vec<BodyRef>) -> Result<(), StateError> {
-        self.check_poison()?;
-        self.give_up();
-        let mut buffer = Vec::with_capacity(self.superblock.segment_bytes as usize);
-        buffer.extend_from_slice(&(builds_on.len() as u32).to_le_bytes());
-        for BodyRef { epoch, segments } in &builds_on {
-            buffer.extend_from_slice(&epoch.to_le_bytes());
-            buffer.extend_from_slice(&segments.last().copied().unwrap_or(NO_SEGMENT).to_le_bytes());
-            buffer.extend_from_slice(&(segments.len() as u32).to_le_bytes());
-        }
-        let writing = Writing { epoch, builds_on, buffer: Vec::new(), segments: Vec::new() };
-        self.writing = Some(writing);
-        self.write(&buffer)
-    }
-
-    /// Appends to the body that was begun.
-    ///
-    /// # Errors
-    /// When there is no room, or it cannot be written: the body is given up.
-    pub(crate) fn write(&mut self, mut bytes: &[u8]) -> Result<(), StateError> {
-        let room = self.superblock.segment_bytes as usize - FRAME;
-        while !bytes.is_empty() {
-            let Some(writing) = &mut self.writing else { return self.check_poison() };
-            let count = bytes.len().min(room - writing.buffer.len());
-            writing.buffer.extend_from_slice(&bytes[..count]);
-            bytes = &bytes[count..];
-            if writing.buffer.len() == room {
-                self.write_segment()?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Gives up the body that was begun.
-    pub(crate) fn give_up(&mut self) {
-        if let Some(writing) = self.writing.take() {
-            self.free.extend(writing.segments);
-        }
-    }
-
-    fn write_segment(&mut self) -> Result<(), StateError> {
-        let number = match self.free.pop_first() {
-            Some(number) => number,
-            None => match self.grow() {
-                Ok(number) => number,
-                Err(error) => {
-                    self.give_up();
-                    return Err(error);
-                }
-            },
-        };
-        let Some(writing) = &mut self.writing else { return Ok(()) };
-        let (file_id, epoch, position) = (self.superblock.file_id, writing.epoch, writing.segments.len() as u32);
-        let before = writing.segments.last().copied().unwrap_or(NO_SEGMENT);
-        let wanted = Wanted { file_id, epoch, number, position };
-        let frame = Frame::new(wanted, self.superblock.sequence, before, &writing.buffer);
-        self.superblock.sequence += 1;
-        writing.segments.push(number);
-        let at = segment_at(number, self.superblock.segment_bytes);
-        let written = self
-            .storage
-            .write(at, bytemuck::bytes_of(&frame))
-            .and_then(|()| self.storage.write(at + FRAME as u64, &writing.buffer));
-        writing.buffer.clear();
-        written.map_err(|source| {
-            self.give_up();
-            StateError::Io { path: self.path.clone(), action: "write a segment", source }
-        })
-    }
-
-    /// Makes the file larger; the first of its new segments, while the others are free.
-    fn grow(&mut self) -> Result<u32, StateError> {
-        let bytes = self.superblock.segment_bytes;
-        let more = (self.segments / GROWTH_PART).max(GROWTH_MIN);
-        // Where there is no room for more, one will do.
-        for more in [more, 1] {
-            let segments = self.segments.saturating_add(more).min(NO_SEGMENT - 1);
-            match self.storage.grow(segment_at(segments, bytes)) {
-                Ok(()) => {
-                    let first = self.segments;
-                    self.free.extend(first + 1..segments);
-                    self.segments = segments;
-                    return Ok(first);
-                }
-                Err(source) if more == 1 => {
-                    let (path, wanted) = (self.path.clone(), u64::from(bytes));
-                    return Err(StateError::Full { path, wanted, source });
-                }
-                Err(_) => {}
-            }
-        }
-        unreachable!("one more segment is an answer or an error")
-    }
-
     /// Commits the body that was begun.
     ///
     /// # Errors
     /// When it could not be made durable. If that is not known for certain, nothing is committed any more.
     pub(crate) fn seal(&mut self, sealing: Sealing) -> Result<(), StateError> {
         self.check_poison()?;
-        self.write_segment()?;
+        self.end_segment()?;
         let Some(writing) = self.writing.take() else { return Ok(()) };
         self.sync("make a checkpoint durable")?;
         let own = BodyRef { epoch: writing.epoch, segments: writing.segments };

@@ -28,8 +28,9 @@ use crate::runtime::live::{LiveSource, LiveSources};
 use crate::runtime::metrics::Counts;
 use std::path::Path;
 
-/// The version of the entries, beside that of the log.
-const FORMAT: u32 = 1;
+/// The version of the entries, beside that of the log. Those of version 1 have a piece for each key.
+const FORMAT: u32 = 2;
+const FORMAT_MIN: u32 = 1;
 
 const JOB: u32 = 1;
 const SYMBOLS: u32 = 2;
@@ -179,7 +180,7 @@ impl Entry {
         let entry = match kind {
             JOB => {
                 let found = fields.u32()?;
-                if found != FORMAT {
+                if !(FORMAT_MIN..=FORMAT).contains(&found) {
                     return Err(StateError::Version { path: path.to_owned(), expected: FORMAT, found });
                 }
                 let (workers, seed) = (fields.u32()?, fields.u64()?);

@@ -296,21 +296,25 @@ fn a_checkpoint_that_is_committed_behind_the_end_is_not_taken_for_it() {
     }
 }
 
-/// State of this version, as it was written by the first program that could: it is opened for ever. With
-/// `PELTON_WRITE_GOLDEN` set, it is written anew, for a new version beside the old.
+/// State as it was written by the first program that could write its version: it is opened for ever. With
+/// `PELTON_WRITE_GOLDEN` set, that of the newest version is written anew.
 #[test]
 fn state_that_was_written_once_is_read_for_ever() {
-    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("golden/state-1/snapshots.log");
+    let golden = |version| {
+        let dir = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("golden/state-{version}"));
+        dir.join("snapshots.log")
+    };
     let durable = Taped::new(None, 11, &mut Rng::new(11));
     let (expected, expected_late) = durable.expected(16);
     if std::env::var_os("PELTON_WRITE_GOLDEN").is_some() {
+        let path = golden(2);
         let simulation = durable.job(16).simulate(durable.durable.options(2, 1 << 12)).unwrap();
         durable.durable.step(simulation, 2, 400, &mut Rng::new(5));
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(&path, durable.durable.disk.bytes()).unwrap();
     }
-    for workers in 1..4 {
-        let disk = CrashingDisk::with_bytes(std::fs::read(&path).unwrap());
+    for (version, workers) in [1, 2].into_iter().flat_map(|version| (1..4).map(move |workers| (version, workers))) {
+        let disk = CrashingDisk::with_bytes(std::fs::read(golden(version)).unwrap());
         let durable = Taped {
             durable: Durable { disk, ..durable.durable.clone() },
             out: Tape::with_rows(expected.clone()),
