@@ -3,7 +3,7 @@
 use crate::load::{self, Latencies, LatencySink, Ping, Schedule, ScheduledFeed, drive, percentiles};
 use crate::{Entry, Error, Results, machine, passes, stall, work};
 use hdrhistogram::Histogram;
-use pelton::{Job, ProcessContext, ProcessFunction, Source, Timestamp, push, slot_of, worker_of};
+use pelton::{Job, Options, ProcessContext, ProcessFunction, Source, Timestamp, push, slot_of, worker_of};
 use std::fs::File;
 use std::io::BufWriter;
 use std::path::PathBuf;
@@ -146,7 +146,7 @@ const INPUT_EVENTS: usize = 1 << 16;
 /// # Errors
 /// When the job fails or loses a row.
 pub fn hop_latencies(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
-    let run = run("one hop", Load { schedule, warm_up, is_pushed: false }, 2, Path::OneHop)?;
+    let run = run("one hop", Load { schedule, warm_up, is_pushed: false }, (2, work::options(2)), Path::OneHop)?;
     Ok(run.latencies.total())
 }
 
@@ -156,7 +156,19 @@ pub fn hop_latencies(schedule: Schedule, warm_up: Duration) -> Result<Histogram<
 /// # Errors
 /// When the job fails or loses a row.
 pub fn push_latencies(schedule: Schedule, warm_up: Duration) -> Result<Histogram<u64>, Error> {
-    let run = run("pushed", Load { schedule, warm_up, is_pushed: true }, 1, Path::Straight)?;
+    push_latencies_with(schedule, warm_up, work::options(1))
+}
+
+/// As [`push_latencies`], of a job that runs with these options, with one worker.
+///
+/// # Errors
+/// As for [`push_latencies`].
+pub(crate) fn push_latencies_with(
+    schedule: Schedule,
+    warm_up: Duration,
+    options: Options,
+) -> Result<Histogram<u64>, Error> {
+    let run = run("pushed", Load { schedule, warm_up, is_pushed: true }, (1, options), Path::Straight)?;
     Ok(run.latencies.total())
 }
 
@@ -178,7 +190,8 @@ struct Run {
     lags: Option<Histogram<u64>>,
 }
 
-fn run(name: &str, load: Load, workers: usize, path: Path) -> Result<Run, Error> {
+/// Feeds a job with a number of workers and its options.
+fn run(name: &str, load: Load, (workers, options): (usize, Options), path: Path) -> Result<Run, Error> {
     let Load { schedule, warm_up, is_pushed } = load;
     let recorded = Duration::from_nanos(schedule.intended_ns(schedule.events)).saturating_sub(warm_up);
     let seconds = recorded.as_nanos().div_ceil(1_000_000_000) as usize;
@@ -207,7 +220,7 @@ fn run(name: &str, load: Load, workers: usize, path: Path) -> Result<Run, Error>
             });
         }
     }
-    let handle = job.start(work::options(workers))?;
+    let handle = job.start(options)?;
     let lags = input.map(|mut input| {
         std::thread::sleep(start.saturating_duration_since(Instant::now()));
         drive(&schedule, start, |pings| input.try_send(pings))
@@ -229,7 +242,7 @@ fn scenario(options: &LatencyOptions, name: String, workers: usize, rate: u64, p
     let warm_up_events = (u128::from(rate) * options.warm_up.as_nanos() / 1_000_000_000) as u64;
     let schedule = Schedule { rate, events: warm_up_events + rate * seconds, keys: options.keys };
     let load = Load { schedule, warm_up: options.warm_up, is_pushed: has_core_for_load(workers) };
-    let Run { latencies, elapsed, lags } = run(&name, load, workers, path)?;
+    let Run { latencies, elapsed, lags } = run(&name, load, (workers, work::options(workers)), path)?;
     let total = latencies.total();
     if let Some(dir) = &options.hlog_dir {
         let way = if path == Path::OneHop { "-one-hop" } else { "" };

@@ -32,10 +32,14 @@ import org.apache.flink.util.Collector;
  * Counts trades and sums their sizes by symbol and tumbling window of 1 second, in a cluster inside this process.
  *
  * <p>Arguments: the way, the file of trades, events between two watermarks, trades of a first job that warms the
- * machine up. The last line of output is JSON: the time from the first trade read to the last row, and what came out.
+ * machine up, and where checkpoints are taken the milliseconds from one to the next, the window in milliseconds, and the
+ * directory that checkpoints go to. The last line of output is JSON: the time from the first trade read to the last row, and what came out.
  */
 public final class WindowJob {
     private static final long WINDOW_MS = 1_000;
+
+    /** Checkpoints, where they are taken. */
+    private record Checkpoints(long everyMs, long windowMs, String directory) {}
     private static final int TRADE_BYTES = 32;
 
     private WindowJob() {}
@@ -46,18 +50,30 @@ public final class WindowJob {
         int watermark = Integer.parseInt(arguments[2]);
         long all = Files.size(Path.of(path)) / TRADE_BYTES;
         long warm = Math.min(all, Long.parseLong(arguments[3]));
+        Checkpoints checkpoints =
+                arguments.length < 7
+                        ? null
+                        : new Checkpoints(Long.parseLong(arguments[4]), Long.parseLong(arguments[5]), arguments[6]);
         if (warm > 0) {
-            run(way, path, watermark, warm);
+            run(way, path, watermark, warm, checkpoints);
         }
-        run(way, path, watermark, all);
+        run(way, path, watermark, all, checkpoints);
         System.out.printf(
                 "{\"elapsed_ns\": %d, \"rows\": %d, \"trades\": %d, \"hash\": %s}%n",
                 Seen.lastRowAt - TradeSource.firstReadAt, Seen.rows, Seen.trades, Long.toUnsignedString(Seen.hash));
     }
 
-    private static void run(String way, String path, int watermark, long trades) throws Exception {
+    private static void run(String way, String path, int watermark, long trades, Checkpoints checkpoints)
+            throws Exception {
         Seen.reset();
         Configuration configuration = new Configuration();
+        if (checkpoints != null) {
+            configuration.setString("state.backend.type", "rocksdb");
+            configuration.setString("execution.checkpointing.incremental", "true");
+            configuration.setString("execution.checkpointing.interval", checkpoints.everyMs() + " ms");
+            configuration.setString("execution.checkpointing.dir", Path.of(checkpoints.directory()).toUri().toString());
+        }
+        long windowMs = checkpoints == null ? WINDOW_MS : checkpoints.windowMs();
         StreamExecutionEnvironment environment = StreamExecutionEnvironment.createLocalEnvironment(1, configuration);
         environment.getConfig().enableObjectReuse();
         WatermarkStrategy<TradeSource.Sale> watermarks =
@@ -76,7 +92,7 @@ public final class WindowJob {
                         case "chained" -> DataStreamUtils.reinterpretAsKeyedStream(sales, new BySymbol(), Types.INT);
                         default -> throw new IllegalArgumentException("no such way: " + way);
                     };
-            keyed.window(TumblingEventTimeWindows.of(Duration.ofMillis(WINDOW_MS)))
+            keyed.window(TumblingEventTimeWindows.of(Duration.ofMillis(windowMs)))
                     .aggregate(new CountAndSum(), new ToResult(), Types.GENERIC(Sums.class), Types.GENERIC(Result.class))
                     .sinkTo(new Results());
         }

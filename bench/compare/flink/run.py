@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
 """Runs Pelton and Apache Flink in turns on the same trades, each in a process of its own on one core.
 
-    run.py --engines ENGINES [--events N] [--keys N,N] [--rounds N] [--out FILE.json]
+    run.py --engines ENGINES [--events N] [--keys N,N] [--rounds N] [--durable] [--out FILE.json]
 
 ENGINES is the binary of bench/compare/engines. Flink's jars come from the package index into --cache. Where Java or
 the package is missing, that is said, and the exit code is 0. The rows of a run that are not Pelton's make it wrong,
 and it gets no figures. A time is that from the first trade read to the last row: neither starting the process nor,
 with Flink, starting the cluster, planning, and a first job that warms the machine up are in it; what the whole process
 took is in the remark.
+
+With --durable both take checkpoints, Flink incremental ones of RocksDB each second, and Pelton ten times as often, since
+it would have ended before the first. All trades are in one window, so the state has all keys until the end.
 """
 
 import argparse
@@ -64,6 +67,7 @@ def parsed():
     parser.add_argument("--warm", type=int, default=2_000_000, help="trades of Flink's first job, which is not timed")
     parser.add_argument("--keys", type=lambda text: [int(keys) for keys in text.split(",")], default=[100, 10_000])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--durable", action="store_true", help="with checkpoints")
     parser.add_argument("--watermark", type=int, default=100_000, help="trades between two of Flink's watermarks")
     parser.add_argument("--heap", default="2g", help="memory of the Java machine")
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the core that all runs use")
@@ -143,6 +147,8 @@ def contest(options, java, classes, made, keys):
         if way in options.ways:
             arguments = ["WindowJob", way, raw, str(options.watermark), str(options.warm)]
             jobs[name] = ([*pinned, *jvm, *arguments], f"{remark}; Flink {FLINK}, parallelism 1, object reuse")
+    if options.durable:
+        jobs = durable_jobs(options, pinned, jvm, capture, raw, made)
     rivals = [{"name": name, "remark": remark, "wrong": None, "runs_ns": []} for name, (_, remark) in jobs.items()]
     totals = {name: [] for name in jobs}
     expected = None
@@ -172,8 +178,33 @@ def contest(options, java, classes, made, keys):
             whole = f"whole process {statistics.median(totals[rival['name']]):.1f} s"
             rival["remark"] = "; ".join(filter(None, [rival["remark"], whole]))
     on = "one core" if pinned else "all cores, as there is no taskset"
-    work = f"keyed window, {keys} keys, a process each, {on}"
+    with_checkpoints = " with checkpoints" if options.durable else ""
+    work = f"keyed window{with_checkpoints}, {keys} keys, a process each, {on}"
     return {"work": work, "events": options.events, "event_bytes": EVENT_BYTES, "rivals": rivals}
+
+
+# All trades are in a window of so many milliseconds.
+DURABLE_WINDOW_MS = 3_600_000
+
+
+def durable_jobs(options, pinned, jvm, capture, raw, made):
+    """The jobs with checkpoints. Each run has a directory of its own, whose name comes behind its arguments."""
+    script = 'state="$(mktemp -d "$0/state.XXXXXX")"; "$@" "$state"; code=$?; rm -rf "$state"; exit $code'
+    in_directory = ["sh", "-c", script, made]
+    pelton = [*pinned, options.engines, "once", capture, "--window-ns", str(DURABLE_WINDOW_MS * 1_000_000)]
+    flink = [*pinned, *jvm, "WindowJob", "keyBy", raw, str(options.watermark), str(options.warm)]
+    flink += ["1000", str(DURABLE_WINDOW_MS)]
+    return {
+        "pelton, checkpoints": (
+            [*in_directory, *pelton, "--checkpoint-ms", "100", "--state"],
+            "a checkpoint each 100 ms, 1 worker",
+        ),
+        "pelton": (pelton, "without checkpoints, 1 worker"),
+        "flink, checkpoints": (
+            [*in_directory, *flink],
+            f"RocksDB, an incremental checkpoint each second, keyBy; Flink {FLINK}, parallelism 1, object reuse",
+        ),
+    }
 
 
 def run(command):

@@ -5,11 +5,12 @@ mod ticking;
 use super::captures::{Kind, Spec};
 use super::{Found, Suite, by_hand, grouped};
 use crate::contest::{Contest, Outcome, Standing};
-use crate::load::percentiles;
+use crate::latency::push_latencies_with;
+use crate::load::{Schedule, percentiles};
 use crate::readings::{Reading, SumReadings};
 use crate::stall;
 use crate::work::{CountSizes, WindowRow, options};
-use crate::yardstick::{disordered_window, reading_window};
+use crate::yardstick::disordered_window;
 use pelton::{
     BlockSource, BoxError, CheckpointOptions, Dictionary, Job, Options, Report, Sink, SinkCheckpoint, Source, Stop,
     Timestamp, Tumbling, Watermarks,
@@ -30,6 +31,8 @@ const SECOND: Duration = Duration::from_secs(1);
 const DISORDER: Duration = Duration::from_millis(100);
 /// What a key takes in the state: its accumulator.
 const STATE_BYTES: u64 = 16;
+/// How long events are pushed to measure their latencies, with a second to warm up.
+const LATENCY_SECONDS: u64 = 5;
 /// How long the machine's own stalls are measured, to stand beside the pauses of a worker.
 const STALLS: Duration = Duration::from_secs(2);
 
@@ -43,6 +46,7 @@ pub(super) fn durable(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     let mut found = Found::from(standings);
     found.more.insert("pauses".into(), pauses(suite)?);
     found.more.insert("recovery".into(), recovery(suite)?);
+    found.more.insert("push_latencies".into(), push_latencies(suite)?);
     Ok(found)
 }
 
@@ -75,7 +79,8 @@ fn run(source: Ticking, options: Options, every: Option<Duration>, dir: &Path) -
 /// A checkpoint each second, at about 100 MiB of state that changes meanwhile: all of it does.
 fn changing(suite: &mut Suite<'_>, workers: usize, cores: &str) -> Result<Standing, BoxError> {
     let keys = (suite.options.events / 10).clamp(1, 100 << 20 >> STATE_BYTES.ilog2());
-    let events = suite.options.events * 4;
+    // So long that the log has grown to what it needs, and is written over again.
+    let events = suite.options.events * 8;
     let source = Ticking::new(events, keys);
     let work = format!("a checkpoint each second, {} keys all of which change, {cores}", grouped(keys));
     let mut contest = Contest::new(&work, events, size_of::<Reading>() as u64);
@@ -83,15 +88,6 @@ fn changing(suite: &mut Suite<'_>, workers: usize, cores: &str) -> Result<Standi
     for (name, every) in [("pelton", None), ("pelton, checkpoints", Some(SECOND))] {
         let (source, dir) = (source.clone(), dir.clone());
         contest.rival(name, move || Ok(run(source.clone(), options(workers), every, &dir)?.0));
-    }
-    if workers == 1 {
-        contest.rival("plain", move || {
-            Outcome::timed(|| {
-                let mut sink = blackhole();
-                reading_window(&source, HOUR, &mut sink)?;
-                Ok((sink.seen().count(), sink.seen().hash()))
-            })
-        });
     }
     Ok(suite.run(contest))
 }
@@ -129,6 +125,26 @@ fn push_all(readings: &Ticking, journal: Option<bool>, dir: &Path) -> Result<Out
     let elapsed = start.elapsed();
     report.balance()?;
     Ok(Outcome { elapsed, rows: seen.count(), hash: seen.hash() })
+}
+
+/// From the time an event was meant to be pushed to its row, without a journal, with one, and where each event is durable
+/// first, with a sync each millisecond.
+fn push_latencies(suite: &mut Suite<'_>) -> Result<Value, BoxError> {
+    let rate = (suite.options.events / 50).clamp(1000, 100_000);
+    let schedule = Schedule { rate, events: rate * LATENCY_SECONDS, keys: 10_000 };
+    let mut found = Vec::new();
+    for (name, journal) in [("without", None), ("journaled", Some(false)), ("durable first", Some(true))] {
+        let state = tempfile::tempdir_in(&suite.options.dir)?;
+        let checkpoints = |first| {
+            let checkpoints = CheckpointOptions::in_directory(state.path()).every(SECOND).durable_first(first);
+            options(1).checkpoints(checkpoints.commit_every(Duration::from_millis(1)))
+        };
+        let latencies = push_latencies_with(schedule, SECOND, journal.map_or(options(1), checkpoints))?;
+        let row = json!({ "name": name, "offered_per_s": rate, "percentiles_ns": percentiles(&latencies) });
+        (suite.tell)(&format!("push latencies: {row}"));
+        found.push(row);
+    }
+    Ok(found.into())
 }
 
 /// Writes rows to a file in place and to a blackhole, which has what they are compared by.

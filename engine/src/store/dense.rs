@@ -115,6 +115,10 @@ impl<K: Key, V: Pod> Dense<K, V> {
         if !self.values.grow(end) {
             return false;
         }
+        if !self.known.marked.bits.is_empty() {
+            // So that a mark asks for no memory and gives none back.
+            self.known.marked.bits.resize(end / WORD, 0);
+        }
         self.known.present.resize(end / WORD, 0);
         self.known.busy.resize((end / WORD).div_ceil(WORD), 0);
         self.touched.resize(end / WORD, 0);
@@ -312,8 +316,11 @@ impl<K: Key, V: Pod> Dense<K, V> {
                     continue;
                 }
                 let bits = self.known.take_bits(at);
-                let values = &self.values.values()[at * WORD..];
-                put::<K, V>(records, at, bits, Bits(bits).map(|bit| &values[bit]));
+                let values = &self.values.values()[at * WORD..(at + 1) * WORD];
+                match bits {
+                    u64::MAX => put::<K, V>(records, at, bits, values.iter()),
+                    bits => put::<K, V>(records, at, bits, Bits(bits).map(|bit| &values[bit])),
+                }
             }
             records.write_if_enough(out);
         }
@@ -325,11 +332,18 @@ impl<K: Key, V: Pod> Dense<K, V> {
 /// Adds records of the values of a page, which have these bits.
 #[inline]
 fn put<'a, K: Key, V: Pod>(records: &mut Records, at: usize, bits: u64, values: impl Iterator<Item = &'a V>) {
-    let numbers = Bits(bits).map(|bit| (at * WORD + bit) as u64);
-    for (record, (number, value)) in records.room_for(bits.count_ones() as usize).zip(numbers.zip(values)) {
+    let room = records.room_for(bits.count_ones() as usize);
+    let records = room.chunks_exact_mut(size_of::<K>() + size_of::<V>());
+    let first = (at * WORD) as u64;
+    let put = |(record, (number, value)): (&mut [u8], (u64, &V))| {
         let (key, rest) = record.split_at_mut(size_of::<K>());
         key.copy_from_slice(bytemuck::bytes_of(&K::from_number(number)));
         rest.copy_from_slice(bytemuck::bytes_of(value));
+    };
+    if bits == u64::MAX {
+        records.zip((first..).zip(values)).for_each(put);
+    } else {
+        records.zip(Bits(bits).map(|bit| first + bit as u64).zip(values)).for_each(put);
     }
 }
 

@@ -41,6 +41,12 @@ pub(crate) struct Groups<K, V> {
 }
 
 impl<K: Key, V: Pod> Groups<K, V> {
+    /// Bytes of the record of a key: key and value, or a zero where neither has any.
+    pub(crate) const RECORD: usize = {
+        let bytes = size_of::<K>() + size_of::<V>();
+        if bytes == 0 { 1 } else { bytes }
+    };
+
     pub(crate) fn new(seed: HashSeed) -> Self {
         let (dense, sparse) = (Dense::new(), Sparse::new(seed));
         Self { seed, dense, sparse, bits: [0; 32], settled_until: SETTLED_MIN, end_max: SPARSE as usize, worker: None }
@@ -275,7 +281,7 @@ impl<K: Key, V: Pod> Groups<K, V> {
     /// Writes what was marked, as records of keys and values behind this front, as far as there is room; whether nothing is
     /// left.
     pub(crate) fn save(&mut self, out: &mut PieceWriter<'_>, front: &[u8]) -> bool {
-        let mut records = Records::new(size_of::<K>() + size_of::<V>(), front);
+        let mut records = Records::new(Self::RECORD, front);
         self.dense.save(out, &mut records) && self.sparse.save(out, &mut records)
     }
 

@@ -98,12 +98,12 @@ impl Records {
         Self { front: bytes.len(), bytes, record }
     }
 
-    /// Room for `count` more records, whose bytes are zeros.
+    /// Room for `count` more records, one behind the other, whose bytes are zeros.
     #[inline]
-    pub(crate) fn room_for(&mut self, count: usize) -> std::slice::ChunksExactMut<'_, u8> {
+    pub(crate) fn room_for(&mut self, count: usize) -> &mut [u8] {
         let end = self.bytes.len();
         self.bytes.resize(end + count * self.record, 0);
-        self.bytes[end..].chunks_exact_mut(self.record.max(1))
+        &mut self.bytes[end..]
     }
 
     /// Writes a piece, where the records are enough for one.

@@ -277,11 +277,9 @@ impl<K: Key, V: Pod> Sparse<K, V> {
 /// Adds the record of a key.
 #[inline]
 fn put<K: Pod, V: Pod>(records: &mut Records, key: &K, value: &V) {
-    for record in records.room_for(1) {
-        let (front, rest) = record.split_at_mut(size_of::<K>());
-        front.copy_from_slice(bytemuck::bytes_of(key));
-        rest.copy_from_slice(bytemuck::bytes_of(value));
-    }
+    let (front, rest) = records.room_for(1).split_at_mut(size_of::<K>());
+    front.copy_from_slice(bytemuck::bytes_of(key));
+    rest[..size_of::<V>()].copy_from_slice(bytemuck::bytes_of(value));
 }
 
 /// A table that has room for some keys more.

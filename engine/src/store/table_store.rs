@@ -77,7 +77,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
             && let Some(first) = self.kept.len().checked_sub(self.record_len())
         {
             out.pass(1);
-            records.room_for(1).for_each(|record| record.copy_from_slice(&self.kept[first..]));
+            records.room_for(1).copy_from_slice(&self.kept[first..]);
             self.kept.truncate(first);
             records.write_if_enough(out);
         }
@@ -150,9 +150,7 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
         while out.has_room() && !is_all {
             out.pass(1);
             match self.changes.next_marked() {
-                Some(number) if self.is_taken(number) => {
-                    records.room_for(1).for_each(|record| self.put_record(number, record));
-                }
+                Some(number) if self.is_taken(number) => self.put_record(number, records.room_for(1)),
                 Some(number) if !self.changes.marks_all() => self.write_removal(self.key(number), out),
                 Some(_) => {}
                 None => is_all = true,

@@ -8,7 +8,7 @@ mod timely_windows;
 mod work;
 
 use clap::{Args, Parser, Subcommand};
-use pelton::BoxError;
+use pelton::{BoxError, CheckpointOptions};
 use pelton_bench::{contest, machine};
 use pelton_io::Trade;
 use pelton_io::capture::{CaptureWriter, WriterOptions};
@@ -59,6 +59,11 @@ enum Command {
         /// The window in nanoseconds.
         #[arg(long, default_value_t = 1_000_000_000)]
         window_ns: u64,
+        /// Keeps state in this directory, with a checkpoint each so many milliseconds.
+        #[arg(long, requires = "checkpoint_ms")]
+        state: Option<PathBuf>,
+        #[arg(long, requires = "state")]
+        checkpoint_ms: Option<u64>,
     },
     /// Prints the machine's record as JSON.
     Machine,
@@ -113,9 +118,15 @@ impl Command {
         match self {
             Self::Generate { capture, events, keys, block } => generate(capture, *events, *keys, *block),
             Self::Export { capture, raw } => export(capture, raw),
-            Self::Once { capture, workers, window_ns } => {
+            Self::Once { capture, workers, window_ns, state, checkpoint_ms } => {
                 let window = Duration::from_nanos(*window_ns);
-                let (elapsed, rows) = work::timed(capture, |blocks| ours::pelton(blocks, window, *workers))?;
+                let mut options = pelton_bench::work::options(*workers);
+                if let (Some(state), Some(ms)) = (state, checkpoint_ms) {
+                    let checkpoints = CheckpointOptions::in_directory(state).every(Duration::from_millis(*ms));
+                    options = options.checkpoints(checkpoints);
+                }
+                let (elapsed, rows) =
+                    work::timed(capture, |blocks| ours::pelton_with(blocks, window, options.clone()))?;
                 let work::Summary { rows, trades, hash } = work::Summary::of(&rows);
                 let elapsed_ns = elapsed.as_nanos() as u64;
                 println!("{}", json!({"elapsed_ns": elapsed_ns, "rows": rows, "trades": trades, "hash": hash}));

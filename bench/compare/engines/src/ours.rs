@@ -1,7 +1,7 @@
 //! Pelton, and the loop written by hand.
 
 use crate::work::{Blocks, Rows};
-use pelton::{BlockReader, BlockSource, BlockSummary, BoxError, Job, Tumbling};
+use pelton::{BlockReader, BlockSource, BlockSummary, BoxError, Job, Options, Tumbling};
 use pelton_bench::work::{CountSizes, WindowRow, options};
 use pelton_bench::yardstick;
 use pelton_io::Trade;
@@ -10,6 +10,11 @@ use std::time::Duration;
 
 /// The job of `pelton_bench::work::window_job`, with a sink that keeps the rows.
 pub fn pelton(blocks: Blocks, window: Duration, workers: usize) -> Result<Vec<WindowRow>, BoxError> {
+    pelton_with(blocks, window, options(workers))
+}
+
+/// As [`pelton`], with these options.
+pub fn pelton_with(blocks: Blocks, window: Duration, options: Options) -> Result<Vec<WindowRow>, BoxError> {
     let mut job = Job::new("keyed window");
     let rows = Rows::default();
     job.source("trades", blocks.source()?)
@@ -17,7 +22,7 @@ pub fn pelton(blocks: Blocks, window: Duration, workers: usize) -> Result<Vec<Wi
         .window(Tumbling::of(window))
         .aggregate("sizes", CountSizes)
         .sink("out", rows.clone());
-    job.run(options(workers))?.balance()?;
+    job.run(options)?.balance()?;
     Ok(rows.take())
 }
 

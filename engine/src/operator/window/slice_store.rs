@@ -139,7 +139,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
         if self.windows.assign(start).start != start {
             return Err(StoreError::misfit("a time that is no window's start"));
         }
-        let has_wrong_length = |record: &[u8]| record.len() != size_of::<K>() + size_of::<V>();
+        let has_wrong_length = |record: &[u8]| record.len() != Groups::<K, V>::RECORD;
         match (share, records.len()) {
             (Share::All, 0) => {
                 self.open.close(start);
@@ -168,7 +168,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
             let (slice, _) = open.find_or_restore(start, || Groups::new(*seed));
             let groups = open.state_mut(slice);
             for record in taken {
-                let value = bytemuck::pod_read_unaligned(&record[size_of::<K>()..]);
+                let value = bytemuck::pod_read_unaligned(&record[size_of::<K>()..][..size_of::<V>()]);
                 put(merge.as_ref(), groups.value_mut(key_of(record)), &value);
             }
         }
