@@ -1,7 +1,7 @@
 //! A file that is written through a mapping.
 
 use crate::log::storage::{Storage, fill};
-use memmap2::{MmapOptions, MmapRaw};
+use memmap2::{MmapOptions, MmapRaw, UncheckedAdvice};
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -15,6 +15,9 @@ struct Extent {
 
 /// A file that is read by system calls and written through a mapping. It grows by writing zeros, so that a full disk is
 /// an error and the pages that are mapped exist.
+///
+/// Before a sync, all pages leave the mapping at once. The system would otherwise protect page by page what it writes to
+/// the disk, and interrupt all threads of the process for each: a worker lost 15 % of its time to it.
 pub(crate) struct MappedStorage {
     file: File,
     extents: Vec<Extent>,
@@ -91,16 +94,15 @@ impl Storage for MappedStorage {
         self.map(mapped, len)
     }
 
+    #[allow(unsafe_code)]
     fn sync(&mut self) -> io::Result<()> {
         for extent in self.extents.iter_mut().filter(|extent| extent.is_dirty) {
-            extent.mapping.flush()?;
+            // SAFETY: the mapping is shared and of a file, so what was written stays in the system's pages of that file, and
+            // is there again when the mapping is used next. No reference to mapped memory exists anywhere.
+            unsafe { extent.mapping.unchecked_advise(UncheckedAdvice::DontNeed)? };
             extent.is_dirty = false;
         }
-        if self.has_grown {
-            self.file.sync_all()?;
-            self.has_grown = false;
-        }
-        Ok(())
+        if std::mem::take(&mut self.has_grown) { self.file.sync_all() } else { self.file.sync_data() }
     }
 }
 
