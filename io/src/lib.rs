@@ -9,6 +9,7 @@ pub mod disk;
 pub mod events;
 pub mod generate;
 pub mod import;
+pub mod journal;
 pub mod output;
 mod parts;
 pub mod sink;

@@ -41,6 +41,25 @@ impl StateDirectory {
         Self::lock(path, false)
     }
 
+    /// Looks into a directory, as others may do at the same time; no job uses it meanwhile. A directory without a lock, as
+    /// of a copy, is nobody's.
+    ///
+    /// # Errors
+    /// When a job has it.
+    pub(crate) fn look(path: &Path) -> Result<Option<Self>, StateError> {
+        let lock_path = path.join(LOCK);
+        let lock = match open_to_read(&lock_path) {
+            Ok(lock) => lock,
+            Err(StateError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        match lock.try_lock_shared() {
+            Ok(()) => Ok(Some(Self { path: path.to_owned(), _lock: lock })),
+            Err(TryLockError::WouldBlock) => Err(StateError::Locked { path: path.to_owned() }),
+            Err(TryLockError::Error(error)) => Err(StateError::io(&lock_path, "lock the file")(error)),
+        }
+    }
+
     fn lock(path: &Path, is_new: bool) -> Result<Self, StateError> {
         let lock_path = path.join(LOCK);
         let lock = open(&lock_path, is_new)?;

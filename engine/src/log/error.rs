@@ -31,6 +31,14 @@ pub enum StateError {
         /// What it is instead, as far as known.
         reason: String,
     },
+    /// The file is no journal.
+    #[error("{}: not a journal: {reason}", path.display())]
+    NotAJournal {
+        /// The file.
+        path: PathBuf,
+        /// What it is instead, as far as known.
+        reason: String,
+    },
     /// The log is of a format that this version does not know.
     #[error("{}: a file of format version {found}, this program reads version {expected}", path.display())]
     Version {
@@ -73,6 +81,14 @@ pub enum StateError {
         /// What failed.
         reason: String,
     },
+    /// The journal does not have what is asked of it.
+    #[error("{}: {reason}", path.display())]
+    JournalMisfit {
+        /// The file.
+        path: PathBuf,
+        /// What is asked, and what there is.
+        reason: String,
+    },
     /// The job is not the one whose state was saved.
     #[error("{}: the saved state does not fit this job: {reason}", path.display())]
     Misfit {
@@ -97,6 +113,11 @@ impl StateError {
     ) -> Self {
         let (expected, found) = (expected.to_string(), found.to_string());
         Self::Damaged { path: path.to_owned(), offset, what, expected, found }
+    }
+
+    /// What is asked of a journal is not in it.
+    pub(crate) fn journal_misfit(path: &Path, reason: impl Into<String>) -> Self {
+        Self::JournalMisfit { path: path.to_owned(), reason: reason.into() }
     }
 
     pub(crate) fn misfit(path: &Path, reason: impl Into<String>) -> Self {

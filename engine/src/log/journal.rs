@@ -30,7 +30,7 @@ mod tail;
 mod tests;
 
 pub(crate) use find::{Found, From, SourceFrom, find};
-pub(crate) use frame::{Arrival, RecordKind};
+pub(crate) use frame::{Arrival, MAGIC as JOURNAL_MAGIC, RecordKind};
 pub(crate) use head::JournalSource;
 pub(crate) use records::{Position, Record, Records};
 
@@ -390,6 +390,7 @@ fn create(handles: &mut Handles, path: &Path, file_id: u64, sources: &[JournalSo
         symbols: (0, Vec::new()),
         remarks: Vec::new(),
         file_id,
+        durable: 1,
         len,
         tail_bytes: 0,
     })

@@ -27,6 +27,7 @@ pub(crate) mod row_sink;
 pub(crate) mod row_source;
 pub(crate) mod rows;
 pub(crate) mod saved;
+pub(crate) mod saved_feed;
 pub(crate) mod saved_journal;
 pub(crate) mod send;
 pub(crate) mod shape;

@@ -6,6 +6,7 @@ use crate::log::{LogOptions, SnapshotLog, StateDirectory};
 use crate::runtime::entries::{Role, SavedStore};
 use crate::runtime::metrics::Counts;
 use crate::runtime::recovery::Recovered;
+use crate::runtime::saved_journal::SavedJournal;
 use crate::runtime::shape::Shape;
 use crate::store::pieces::{each_piece, split_records};
 use crate::store::{Share, StoreError, StoreKind};
@@ -40,7 +41,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// ```
 pub struct SavedState {
     log: SnapshotLog,
-    _directory: StateDirectory,
+    directory: Arc<StateDirectory>,
 }
 
 /// A committed checkpoint.
@@ -70,7 +71,7 @@ impl SavedState {
         let directory = StateDirectory::existing(path.as_ref())?;
         let (path, file) = (directory.log_path(), directory.log_file()?);
         let log = SnapshotLog::open(Box::new(FileStorage::new(file)), &path, LogOptions::default(), 0, false)?;
-        Ok(Self { log, _directory: directory })
+        Ok(Self { log, directory: Arc::new(directory) })
     }
 
     /// The committed checkpoints, the newest last.
@@ -94,6 +95,18 @@ impl SavedState {
     /// What was found and does not stop a job from going on, in words.
     pub fn remarks(&self) -> &[String] {
         self.log.remarks()
+    }
+
+    /// The journal of live sources; `None` where the job keeps none.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is damaged.
+    pub fn journal(&self) -> Result<Option<SavedJournal>, StateError> {
+        match self.directory.journal_path().try_exists() {
+            Ok(true) => SavedJournal::in_directory(&self.directory).map(Some),
+            Ok(false) => Ok(None),
+            Err(error) => Err(StateError::io(&self.directory.journal_path(), "look for the file")(error)),
+        }
     }
 
     /// Reads the checkpoint of this number, or the newest; `None` where there is none.
@@ -174,6 +187,13 @@ impl SavedCheckpoint {
     /// blocks.
     pub fn sources(&self) -> impl Iterator<Item = (&[String], u64)> {
         self.0.sources.iter().map(|sources| (&*sources.names, sources.unit))
+    }
+
+    /// How many records of the journal were taken before it: from there on, a job that goes on from it reads the journal.
+    /// `None` where no source is live.
+    pub fn journal_records(&self) -> Option<u64> {
+        let live = self.0.sources.iter().filter_map(|sources| sources.live.as_ref());
+        live.map(|live| live.position.sequence).min()
     }
 
     /// What was counted of each source, step and sink.

@@ -1,15 +1,14 @@
-//! A journal as one looks at it without the job: its sources, and what came of each, as a source for another job.
+//! A journal as one looks at it without the job: its sources, and how much came of each.
 
 use crate::log::error::StateError;
-use crate::log::journal::{Found, Position, RecordKind, Records, find};
+use crate::log::journal::{Found, JOURNAL_MAGIC, Position, Records, find};
 use crate::log::storage::{FileStorage, Handles, Storage};
-use crate::log::{JOURNAL, open_to_read};
-use crate::runtime::source::{BlockReader, BlockSource};
-use crate::{BlockSummary, BoxError, Event};
-use std::marker::PhantomData;
+use crate::log::{JOURNAL, StateDirectory, open_to_read};
+use crate::runtime::saved_feed::{JournalEvents, JournalFeed};
+use crate::{BlockSummary, BoxError, Event, Layout};
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 /// The journal of live sources in a state directory.
 ///
@@ -44,9 +43,10 @@ use std::time::Duration;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct SavedJournal {
-    shared: Arc<Shared>,
+    shared: Arc<SharedJournal>,
     sources: Vec<JournaledSource>,
     event_bytes: Vec<u32>,
+    info: JournalInfo,
     remarks: Vec<String>,
 }
 
@@ -62,19 +62,38 @@ pub struct JournaledSource {
     pub is_feed: bool,
     /// Events that came of it.
     pub events: u64,
+    /// Input that it rejected itself.
+    pub rejected: u64,
+}
+
+/// How much is in a journal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalInfo {
+    /// Records, with the one that names the sources.
+    pub records: u64,
+    /// Of these, the first ones that are known to have been durable when the last was written. A job that goes on makes
+    /// all of them durable first.
+    pub durable_records: u64,
+    /// Bytes up to the end of the last record.
+    pub bytes: u64,
+    /// Bytes of the file, with the room behind the last record.
+    pub file_bytes: u64,
 }
 
 /// What all readers need.
-struct Shared {
-    path: PathBuf,
+pub(super) struct SharedJournal {
+    pub(super) path: PathBuf,
     handles: Mutex<Handles>,
     file_id: u64,
     len: u64,
-    symbols: Vec<Arc<str>>,
+    pub(super) symbols: Vec<Arc<str>>,
+    /// Locked as long as somebody reads.
+    _directory: Option<Arc<StateDirectory>>,
 }
 
-impl Shared {
-    fn records(&self, from: Position) -> Result<Records, StateError> {
+impl SharedJournal {
+    pub(super) fn records(&self, from: Position) -> Result<Records, StateError> {
         let mut handles = self.handles.lock().unwrap_or_else(PoisonError::into_inner);
         let storage = handles.another().map_err(StateError::io(&self.path, "open the journal"))?;
         Ok(Records::new(storage, &self.path, (self.file_id, self.len), from))
@@ -82,14 +101,29 @@ impl Shared {
 }
 
 impl SavedJournal {
-    /// Opens the journal at a path, or the one in the state directory there. What comes later is not seen.
+    /// The name of its file in a state directory.
+    ///
+    /// ```
+    /// assert_eq!(pelton::state::SavedJournal::FILE, "journal.log");
+    /// ```
+    pub const FILE: &'static str = JOURNAL;
+
+    /// Opens the journal at a path, or the one in the state directory there. Several may look at it at a time, and no job
+    /// uses the directory meanwhile.
     ///
     /// # Errors
-    /// When there is none, or it is damaged.
+    /// When there is none, a job uses it, or it is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let path = path.as_ref();
         let path = if path.is_dir() { path.join(JOURNAL) } else { path.to_owned() };
-        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path)
+        let directory = path.parent().map_or(Ok(None), StateDirectory::look)?;
+        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path, directory.map(Arc::new))
+    }
+
+    /// Opens the journal in a directory that is locked.
+    pub(super) fn in_directory(directory: &Arc<StateDirectory>) -> Result<Self, StateError> {
+        let path = directory.journal_path();
+        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path, Some(directory.clone()))
     }
 
     /// Opens the journal in other storage, as tests do.
@@ -97,15 +131,38 @@ impl SavedJournal {
     /// # Errors
     /// As for [`SavedJournal::open`].
     pub fn in_storage(storage: impl Storage + 'static) -> Result<Self, StateError> {
-        Self::read(Box::new(storage), Path::new("journal"))
+        Self::read(Box::new(storage), Path::new("journal"), None)
     }
 
-    fn read(storage: Box<dyn Storage>, path: &Path) -> Result<Self, StateError> {
+    /// Whether there is a journal at a path, or a directory, which may have one: what [`SavedJournal::open`] is for.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// let file = dir.path().join("notes.txt");
+    /// std::fs::write(&file, "no journal")?;
+    /// assert!(!pelton::state::SavedJournal::is_at(&file));
+    /// assert!(pelton::state::SavedJournal::is_at(dir.path()));
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub fn is_at(path: impl AsRef<Path>) -> bool {
+        let path = path.as_ref();
+        let begins = || {
+            let mut start = [0; JOURNAL_MAGIC.len()];
+            open_to_read(path).is_ok_and(|mut file| file.read_exact(&mut start).is_ok() && start == JOURNAL_MAGIC)
+        };
+        path.is_dir() || begins()
+    }
+
+    fn read(
+        storage: Box<dyn Storage>,
+        path: &Path,
+        directory: Option<Arc<StateDirectory>>,
+    ) -> Result<Self, StateError> {
         let mut handles = Handles::new(storage).map_err(StateError::io(path, "open the journal"))?;
         let found = find(&mut handles, path, None)?;
-        let Some(Found { sources, end, counts, symbols, remarks, file_id, .. }) = found else {
-            let reason = "it has no journal's head".to_owned();
-            return Err(StateError::NotALog { path: path.to_owned(), reason });
+        let Some(Found { sources, end, counts, symbols, remarks, file_id, durable, len, .. }) = found else {
+            let reason = "it does not begin with the names of sources".to_owned();
+            return Err(StateError::NotAJournal { path: path.to_owned(), reason });
         };
         let event_bytes = sources.iter().map(|source| source.event_bytes).collect();
         let sources = sources.into_iter().zip(counts).map(|(source, count)| JournaledSource {
@@ -113,12 +170,14 @@ impl SavedJournal {
             schema: source.schema,
             is_feed: source.is_feed,
             events: count.events,
+            rejected: count.rejected,
         });
+        let info = JournalInfo { records: end.sequence, durable_records: durable, bytes: end.offset, file_bytes: len };
         let symbols = symbols.1.into_iter().map(Arc::from).collect();
         // What lies behind the end does not count.
-        let (path, len) = (path.to_owned(), end.offset);
-        let shared = Shared { path, handles: Mutex::new(handles), file_id, len, symbols };
-        Ok(Self { shared: Arc::new(shared), sources: sources.collect(), event_bytes, remarks })
+        let (path, len, handles) = (path.to_owned(), end.offset, Mutex::new(handles));
+        let shared = SharedJournal { path, handles, file_id, len, symbols, _directory: directory };
+        Ok(Self { shared: Arc::new(shared), sources: sources.collect(), event_bytes, info, remarks })
     }
 
     /// The sources, in the order of the job that wrote it.
@@ -126,9 +185,29 @@ impl SavedJournal {
         &self.sources
     }
 
+    /// How much is in it.
+    pub fn info(&self) -> JournalInfo {
+        self.info
+    }
+
     /// What was found and does not stop anyone from reading it, in words.
     pub fn remarks(&self) -> &[String] {
         &self.remarks
+    }
+
+    /// Where it was read.
+    pub fn path(&self) -> &Path {
+        &self.shared.path
+    }
+
+    /// The number of a feed among the sources, with the source.
+    fn feed_number(&self, name: &str) -> Result<usize, StateError> {
+        let found = self.sources.iter().position(|source| source.is_feed && source.name == name);
+        found.ok_or_else(|| {
+            let feeds = self.sources.iter().filter(|source| source.is_feed).map(|source| format!("`{}`", source.name));
+            let feeds = feeds.collect::<Vec<_>>().join(", ");
+            StateError::journal_misfit(self.path(), format!("there is no feed `{name}`; there are {feeds}"))
+        })
     }
 
     /// The events of the feed of this name, as a source: each block is what came at once.
@@ -136,103 +215,42 @@ impl SavedJournal {
     /// # Errors
     /// When there is no such feed, its events have another layout, or the journal cannot be read.
     pub fn events<T: Event>(&self, name: &str) -> Result<JournalEvents<T>, StateError> {
-        let misfit = |reason: String| StateError::misfit(&self.shared.path, reason);
-        let Some(number) = self.sources.iter().position(|source| source.is_feed && source.name == name) else {
-            let feeds = self.sources.iter().filter(|source| source.is_feed).map(|source| format!("`{}`", source.name));
-            let feeds = feeds.collect::<Vec<_>>().join(", ");
-            return Err(misfit(format!("there is no feed `{name}`; there are {feeds}")));
-        };
-        let (found, expected) = (&self.sources[number].schema, T::layout().schema());
+        let number = self.feed_number(name)?;
+        let (found, layout) = (&self.sources[number].schema, T::layout());
+        let expected = layout.schema();
         if *found != expected || self.event_bytes[number] as usize != size_of::<T>() {
-            return Err(misfit(format!("the events of `{name}` are of [{found}], and [{expected}] is wanted")));
+            let reason = format!("the events of `{name}` are of [{found}], and [{expected}] is wanted");
+            return Err(StateError::journal_misfit(self.path(), reason));
         }
-        let mut events = JournalEvents {
-            shared: self.shared.clone(),
-            blocks: Vec::new(),
-            places: Vec::new(),
-            came: Vec::new(),
-            events: PhantomData,
-        };
-        let mut records = self.shared.records(Position::default())?;
         let mut room: Vec<T> = Vec::new();
-        loop {
-            let place = records.position();
-            let Some(record) = records.next()? else { return Ok(events) };
-            let has_events = matches!(record.kind, RecordKind::Events | RecordKind::LastEvents) && record.count > 0;
-            if record.source as usize == number && has_events {
-                copy_events(&mut room, record.count as usize, record.payload);
-                events.came.push(record.clock);
-                events.places.push(place);
-                events.blocks.extend(BlockSummary::of(&room));
-            }
+        let summary = |payload: &[u8]| {
+            room.clear();
+            room.resize(payload.len() / size_of::<T>().max(1), T::zeroed());
+            bytemuck::cast_slice_mut(&mut room).copy_from_slice(payload);
+            BlockSummary::of(&room)
+        };
+        Ok(JournalEvents::new(JournalFeed::find(&self.shared, (name, number as u32), (layout, 1), summary)?))
+    }
+
+    /// The events of the feed of this name as the bytes of records, for those who learn the layout from the journal.
+    ///
+    /// # Errors
+    /// When there is no such feed, its layout is none that bytes can have, or the journal cannot be read.
+    pub fn feed(&self, name: &str) -> Result<JournalFeed, StateError> {
+        let number = self.feed_number(name)?;
+        let schema = &self.sources[number].schema;
+        let misfit = |reason: BoxError| {
+            let reason = format!("the events of `{name}` are of [{schema}]: {reason}");
+            StateError::journal_misfit(self.path(), reason)
+        };
+        let layout = Layout::parse(schema).map_err(|error| misfit(error.into()))?;
+        if layout.size() != self.event_bytes[number] as usize {
+            return Err(misfit(format!("they have {} bytes each", self.event_bytes[number]).into()));
         }
-    }
-}
-
-/// Makes `into` these events, whose bytes were counted.
-fn copy_events<T: Event>(into: &mut Vec<T>, count: usize, payload: &[u8]) {
-    into.clear();
-    into.resize(count, T::zeroed());
-    bytemuck::cast_slice_mut(into).copy_from_slice(payload);
-}
-
-/// The events of one feed in a journal; made by [`SavedJournal::events`].
-pub struct JournalEvents<T> {
-    shared: Arc<Shared>,
-    blocks: Vec<BlockSummary>,
-    places: Vec<Position>,
-    came: Vec<Duration>,
-    events: PhantomData<fn() -> T>,
-}
-
-impl<T> JournalEvents<T> {
-    /// When the events of each block came, by the clock of the job that ran then.
-    pub fn came(&self) -> &[Duration] {
-        &self.came
-    }
-}
-
-impl<T: Event> BlockSource<T> for JournalEvents<T> {
-    fn blocks(&self) -> &[BlockSummary] {
-        &self.blocks
-    }
-
-    fn symbols(&self) -> Vec<Arc<str>> {
-        self.shared.symbols.clone()
-    }
-
-    fn reader(&self) -> Result<Box<dyn BlockReader<T>>, BoxError> {
-        let records = self.shared.records(Position::default())?;
-        Ok(Box::new(JournalReader { records, places: self.places.clone(), events: Vec::new() }))
-    }
-}
-
-impl<T: Event> From<JournalEvents<T>> for crate::Source<T> {
-    fn from(events: JournalEvents<T>) -> Self {
-        Self::blocks(events)
-    }
-}
-
-struct JournalReader<T> {
-    records: Records,
-    places: Vec<Position>,
-    events: Vec<T>,
-}
-
-impl<T: Event> BlockReader<T> for JournalReader<T> {
-    fn load(&mut self, block: usize) -> Result<(), BoxError> {
-        let place = self.places.get(block).ok_or_else(|| format!("there is no block {block}"))?;
-        self.records.go_to(*place);
-        let record = self.records.next()?.ok_or_else(|| format!("block {block} is not there any more"))?;
-        let count = record.count as usize;
-        if count.checked_mul(size_of::<T>()) != Some(record.payload.len()) {
-            return Err(format!("block {block} has {} bytes of {count} events", record.payload.len()).into());
-        }
-        copy_events(&mut self.events, count, record.payload);
-        Ok(())
-    }
-
-    fn events(&self) -> &[T] {
-        &self.events
+        let time = layout.time_field().map(|field| field.offset);
+        let Some(time) = time else { return Err(misfit("no field is the event time".into())) };
+        let size = layout.size();
+        let summary = move |payload: &[u8]| BlockSummary::of_records(payload, size, time);
+        JournalFeed::find(&self.shared, (name, number as u32), (layout, JournalFeed::BLOCK_EVENTS), summary)
     }
 }

@@ -43,7 +43,7 @@ pub(crate) enum Command {
     Convert(Box<Convert>),
     /// Show what is in a capture
     Inspect(Inspect),
-    /// Run a job over captures
+    /// Run a job over captures, or over what came live, from a journal
     Replay(Replay),
     /// Look at saved state
     #[command(subcommand)]
@@ -153,8 +153,15 @@ pub(crate) enum JobKind {
   pelton replay live.pelton --out-of-orderness 5ms --jump-max 1h --late late.csv --out bars.csv
   pelton replay bac.pelton --from 2013-10-08T13:30:00 --until 2013-10-08T14:00:00 --speed 10x
   pelton replay bac.pelton --state state/ --out out/bars.csv --roll hour
+  pelton replay live-state/ --source trades --window 1s --out bars.csv
 
-Bars take any capture with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
+An input is a capture, or the journal of a job with live sources: the file journal.log, or the state directory that has
+it. `pelton state show` names its sources. A journal has the events of feeds in the order in which they came, so what
+a job over one feed gave live, a replay of the feed gives again, byte for byte. Events of several feeds are merged by
+their times, and not as they came. What was not durable when the job crashed is left out, as the job leaves it out when
+it goes on. A journal cannot be replayed while its job runs.
+
+Bars take any input with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
 Times of the output are nanoseconds since the epoch; lines are in order of window end, then symbol.
 The output is the same, byte for byte, at any number of workers and at any speed.
 
@@ -187,9 +194,12 @@ that jumps ahead by more than --jump-max is in its own bar and does not close th
 
 Durations: 250ns, 100us, 5ms, 1.5s, 1m, 1h, 1d. Times: 2013-10-08, 2013-10-08T13:30:00.5, or nanoseconds.")]
 pub(crate) struct Replay {
-    /// The captures; the events of several are merged by time
-    #[arg(required = true, value_name = "CAPTURE")]
-    pub(crate) captures: Vec<PathBuf>,
+    /// Captures, journals, or state directories that have a journal; the events of several are merged by time
+    #[arg(required = true, value_name = "INPUT")]
+    pub(crate) inputs: Vec<PathBuf>,
+    /// Of journals, the feed to replay, by its name; it may be given several times. One that has a single feed needs none
+    #[arg(long = "source", value_name = "NAME")]
+    pub(crate) sources: Vec<String>,
     /// The job to run
     #[arg(long, value_enum, default_value_t = JobKind::Bars)]
     pub(crate) job: JobKind,
@@ -266,11 +276,11 @@ pub(crate) struct Replay {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum State {
-    /// List the checkpoints
+    /// List the checkpoints, and how large the journal of live sources is
     List(StateDir),
-    /// Read all checkpoints and hold them against their checksums
+    /// Read all checkpoints and the journal, and hold them against their checksums
     Verify(StateDir),
-    /// Show what a checkpoint has: steps, watermarks, stores
+    /// Show what a checkpoint has: steps, watermarks, stores; and what came of each live source
     Show(StateShow),
     /// Write what a store keeps as CSV
     Export(StateExport),

@@ -12,6 +12,7 @@ mod demo;
 mod disk;
 mod error;
 mod generate;
+mod input;
 mod inspect;
 mod notes;
 mod output;

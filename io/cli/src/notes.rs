@@ -2,7 +2,7 @@
 //! think, and what is missing after a stop.
 
 use crate::args::Replay;
-use crate::replay::Input;
+use crate::input::Input;
 use crate::signals::Signal;
 use crate::units::{grouped, iso_8601};
 use pelton::{Report, StepKind, StepReport, Timestamp};
@@ -23,7 +23,7 @@ pub(crate) fn warnings(report: &Report, inputs: &[Input], args: &Replay) -> Vec<
         .iter()
         .filter_map(|input| {
             let warning = of_input(input, report.step(&input.name)?, args)?;
-            Some(format!("warning: {}: {warning}", input.capture.path().display()))
+            Some(format!("warning: {}: {warning}", input.path().display()))
         })
         .collect();
     let sum = |kind, count: fn(&StepReport) -> u64| -> u64 {
@@ -57,8 +57,8 @@ pub(crate) fn warnings(report: &Report, inputs: &[Input], args: &Replay) -> Vec<
 }
 
 fn of_input(input: &Input, source: &StepReport, args: &Replay) -> Option<String> {
-    let Some((first, last)) = input.capture.time_range() else {
-        return Some("the capture has no events".to_owned());
+    let Some((first, last)) = input.time_range() else {
+        return Some(format!("the {} has no events", input.kind()));
     };
     let [first, last] = [first, last].map(iso_8601);
     if source.rows_in == 0 {
@@ -69,7 +69,8 @@ fn of_input(input: &Input, source: &StepReport, args: &Replay) -> Option<String>
             (None, None) => return None,
         };
         return Some(format!(
-            "no event is left: the capture's times run from {first} to {last}, but only times {asked} were asked for"
+            "no event is left: the {}'s times run from {first} to {last}, but only times {asked} were asked for",
+            input.kind()
         ));
     }
     if source.rejected == 0 {
@@ -82,7 +83,8 @@ fn of_input(input: &Input, source: &StepReport, args: &Replay) -> Option<String>
     let [start, end] = [*ACCEPTED.start(), *ACCEPTED.end()].map(iso_8601);
     Some(format!(
         "{how_many} were rejected and are in no bar: the accepted times run from {start} to {end}, the \
-         capture's from {first} to {last}"
+         {}'s from {first} to {last}",
+        input.kind()
     ))
 }
 

@@ -4,6 +4,7 @@
 use crate::args::Replay;
 use crate::error::{Failure, say};
 use crate::signals::Signals;
+use pelton::state::SavedJournal;
 use pelton::{BoxError, Dictionary, Encoders, Record, Sink, SinkCheckpoint, Timestamp};
 use pelton_io::output::{NewFile, Target, is_same_file};
 use pelton_io::sink::{Format, Roll, Rolling, TextSink};
@@ -170,9 +171,9 @@ pub(crate) fn check(args: &Replay) -> Result<(Output, Option<Output>), Failure> 
         return Err(Failure::usage(format!("--out and --late are both {}", out.display())));
     }
     for file in files.into_iter().flatten().filter(|file| !is_stdout(file)) {
-        if let Some(capture) = args.captures.iter().find(|capture| is_same_file(capture, file)) {
-            let (file, capture) = (file.display(), capture.display());
-            return Err(Failure::usage(format!("the output {file} is also the input {capture}")));
+        if let Some(input) = args.inputs.iter().find(|input| has_file(input, file)) {
+            let (file, input) = (file.display(), input.display());
+            return Err(Failure::usage(format!("the output {file} is also the input {input}")));
         }
     }
     if args.roll.is_some() && is_stdout(&args.out) {
@@ -183,12 +184,17 @@ pub(crate) fn check(args: &Replay) -> Result<(Output, Option<Output>), Failure> 
     Ok((out, late))
 }
 
+/// Whether a file is an input, or the journal in one.
+fn has_file(input: &Path, file: &Path) -> bool {
+    is_same_file(input, file) || input.is_dir() && is_same_file(&input.join(SavedJournal::FILE), file)
+}
+
 /// Files that roll, of which no input may be one.
 fn files(path: &Path, roll: Roll, args: &Replay) -> Result<Rolling, Failure> {
     let files = Rolling::new(path, roll).overwrite(args.overwrite);
-    if let Some(capture) = args.captures.iter().find(|capture| files.has(capture)) {
-        let (path, capture) = (path.display(), capture.display());
-        return Err(Failure::usage(format!("the input {capture} has a name that files of {path} may get")));
+    if let Some(input) = args.inputs.iter().find(|input| files.has(input)) {
+        let (path, input) = (path.display(), input.display());
+        return Err(Failure::usage(format!("the input {input} has a name that files of {path} may get")));
     }
     Ok(files)
 }

@@ -1,32 +1,31 @@
-//! `pelton replay`: a job over captures.
+//! `pelton replay`: a job over captures and journals.
 //!
-//! Everything that can be wrong with the arguments and the captures' headers is found before the
+//! Everything that can be wrong with the arguments and the inputs' headers is found before the
 //! outputs are created, and files get their names when they are whole: no mistake costs a file.
 
 use crate::args::{JobKind, Replay};
 use crate::error::{Failure, chain, is_broken_pipe, say};
+use crate::input::{self, Input};
 use crate::notes;
 use crate::output::{self, Output};
 use crate::progress::ReplayView;
 use crate::signals::{Signal, Signals};
 use crate::units::{Condition, grouped, iso_8601};
 use pelton::{
-    Chain, CheckpointOptions, Error, FieldKind, Job, Layout, Options, Record, Report, Stop, Stream, Timestamp,
-    Tumbling, Watermarks, callback,
+    Chain, CheckpointOptions, Error, Job, Options, Record, Report, Source, Stop, Stream, Timestamp, Tumbling,
+    Watermarks, callback,
 };
 use pelton_io::Trade;
 use pelton_io::bars::{Bar, BarTrade, FilteredTrade, Priced, bars};
-use pelton_io::capture::{self, Capture, Speed};
-use pelton_io::codec::binance::BinanceEvent;
-use std::collections::HashSet;
+use pelton_io::capture::Speed;
 use std::io::Write;
 
 /// The names of the job's own steps and sinks.
 const STEP: &str = "bars";
 const OUT: &str = "out";
 const LATE: &str = "late";
-/// The most captures of one replay: the inputs that a union may have.
-const CAPTURES_MAX: usize = 256;
+/// Sources get other names than these.
+const NAMES: [&str; 3] = [STEP, OUT, LATE];
 
 pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     if let (Some(from), Some(until)) = (args.from, args.until)
@@ -35,21 +34,18 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
         let [from, until] = [from, until].map(iso_8601);
         return Err(Failure::usage(format!("--from {from} is not before --until {until}: nothing would be replayed")));
     }
-    if args.captures.len() > CAPTURES_MAX {
-        let found = args.captures.len();
-        return Err(Failure::usage(format!("at most {CAPTURES_MAX} captures can be replayed together, not {found}")));
-    }
     let JobKind::Bars = args.job;
     if args.explain {
-        let plan = Bars { inputs: &open(args)?, args, outputs: None }.declare()?.explain(options(args))?;
+        let plan =
+            Bars { inputs: &input::open(args, &NAMES)?, args, outputs: None }.declare()?.explain(options(args))?;
         let mut stdout = std::io::stdout();
         write!(stdout, "{}", plan.to(args.format.into()))?;
         return Ok(stdout.flush()?);
     }
     let (out, late) = output::check(args)?;
-    let inputs = open(args)?;
+    let inputs = input::open(args, &NAMES)?;
     let signals = Signals::watch()?;
-    // The captures' headers are checked before the outputs are created.
+    // The inputs' headers are checked before the outputs are created.
     let declared = Bars { inputs: &inputs, args, outputs: Some((&out, late.as_ref(), &signals)) }.declare()?;
     let outputs: Vec<(&str, &Output)> =
         [Some((OUT, &out)), late.as_ref().map(|late| (LATE, late))].into_iter().flatten().collect();
@@ -164,72 +160,10 @@ fn keep_part(outputs: &[(&str, &Output)], report: &Report, events: u64, signal: 
     Err(Failure::Stopped(signal))
 }
 
-/// A capture to replay.
-pub(crate) struct Input {
-    /// The name of its source in the job.
-    pub(crate) name: String,
-    pub(crate) capture: Capture,
-    pub(crate) conditions: Vec<Condition>,
-}
-
-fn open(args: &Replay) -> Result<Vec<Input>, Failure> {
-    let mut names: HashSet<String> = [STEP, OUT, LATE].map(String::from).into();
-    let mut inputs = Vec::new();
-    for path in &args.captures {
-        let capture = Capture::open(path)?;
-        if let Some(cut) = capture.cut() {
-            let (path, offset, bytes, reason) = (path.display(), cut.offset, cut.bytes, &cut.reason);
-            let what = format!("{path}: incomplete: {bytes} bytes from byte {offset} on are not usable: {reason}");
-            if !args.allow_incomplete {
-                return Err(Failure::failed(format!("{what}; --allow-incomplete replays what is before them")));
-            }
-            say(&format!("pelton: {what}"));
-        }
-        let base = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        let mut name = base.clone();
-        for number in 2.. {
-            if names.insert(name.clone()) {
-                break;
-            }
-            name = format!("{base} ({number})");
-        }
-        let conditions = conditions(&capture, args)?;
-        inputs.push(Input { name, capture, conditions });
-    }
-    Ok(inputs)
-}
-
-/// The conditions on a capture's events: those asked for, and of exchange frames the trades only.
-fn conditions(capture: &Capture, args: &Replay) -> Result<Vec<Condition>, Failure> {
-    let mut conditions = args.conditions.clone();
-    if capture.layout().fingerprint() == BinanceEvent::layout().fingerprint()
-        && conditions.iter().all(|condition| condition.field != "kind")
-    {
-        conditions.push(Condition { field: "kind".into(), value: BinanceEvent::TRADE.into() });
-    }
-    if conditions.len() > FilteredTrade::FILTERS {
-        return Err(Failure::usage(format!("at most {} conditions can be given", FilteredTrade::FILTERS)));
-    }
-    for condition in &conditions {
-        let fields = capture.layout().fields();
-        if !fields.iter().any(|field| field.name == condition.field && is_integer(field.kind)) {
-            let integers: Vec<_> =
-                fields.iter().filter(|field| is_integer(field.kind)).map(|field| &*field.name).collect();
-            let (path, field, has) = (capture.path().display(), &condition.field, integers.join(", "));
-            return Err(Failure::usage(format!("--where {field}: {path} has no such integer; it has: {has}")));
-        }
-    }
-    Ok(conditions)
-}
-
-fn is_integer(kind: FieldKind) -> bool {
-    !matches!(kind, FieldKind::U128 | FieldKind::F32 | FieldKind::F64 | FieldKind::Symbol | FieldKind::Text(_))
-}
-
 fn view(inputs: &[Input], args: &Replay) -> ReplayView {
     let from = args.from.unwrap_or(Timestamp::MIN);
     let wanted = |min: Timestamp, max: Timestamp| max >= from && args.until.is_none_or(|until| min < until);
-    let blocks = inputs.iter().flat_map(|input| input.capture.blocks()).filter(|block| wanted(block.min, block.max));
+    let blocks = inputs.iter().flat_map(|input| input.blocks()).filter(|block| wanted(block.min, block.max));
     let (events, first) = blocks.fold((0, None), |(events, first): (u64, Option<Timestamp>), block| {
         let min = block.min.max(from);
         (events + u64::from(block.count), Some(first.map_or(min, |first| first.min(min))))
@@ -252,29 +186,26 @@ struct Bars<'a> {
 impl Bars<'_> {
     fn declare(&self) -> Result<Job, Failure> {
         let trades = Trade::layout().schema();
-        if self.inputs.iter().all(|input| input.capture.layout().schema() == trades) {
-            let replays = self.replays(|input| Ok(input.capture.replay::<Trade>()?))?;
+        if self.inputs.iter().all(|input| input.layout().schema() == trades) {
+            let sources = self.sources(|input| input.replay::<Trade>(self.args))?;
             return match self.args.conditions.is_empty() {
-                true => self.job(replays, |_, stream| stream),
-                false => self.job(replays, |input, stream| stream.filter(trade_filter(&input.conditions))),
+                true => self.job(sources, |_, stream| stream),
+                false => self.job(sources, |input, stream| stream.filter(trade_filter(&input.conditions))),
             };
         }
         if self.inputs.iter().all(|input| input.conditions.is_empty()) {
-            let replays = self.replays(|input| {
-                let map = field_map(input)?;
-                Ok(input.capture.replay_projected::<BarTrade>(&borrowed(&map))?)
-            })?;
-            return self.job(replays, |_, stream| stream);
+            let sources = self.sources(|input| input.projected::<BarTrade>(&field_map(input)?, self.args))?;
+            return self.job(sources, |_, stream| stream);
         }
-        let replays = self.replays(|input| {
+        let sources = self.sources(|input| {
             let mut map = field_map(input)?;
             for (i, name) in FilteredTrade::FILTER_NAMES.into_iter().enumerate() {
                 // A slot without a condition holds any integer: the time.
                 map.push((name, input.conditions.get(i).map_or_else(|| map[0].1.clone(), |by| by.field.clone())));
             }
-            Ok(input.capture.replay_projected::<FilteredTrade>(&borrowed(&map))?)
+            input.projected::<FilteredTrade>(&map, self.args)
         })?;
-        self.job(replays, |input, stream| {
+        self.job(sources, |input, stream| {
             let mut wanted = [None; FilteredTrade::FILTERS];
             wanted.iter_mut().zip(&input.conditions).for_each(|(wanted, by)| *wanted = Some(by.value));
             let holds = move |row: &FilteredTrade| {
@@ -285,21 +216,8 @@ impl Bars<'_> {
         })
     }
 
-    fn replays<T: Priced>(
-        &self,
-        replay: impl Fn(&Input) -> Result<capture::Replay<T>, Failure>,
-    ) -> Result<Vec<capture::Replay<T>>, Failure> {
-        let args = self.args;
-        let set = |mut replay: capture::Replay<T>| {
-            if let Some(from) = args.from {
-                replay = replay.from(from);
-            }
-            if let Some(until) = args.until {
-                replay = replay.until(until);
-            }
-            replay.speed(args.speed).untrusted(args.untrusted)
-        };
-        self.inputs.iter().map(|input| replay(input).map(set)).collect()
+    fn sources<T>(&self, source: impl Fn(&Input) -> Result<Source<T>, Failure>) -> Result<Vec<Source<T>>, Failure> {
+        self.inputs.iter().map(source).collect()
     }
 
     /// The job's name. Saved state is of a job of one name, so that one says what the results depend on.
@@ -319,10 +237,10 @@ impl Bars<'_> {
         )
     }
 
-    /// The job over replays, one for each input; `shape` makes rows of a stream's events.
+    /// The job over sources, one for each input; `shape` makes rows of a stream's events.
     fn job<T, U, C>(
         &self,
-        replays: Vec<capture::Replay<T>>,
+        sources: Vec<Source<T>>,
         shape: impl Fn(&Input, Stream<T>) -> Stream<U, C>,
     ) -> Result<Job, Failure>
     where
@@ -332,15 +250,15 @@ impl Bars<'_> {
     {
         let mut job = Job::new(self.name());
         let mut streams = Vec::new();
-        for (input, replay) in self.inputs.iter().zip(replays) {
-            let stream = job.source(&input.name, replay).watermarks(Watermarks::bounded(self.args.out_of_orderness));
+        for (input, source) in self.inputs.iter().zip(sources) {
+            let stream = job.source(&input.name, source).watermarks(Watermarks::bounded(self.args.out_of_orderness));
             streams.push(shape(input, stream));
         }
         let mut streams = streams.into_iter();
         match (streams.next(), streams.next()) {
             (Some(first), Some(second)) => self.sinks(streams.fold(first.union(second), Stream::union))?,
             (Some(only), None) => self.sinks(only)?,
-            (None, _) => return Err(Failure::usage("expected a capture")),
+            (None, _) => return Err(Failure::usage("expected a capture or a journal")),
         }
         Ok(job)
     }
@@ -385,9 +303,9 @@ fn trade_filter(conditions: &[Condition]) -> impl Fn(&Trade) -> bool + Clone + S
     move |trade| checks.iter().all(|(get, value)| get(trade) == *value)
 }
 
-/// For each field of a [`BarTrade`] the capture's field it is taken from; the time is the first.
+/// For each field of a [`BarTrade`] the input's field it is taken from; the time is the first.
 fn field_map(input: &Input) -> Result<Vec<(&'static str, String)>, Failure> {
-    let layout = input.capture.layout();
+    let layout = input.layout();
     let has = |name: &str| layout.fields().iter().any(|field| field.name == name).then(|| name.to_owned());
     let time = layout.time_field().map(|field| field.name.to_string());
     let size = has("size").or_else(|| has("quantity"));
@@ -401,14 +319,7 @@ fn field_map(input: &Input) -> Result<Vec<(&'static str, String)>, Failure> {
     if missing.is_empty() {
         return Ok(wanted.into_iter().filter_map(|(to, from, _)| Some((to, from?))).collect());
     }
-    let path = input.capture.path().display();
-    Err(Failure::failed(format!("{path}: bars need {}; it has: {}", missing.join(" and "), names(layout))))
-}
-
-fn names(layout: &Layout) -> String {
-    layout.fields().iter().map(|field| format!("{} ({})", field.name, field.kind)).collect::<Vec<_>>().join(", ")
-}
-
-fn borrowed<'a>(map: &'a [(&'static str, String)]) -> Vec<(&'a str, &'a str)> {
-    map.iter().map(|(to, from)| (*to, from.as_str())).collect()
+    let path = input.path().display();
+    let has: Vec<_> = layout.fields().iter().map(|field| format!("{} ({})", field.name, field.kind)).collect();
+    Err(Failure::failed(format!("{path}: bars need {}; it has: {}", missing.join(" and "), has.join(", "))))
 }

@@ -5,7 +5,7 @@ use crate::error::Failure;
 use crate::signals::Signals;
 use crate::units::{grouped, iso_8601};
 use pelton::Timestamp;
-use pelton::state::{SavedCheckpoint, SavedState};
+use pelton::state::{JournalInfo, SavedCheckpoint, SavedJournal, SavedState};
 use pelton_io::sink::{Format, RowEncoder};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
@@ -43,6 +43,11 @@ fn list(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     for remark in state.remarks() {
         writeln!(out, "note        {remark}")?;
     }
+    let Some(journal) = state.journal()? else { return Ok(()) };
+    size(&journal, out)?;
+    for remark in journal.remarks() {
+        writeln!(out, "note        {remark}")?;
+    }
     Ok(())
 }
 
@@ -56,11 +61,49 @@ fn verify(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     if checkpoints.is_empty() {
         writeln!(out, "no checkpoint was committed")?;
     }
+    // Each record is checked when it is opened.
+    if let Some(journal) = state.journal()? {
+        let JournalInfo { records, bytes, .. } = journal.info();
+        writeln!(out, "journal: {} records of {} bytes, every checksum holds", grouped(records), grouped(bytes))?;
+    }
     Ok(())
 }
 
-fn read(dir: &Path, epoch: Option<u64>) -> Result<SavedCheckpoint, Failure> {
-    let mut state = SavedState::open(dir)?;
+/// How large the journal is.
+fn size(journal: &SavedJournal, out: &mut impl Write) -> Result<(), Failure> {
+    let JournalInfo { records, bytes, file_bytes, .. } = journal.info();
+    let [records, bytes, room] = [records, bytes, file_bytes - bytes].map(grouped);
+    Ok(writeln!(out, "journal     {records} records, {bytes} bytes, {room} more are free")?)
+}
+
+/// What is in the journal of live sources.
+fn show_journal(journal: &SavedJournal, checkpoint: &SavedCheckpoint, out: &mut impl Write) -> Result<(), Failure> {
+    writeln!(out)?;
+    size(journal, out)?;
+    // What a checkpoint stands behind was durable before it was committed.
+    let behind = checkpoint.journal_records().unwrap_or(0);
+    let durable = grouped(journal.info().durable_records.max(behind));
+    writeln!(
+        out,
+        "            {durable} records are known to be durable; the checkpoint stands behind {}",
+        grouped(behind)
+    )?;
+    writeln!(out, "journaled                 events     rejected  earliest                        latest")?;
+    for source in journal.sources() {
+        let name = source.name.escape_debug().to_string();
+        if !source.is_feed {
+            writeln!(out, "{name:<16} when its blocks were read; it is bounded, so its events are not in the journal")?;
+            continue;
+        }
+        let times = journal.feed(&source.name)?.time_range().map(|(first, last)| [first, last].map(iso_8601));
+        let [first, last] = times.unwrap_or_else(|| ["none".to_owned(), "none".to_owned()]);
+        let [events, rejected] = [source.events, source.rejected].map(grouped);
+        writeln!(out, "{name:<16} {events:>15} {rejected:>12}  {first:<30}  {last}")?;
+    }
+    Ok(())
+}
+
+fn read(state: &mut SavedState, dir: &Path, epoch: Option<u64>) -> Result<SavedCheckpoint, Failure> {
     match (state.read(epoch)?, epoch) {
         (Some(checkpoint), _) => Ok(checkpoint),
         (None, None) => Err(Failure::failed(format!("{}: no checkpoint was committed", dir.display()))),
@@ -73,7 +116,8 @@ fn read(dir: &Path, epoch: Option<u64>) -> Result<SavedCheckpoint, Failure> {
 }
 
 fn show(args: &StateShow, out: &mut impl Write) -> Result<(), Failure> {
-    let checkpoint = read(&args.dir, args.checkpoint)?;
+    let mut state = SavedState::open(&args.dir)?;
+    let checkpoint = read(&mut state, &args.dir, args.checkpoint)?;
     writeln!(out, "checkpoint  {}", checkpoint.epoch())?;
     writeln!(out, "job         {}, {} workers", checkpoint.job().escape_debug(), checkpoint.workers())?;
     writeln!(out, "symbols     {}", grouped(checkpoint.symbols().texts().len() as u64))?;
@@ -101,11 +145,11 @@ fn show(args: &StateShow, out: &mut impl Write) -> Result<(), Failure> {
         let [entries, bytes] = [store.entries, store.bytes].map(grouped);
         writeln!(out, "{name:<24} {entries:>13} {bytes:>14}  {} of {}", store.kind, store.value)?;
     }
-    Ok(())
+    state.journal()?.map_or(Ok(()), |journal| show_journal(&journal, &checkpoint, out))
 }
 
 fn export(args: &StateExport, out: &mut impl Write) -> Result<(), Failure> {
-    let checkpoint = read(&args.dir, args.checkpoint)?;
+    let checkpoint = read(&mut SavedState::open(&args.dir)?, &args.dir, args.checkpoint)?;
     let named = |(step, store): &(&str, &str)| format!("{step}/{store}") == args.store;
     let Some((step, store)) = checkpoint.store_names().find(named) else {
         let known: Vec<_> = checkpoint.store_names().map(|(step, store)| format!("{step}/{store}")).collect();

@@ -31,7 +31,7 @@ mod footer;
 mod format;
 mod mapping;
 mod open;
-mod project;
+pub(crate) mod project;
 mod reader;
 mod replay;
 mod resume;

@@ -5,17 +5,17 @@
 //! kind. A value that does not fit a narrower integer is an error when it is met.
 
 use super::error::CaptureError;
-use super::reader::Capture;
 use pelton::rows::{Row, RowLayout};
-use pelton::{Field, FieldKind, Record};
+use pelton::{Field, FieldKind, Layout, Record};
+use std::path::Path;
 
-/// How the fields of an event are filled from a record of a capture.
+/// How the fields of an event are filled from a record of a file.
 #[derive(Debug)]
-pub(super) struct Projection {
+pub(crate) struct Projection {
     columns: Vec<Column>,
     record_size: usize,
     /// Whether the event's time is the record's, so that the index holds for it.
-    pub(super) same_time: bool,
+    pub(crate) same_time: bool,
 }
 
 #[derive(Debug)]
@@ -39,10 +39,10 @@ enum How {
 
 impl Projection {
     /// Every field of `U` is taken from the field that `map` names, or else from the one of its name.
-    pub(super) fn new<U: Record>(capture: &Capture, map: &[(&str, &str)]) -> Result<Self, CaptureError> {
-        let (to, from) = (U::layout(), capture.layout());
+    pub(crate) fn new<U: Record>(from: (&Layout, &Path), map: &[(&str, &str)]) -> Result<Self, CaptureError> {
+        let (to, (from, path)) = (U::layout(), from);
         let error = |to: &str, from: &str, reason: String| CaptureError::Projection {
-            path: capture.path().to_owned(),
+            path: path.to_owned(),
             to: to.to_owned(),
             from: from.to_owned(),
             reason,
@@ -90,9 +90,9 @@ impl Projection {
     }
 
     /// Fills `events` from as many whole records.
-    pub(super) fn apply<U: Record>(
+    pub(crate) fn apply<U: Record>(
         &self,
-        capture: &Capture,
+        path: &Path,
         block: usize,
         records: &[u8],
         events: &mut Vec<U>,
@@ -121,7 +121,7 @@ impl Projection {
                     });
                     if let Some((event, value)) = misfit {
                         return Err(CaptureError::OutOfRange {
-                            path: capture.path().to_owned(),
+                            path: path.to_owned(),
                             block,
                             event,
                             field: column.from_name.clone(),

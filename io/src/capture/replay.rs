@@ -69,7 +69,7 @@ impl Capture {
     /// # Errors
     /// When a field is missing or its kind cannot be taken without loss.
     pub fn replay_projected<U: Event>(&self, map: &[(&str, &str)]) -> Result<Replay<U>, CaptureError> {
-        Ok(Replay::new(self.clone(), Some(Arc::new(Projection::new::<U>(self, map)?))))
+        Ok(Replay::new(self.clone(), Some(Arc::new(Projection::new::<U>((self.layout(), self.path()), map)?))))
     }
 }
 
@@ -308,11 +308,11 @@ impl<T: Event> Reader<T> {
             (Some(projection), Some(mapping)) => {
                 let records = &mapping.bytes()[capture.mapped_payload(block, mapping.bytes())?];
                 capture.check_times(block, time_range(records, capture.layout().size(), capture.time_offset()))?;
-                projection.apply(capture, block, records, owned)?;
+                projection.apply(capture.path(), block, records, owned)?;
             }
             (Some(projection), None) => {
                 capture.read_raw(block, records)?;
-                projection.apply(capture, block, records, owned)?;
+                projection.apply(capture.path(), block, records, owned)?;
             }
         }
         Ok(())

@@ -37,7 +37,10 @@ pub(crate) struct Found {
     /// What was found and stops nothing, in words.
     pub(crate) remarks: Vec<String>,
     pub(crate) file_id: u64,
-    pub(super) len: u64,
+    /// Records before this sequence number are known to have been durable.
+    pub(crate) durable: u64,
+    /// Bytes of the file.
+    pub(crate) len: u64,
     /// Bytes behind the end that are not zero.
     pub(super) tail_bytes: u64,
 }
@@ -115,7 +118,8 @@ pub(crate) fn find(handles: &mut Handles, path: &Path, from: Option<&From>) -> R
         ));
     }
     let symbols = (start.symbols, texts);
-    Ok(Some(Found { sources, end, counts, symbols, remarks, file_id, len, tail_bytes: tail.bytes }))
+    let durable = records.durable().max(start.sequence);
+    Ok(Some(Found { sources, end, counts, symbols, remarks, file_id, durable, len, tail_bytes: tail.bytes }))
 }
 
 /// The file's number, the sources, and the place behind the head.

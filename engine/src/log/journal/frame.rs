@@ -23,7 +23,7 @@ use std::path::Path;
 use std::time::Duration;
 
 pub(super) const VERSION: u16 = 1;
-const MAGIC: [u8; 4] = *b"PJRN";
+pub(crate) const MAGIC: [u8; 4] = *b"PJRN";
 /// Records begin at multiples of so many bytes.
 pub(super) const ALIGN: u64 = 64;
 

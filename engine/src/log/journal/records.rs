@@ -56,11 +56,13 @@ pub(crate) struct Records {
     position: Position,
     window: Vec<u8>,
     window_at: u64,
+    /// Records before this sequence number were durable, as those that were read say.
+    durable: u64,
 }
 
 impl Records {
     pub(crate) fn new(storage: Box<dyn Storage>, path: &Path, (file_id, len): (u64, u64), position: Position) -> Self {
-        Self { storage, path: path.to_owned(), file_id, len, position, window: Vec::new(), window_at: 0 }
+        Self { storage, path: path.to_owned(), file_id, len, position, window: Vec::new(), window_at: 0, durable: 0 }
     }
 
     /// In front of the next record.
@@ -71,6 +73,11 @@ impl Records {
     /// Reads on from another position.
     pub(crate) const fn go_to(&mut self, position: Position) {
         self.position = position;
+    }
+
+    /// Records before this sequence number were durable, as far as those that were read know.
+    pub(super) const fn durable(&self) -> u64 {
+        self.durable
     }
 
     /// Where it reads.
@@ -118,6 +125,7 @@ impl Records {
         let payload = &self.window[at..at + length];
         header.check(&self.path, offset, payload)?;
         self.position.pass(record_bytes(length));
+        self.durable = self.durable.max(header.durable());
         if kind == RecordKind::Symbols {
             let texts = head::decode_symbols(payload, (&self.path, offset))?;
             self.position.symbols = u64::from(header.count) + texts.len() as u64;

@@ -2,6 +2,7 @@
 
 mod convert;
 mod explain;
+mod journal;
 mod naive;
 mod outputs;
 mod replay;

@@ -1,5 +1,7 @@
 //! Runs the command in a directory of its own, never for longer than a deadline.
 
+use pelton_io::Trade;
+use pelton_io::capture::{CaptureWriter, WriterOptions};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -40,6 +42,15 @@ impl Place {
 
     pub(crate) fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
         std::fs::write(self.path(name), bytes).unwrap();
+    }
+
+    /// Makes a capture of trades in symbols `S00000` and so on.
+    pub(crate) fn write_capture(&self, name: &str, trades: &[Trade], symbols: u32) {
+        let symbols = (0..symbols).map(|id| format!("S{id:05}")).collect();
+        let options = WriterOptions { block_events: 512, symbols, overwrite: true, ..WriterOptions::default() };
+        let mut writer = CaptureWriter::<Trade>::create(self.path(name), options).unwrap();
+        writer.extend(trades).unwrap();
+        writer.finish().unwrap();
     }
 
     pub(crate) fn read(&self, name: &str) -> String {

@@ -11,7 +11,7 @@ fn wrong_usage_is_exit_code_2() {
     place.done(TRADES);
     for (line, part) in [
         ("frobnicate", "frobnicate"),
-        ("replay", "CAPTURE"),
+        ("replay", "INPUT"),
         ("replay t.pelton --window soon", "expected a duration such as 250ns"),
         ("replay t.pelton --window 0s", "no time at all"),
         ("replay t.pelton --window 1.5ns", "no whole number of nanoseconds"),
@@ -37,7 +37,7 @@ fn wrong_usage_is_exit_code_2() {
         place.refused(2, line, &[part]);
     }
     let many = format!("replay {}", "t.pelton ".repeat(257));
-    place.refused(2, &many, &["at most 256 captures can be replayed together, not 257"]);
+    place.refused(2, &many, &["at most 256 inputs can be replayed together, not 257"]);
     assert_eq!(place.run("").code, 2);
     assert!(place.run("").stderr.contains("pelton demo"));
 }
