@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Kills, crashes and damages, in numbers: the command killed at random moments, simulated jobs on a disk that loses power,
+# Kills, crashes and damages, in numbers: the command and a live job killed at random moments, simulated jobs on a disk that loses power,
 # with captures and with live sources, the files of sinks too, and the snapshot log and the journal crashed at each of
 # their operations.
 # Usage: scripts/crash.sh [--short] [KILLS [SEEDS [IMAGES]]]; by default 2,000 kills, 12,500 seeds for each of 8 jobs, and
@@ -16,3 +16,4 @@ PELTON_IMAGES="$images" cargo test --release -p pelton --lib log:: -- --nocaptur
 PELTON_SEEDS="$seeds" cargo test --release -p pelton-tests --test all -- checkpoints:: journal:: --nocapture
 PELTON_SEEDS="$((seeds / 8 + 8))" PELTON_FAULTS="$images" cargo test --release -p pelton-io --lib parts::tests::crashes -- --nocapture
 PELTON_KILLS="$kills" cargo test --release -p pelton-cli --test cli a_replay_that_is_killed -- --nocapture
+PELTON_KILLS="$kills" cargo test --release -p pelton-cli --test live

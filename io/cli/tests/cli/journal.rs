@@ -211,7 +211,7 @@ fn a_journal_that_a_crash_cut_is_replayed_up_to_there() {
     assert!(place.bytes("bars.csv") == found);
     drop(journal);
     // Damage before the end is no crash.
-    let middle = used as u64 / 2 & !63;
+    let middle = (used as u64 / 2) & !63;
     file.write_all_at(&[0xa5; 640], middle).unwrap();
     place.refused(1, REPLAY, &["journal.log: damaged at byte ", "expected", "found"]);
     place.refused(1, "state verify state", &["journal.log: damaged at byte "]);
