@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Kills, crashes and damages, in numbers: the command and a live job killed at random moments, simulated jobs on a disk that loses power,
-# with captures and with live sources, the files of sinks too, and the snapshot log and the journal crashed at each of
-# their operations.
+# Kills, crashes and damages, in numbers: the command and a live job killed at random moments, simulated jobs on a disk
+# that loses power, with captures and with live sources, the files of sinks too, and the snapshot log and the journal
+# crashed at each of their operations.
 # Usage: scripts/crash.sh [--short] [KILLS [SEEDS [IMAGES]]]; by default 2,000 kills, 12,500 seeds for each of 8 jobs, and
 # 1,000 images for each operation of the log. --short is 20, 20 and 40.
 set -euo pipefail

@@ -67,7 +67,7 @@ pub use api::channel::{
     Callback, CallbackNumbered, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback,
     callback_numbered, channel, collect, push,
 };
-pub use api::checkpoints::CheckpointOptions;
+pub use api::checkpoints::{CheckpointOptions, JournalKeep};
 pub use api::connected::{AsOfJoin, JoinOutput};
 pub use api::handle::{Handle, Simulation, Stop, Stopper};
 pub use api::job::Job;

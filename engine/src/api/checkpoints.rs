@@ -4,6 +4,7 @@ use crate::log::LogOptions;
 use crate::log::storage::Storage;
 use crate::runtime::checkpointer::Interval;
 use crate::runtime::migration::Migration;
+pub use crate::runtime::state::JournalKeep;
 use crate::runtime::state::{JournalSettings, StatePlace, StateSettings};
 use crate::{Record, ShapeError, Timestamp};
 use std::path::PathBuf;
@@ -56,7 +57,12 @@ pub struct CheckpointOptions(StateSettings);
 impl CheckpointOptions {
     fn at(place: StatePlace) -> Self {
         let interval = Interval { time: None, events: None };
-        let journal = JournalSettings { storage: None, commit_every: Duration::from_millis(1), waits: false };
+        let journal = JournalSettings {
+            storage: None,
+            commit_every: Duration::from_millis(1),
+            waits: false,
+            keep: JournalKeep::All,
+        };
         Self(StateSettings {
             place,
             interval,
@@ -99,6 +105,16 @@ impl CheckpointOptions {
     /// time of a sync longer.
     pub fn durable_first(mut self, waits: bool) -> Self {
         self.0.journal.waits = waits;
+        self
+    }
+
+    /// How much of the journal of feeds is kept, by default all of it: then what came can be replayed from its start, and
+    /// the journal grows as long as the job lives. [`JournalKeep::Checkpoints`] keeps what the newest checkpoints need,
+    /// where the file system can make holes in files; the file's length still grows, and its room does not. Sources that
+    /// share an order with a feed then have no [watermarks of the program's own](crate::Watermarks::custom): after a
+    /// restart these are shown all that came before.
+    pub fn journal_keep(mut self, keep: JournalKeep) -> Self {
+        self.0.journal.keep = keep;
         self
     }
 

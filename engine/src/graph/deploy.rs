@@ -24,7 +24,7 @@ use crate::runtime::report::Report;
 use crate::runtime::shared::JobShared;
 use crate::runtime::source_task::{JournalStart, SourceTask, UnitOrder};
 use crate::runtime::stage::{Counting, StepAt};
-use crate::runtime::state::{FoundJournal, JournalSettings, StateSettings};
+use crate::runtime::state::{FoundJournal, JournalKeep, JournalSettings, StateSettings};
 use crate::runtime::task::Task;
 use crate::runtime::worker::Worker;
 use crate::store::StoreSettings;
@@ -126,7 +126,10 @@ impl Deployment {
         }
         let remarks = found.as_ref().map(FoundJournal::remarks).unwrap_or_default();
         if let (Some(open), Some(found)) = (&mut open, found) {
-            open.journal = Some(journaled::open(found, &plan.graph, &components)?);
+            let journal = journaled::open(found, &plan.graph, &components)?;
+            let keep = options.state.as_ref().map_or(JournalKeep::All, |state| state.journal.keep);
+            journaled::check_keep(keep, &journal, (&name, &plan.graph), &components)?;
+            open.journal = Some(journal);
         }
         let first_time = first_time(&plan.graph, &components);
         let (counters, reported) = counters(&plan);

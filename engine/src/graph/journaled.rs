@@ -5,8 +5,8 @@ use crate::graph::model::{Graph, Kind};
 use crate::log::error::StateError;
 use crate::log::journal::{Journal, JournalSource};
 use crate::runtime::recovery::Recovered;
-use crate::runtime::state::FoundJournal;
-use crate::{Dictionary, Error};
+use crate::runtime::state::{FoundJournal, JournalKeep};
+use crate::{Dictionary, Error, ShapeError};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -50,6 +50,30 @@ pub(super) fn open(found: FoundJournal, graph: &Graph, components: &[Component])
         }
     }
     Ok(journal)
+}
+
+/// Whether so much of the journal can be kept and no more.
+pub(super) fn check_keep(
+    keep: JournalKeep,
+    journal: &Journal,
+    (job, graph): (&str, &Graph),
+    components: &[Component],
+) -> Result<(), Error> {
+    if keep == JournalKeep::All {
+        return Ok(());
+    }
+    let live = components.iter().filter(|component| component.schedule.is_none());
+    for node in live.flat_map(|component| &component.sources).map(|node| &graph.nodes[*node]) {
+        if let Kind::Source(source) = &node.kind
+            && !source.watermarks().kind.is_bounded()
+        {
+            let found = format!("{keep:?} with watermarks of the program's own for `{}`", node.name);
+            let (option, wanted) = ("journal_keep", "all, which these watermarks are shown again after a restart");
+            let mistakes = vec![ShapeError::BadOption { option, found, wanted }];
+            return Err(Error::Shape { job: job.to_owned(), mistakes });
+        }
+    }
+    Ok(journal.check_cuts()?)
 }
 
 /// Gives the job's dictionary the symbols that it had, in the checkpoint and in the journal behind it. Those that the

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 /// The file whose lock says that the directory is used.
 const LOCK: &str = "lock";
 /// The snapshot log.
-const SNAPSHOTS: &str = "snapshots.log";
+pub(crate) const SNAPSHOTS: &str = "snapshots.log";
 /// The journal of a job with live sources.
 pub(crate) const JOURNAL: &str = "journal.log";
 

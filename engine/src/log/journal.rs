@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! byte 0  head: the sources, each with its layout
+//!         start: where the records are that are kept
 //!         record │ record │ record │ ...       each at a multiple of 64 bytes: header (64 bytes) │ payload
 //!         zeros up to the end of the file      room that was made ahead
 //! ```
@@ -18,8 +19,13 @@
 //! What lies behind the end is cut, counted, and overwritten by zeros before anything is appended. So a record that was
 //! given up never comes back behind new ones.
 //!
+//! **Cutting.** What lies before the place of the oldest checkpoint that is needed may be given up. The start says so, and
+//! is durable, before any room is given back; from then on the journal is read from a checkpoint only. What is there of
+//! the records that were given up does not matter.
+//!
 //! **Failing.** After a failed sync nobody knows what is durable: nothing is appended or synced any more.
 
+mod cut;
 mod find;
 mod frame;
 mod head;
@@ -29,7 +35,7 @@ mod tail;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
-pub(crate) use find::{Found, From, SourceFrom, find};
+pub(crate) use find::{Found, From, SourceFrom, find, is_cut};
 pub(crate) use frame::{Arrival, MAGIC as JOURNAL_MAGIC, RecordKind};
 pub(crate) use head::JournalSource;
 pub(crate) use records::{Position, Record, Records};
@@ -37,6 +43,7 @@ pub(crate) use records::{Position, Record, Records};
 use crate::Dictionary;
 use crate::log::error::StateError;
 use crate::log::storage::{Handles, Storage};
+use cut::Cutter;
 use frame::{ALIGN, Header, Place, record_bytes};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -103,6 +110,8 @@ struct Syncer {
 pub(crate) struct Journal {
     path: PathBuf,
     file_id: u64,
+    /// Behind the start: where records of sources begin, or began.
+    first: Position,
     /// Where it ended when it was opened, and the bytes that it had then.
     opened: (Position, u64),
     reading: Mutex<Handles>,
@@ -111,6 +120,8 @@ pub(crate) struct Journal {
     syncer: Mutex<Syncer>,
     /// Whoever makes room.
     grower: Mutex<Box<dyn Storage>>,
+    /// Whoever gives room back.
+    cutter: Mutex<Cutter>,
     /// Records before this sequence number are durable.
     durable: AtomicU64,
     /// By source.
@@ -144,20 +155,22 @@ impl Journal {
             None => create(&mut handles, path, file_id, sources)?,
         };
         let mut another = || handles.another().map_err(StateError::io(path, "open the journal"));
-        let (mut storage, syncing, growing) = (another()?, another()?, another()?);
+        let (mut storage, syncing, growing, cutting) = (another()?, another()?, another()?, another()?);
         tail::clear(storage.as_mut(), path, found.end.offset, found.tail_bytes)?;
         storage.sync().map_err(StateError::io(path, "make the journal durable"))?;
         let inputs: Vec<DurableInput> =
             found.counts.iter().map(|count| DurableInput(Arc::new(Mutex::new(*count)))).collect();
-        let Found { file_id, end, len, counts, .. } = found;
+        let Found { file_id, first, kept_from, end, len, counts, .. } = found;
         Ok(Self {
             path: path.to_owned(),
             file_id,
+            first,
             opened: (end, len),
             reading: Mutex::new(handles),
             syncer: Mutex::new(Syncer { storage: syncing, counts: counts.clone() }),
             writer: Mutex::new(Writer { storage, buffer: Vec::new(), end, len, counts }),
             grower: Mutex::new(growing),
+            cutter: Mutex::new(Cutter::new(cutting, kept_from)),
             durable: AtomicU64::new(end.sequence),
             inputs,
             poison: OnceLock::new(),
@@ -187,14 +200,9 @@ impl Journal {
         self.durable.load(Ordering::Acquire)
     }
 
-    /// Behind the head: where records of sources begin.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub(crate) fn first(&self) -> Result<Position, StateError> {
-        let mut records = self.records(Position::default())?;
-        records.next()?;
-        Ok(records.position())
+    /// Where records of sources begin, or began before some were cut.
+    pub(crate) const fn first(&self) -> Position {
+        self.first
     }
 
     /// Reads the records from a position on that were there when it was opened.
@@ -315,17 +323,22 @@ impl Journal {
     /// # Errors
     /// When that is not known for certain. It is not tried again.
     pub(crate) fn commit(&self) -> Result<(), StateError> {
-        let mut syncer = locked(&self.syncer);
-        let Syncer { storage, counts } = &mut *syncer;
+        let syncer = locked(&self.syncer);
         self.check_poison()?;
+        if locked(&self.writer).end.sequence == self.durable() {
+            return Ok(());
+        }
+        self.sync(syncer)
+    }
+
+    /// Makes durable what was written, which is not poisoned.
+    fn sync(&self, mut syncer: MutexGuard<'_, Syncer>) -> Result<(), StateError> {
+        let Syncer { storage, counts } = &mut *syncer;
         let sequence = {
             let writer = locked(&self.writer);
             counts.clone_from(&writer.counts);
             writer.end.sequence
         };
-        if sequence == self.durable() {
-            return Ok(());
-        }
         storage.sync().map_err(|error| self.poison("make the journal durable", error))?;
         self.inputs.iter().zip(counts).for_each(|(input, count)| input.set(*count));
         self.durable.store(sequence, Ordering::Release);
@@ -361,7 +374,7 @@ fn create(handles: &mut Handles, path: &Path, file_id: u64, sources: &[JournalSo
     let failed = |error| StateError::io(path, "make the journal")(error);
     let mut storage = handles.another().map_err(failed)?;
     let payload = head::encode(sources);
-    let bytes = record_bytes(payload.len());
+    let bytes = record_bytes(payload.len()) + record_bytes(0);
     let mut len = storage.len().map_err(failed)?;
     if len < bytes {
         len = bytes.next_multiple_of(GROWTH_MIN);
@@ -382,15 +395,21 @@ fn create(handles: &mut Handles, path: &Path, file_id: u64, sources: &[JournalSo
         payload: &payload,
     };
     Header::put(&mut head, place, 0, &arrival);
+    cut::put_start(&mut head, file_id, 0);
     storage.write(0, &head).map_err(failed)?;
+    let mut first = Position::default();
+    first.pass(bytes - record_bytes(0));
+    first.pass(record_bytes(0));
     Ok(Found {
         sources: sources.to_vec(),
-        end: Position { sequence: 1, offset: bytes, ..Position::default() },
+        end: first,
         counts: vec![InputCount::default(); sources.len()],
         symbols: (0, Vec::new()),
         remarks: Vec::new(),
         file_id,
-        durable: 1,
+        first,
+        kept_from: None,
+        durable: first.sequence,
         len,
         tail_bytes: 0,
     })

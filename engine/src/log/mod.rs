@@ -39,6 +39,6 @@ mod superblocks;
 mod tests;
 
 pub(crate) use body::BodyReader;
-pub(crate) use directory::{JOURNAL, StateDirectory, file_id, open_to_read};
+pub(crate) use directory::{JOURNAL, SNAPSHOTS, StateDirectory, file_id, open_to_read};
 pub(crate) use mapped::MappedStorage;
 pub(crate) use snapshots::{BodyRef, Kept, LogOptions, Sealing, SnapshotLog};

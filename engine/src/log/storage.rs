@@ -1,5 +1,7 @@
 //! Where the bytes of a snapshot log or a journal are: the seam at which tests let disks tear, fill up and fail.
 
+use rustix::fs::{FallocateFlags, fallocate};
+use rustix::io::retry_on_intr;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
@@ -61,6 +63,16 @@ pub trait Storage: Send {
     /// # Errors
     /// When that is not known for certain. It is not tried again.
     fn sync(&mut self) -> io::Result<()>;
+
+    /// Gives back the room of bytes that nobody needs any more. They are zeros afterwards, or as they were; the length stays.
+    /// What lies behind the end has no room to give back.
+    ///
+    /// # Errors
+    /// Where that cannot be done, which is the default.
+    fn discard(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        let _ = (offset, bytes);
+        Err(io::ErrorKind::Unsupported.into())
+    }
 
     /// The same bytes for another thread, which may sync or grow them while this one writes; `None` where only one can
     /// use them at a time.
@@ -124,6 +136,10 @@ impl Storage for Locked {
         self.storage().grow(len)
     }
 
+    fn discard(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        self.storage().discard(offset, bytes)
+    }
+
     fn sync(&mut self) -> io::Result<()> {
         self.storage().sync()
     }
@@ -170,6 +186,12 @@ impl Storage for FileStorage {
 
     fn grow(&mut self, len: u64) -> io::Result<()> {
         fill(&self.0, len)
+    }
+
+    fn discard(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        // A hole in the file: what lies behind it stays where it is.
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
+        Ok(retry_on_intr(|| fallocate(&self.0, flags, offset, bytes))?)
     }
 
     fn sync(&mut self) -> io::Result<()> {

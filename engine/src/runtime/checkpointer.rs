@@ -8,6 +8,7 @@ use crate::log::journal::Journal;
 use crate::log::{BodyRef, Sealing, SnapshotLog, StateDirectory};
 use crate::progress::schedule::Cut;
 use crate::runtime::checkpoint::{Contribution, Gathering, GivenPieces, GiverId};
+use crate::runtime::cuts::JournalCuts;
 use crate::runtime::entries::{Entry, Role, SavedStore, put_pieces};
 use crate::runtime::live::LiveSources;
 use crate::runtime::metrics::Counts;
@@ -73,6 +74,7 @@ pub(crate) struct OpenState {
     pub(crate) slice_bytes: usize,
     /// Of a job with live sources.
     pub(crate) journal: Option<Arc<Journal>>,
+    pub(crate) cuts: JournalCuts,
     /// Of the checkpoint that the job goes on from, 0 where there is none.
     pub(crate) epoch: u64,
 }
@@ -382,6 +384,12 @@ impl Checkpointer {
         self.checkpoints.bytes.store(self.state.log.disk_bytes().0, Ordering::Relaxed);
         for sink in &mut work {
             done(&sink.name, sink.commit.take())?;
+        }
+        let OpenState { log, journal, cuts, .. } = &mut self.state;
+        if let Some(journal) = journal {
+            let live = given.iter().filter_map(|(_, contribution)| contribution.live.as_ref());
+            cuts.committed(self.epoch, LiveSources::needed(live));
+            cuts.needed(log.kept()).map_or(Ok(()), |position| journal.cut(position))?;
         }
         Ok(Committed::Yes)
     }

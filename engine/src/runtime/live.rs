@@ -26,6 +26,21 @@ pub(crate) struct LiveSource {
 }
 
 impl LiveSources {
+    /// Whether nothing will come of them any more.
+    pub(crate) fn are_over(&self) -> bool {
+        self.sources.iter().all(|source| source.has_ended)
+    }
+
+    /// From where on the journal is read for all of these: where those stand that are not over and stand farthest in
+    /// front. Where all are over, none reads anything, and it is where the last of them stood.
+    pub(crate) fn needed<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Option<Position> {
+        let positions = |all: &mut dyn Iterator<Item = &'a Self>| all.map(|live| live.position).collect::<Vec<_>>();
+        let by_sequence = |position: &Position| position.sequence;
+        let running = positions(&mut all.clone().filter(|live| !live.are_over()));
+        let least = running.into_iter().min_by_key(by_sequence);
+        least.or_else(|| positions(&mut all.clone()).into_iter().max_by_key(by_sequence))
+    }
+
     /// The next block of each source.
     pub(crate) fn blocks(&self) -> Vec<u64> {
         self.sources.iter().map(|source| source.block).collect()

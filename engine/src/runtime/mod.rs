@@ -4,6 +4,7 @@ pub(crate) mod chained;
 pub(crate) mod checkpoint;
 pub(crate) mod checkpointer;
 pub(crate) mod committer;
+pub(crate) mod cuts;
 pub(crate) mod deal;
 pub(crate) mod edge;
 pub(crate) mod encoded;

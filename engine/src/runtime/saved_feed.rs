@@ -89,7 +89,7 @@ impl JournalFeed {
         mut summary: impl FnMut(&[u8]) -> Option<BlockSummary>,
     ) -> Result<Self, StateError> {
         let (mut blocks, mut places, mut came): (Vec<BlockSummary>, Vec<Place>, Vec<Duration>) = Default::default();
-        let mut records = shared.records(Position::default())?;
+        let mut records = shared.records(shared.start)?;
         loop {
             let start = records.position();
             let Some(record) = records.next()? else { break };

@@ -1,10 +1,11 @@
 //! A journal as one looks at it without the job: its sources, and how much came of each.
 
 use crate::log::error::StateError;
-use crate::log::journal::{Found, JOURNAL_MAGIC, Position, Records, find};
+use crate::log::journal::{Found, JOURNAL_MAGIC, Position, Records, find, is_cut};
 use crate::log::storage::{FileStorage, Handles, Storage};
 use crate::log::{JOURNAL, StateDirectory, open_to_read};
 use crate::runtime::saved_feed::{JournalEvents, JournalFeed};
+use crate::runtime::state::oldest_in_journal;
 use crate::{BlockSummary, BoxError, Event, Layout};
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -47,6 +48,7 @@ pub struct SavedJournal {
     sources: Vec<JournaledSource>,
     event_bytes: Vec<u32>,
     info: JournalInfo,
+    cut: Option<JournalCut>,
     remarks: Vec<String>,
 }
 
@@ -64,6 +66,18 @@ pub struct JournaledSource {
     pub events: u64,
     /// Input that it rejected itself.
     pub rejected: u64,
+    /// The first events that came of it and are not in the journal any more, since its front was cut.
+    pub cut: u64,
+}
+
+/// Where a journal begins whose front was cut.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct JournalCut {
+    /// The oldest checkpoint that goes on in what is left: it is read from the place of this one on.
+    pub checkpoint: u64,
+    /// Records before it.
+    pub records: u64,
 }
 
 /// How much is in a journal.
@@ -87,6 +101,8 @@ pub(super) struct SharedJournal {
     handles: Mutex<Handles>,
     file_id: u64,
     len: u64,
+    /// What is read first.
+    pub(super) start: Position,
     pub(super) symbols: Vec<Arc<str>>,
     /// Locked as long as somebody reads.
     _directory: Option<Arc<StateDirectory>>,
@@ -109,7 +125,8 @@ impl SavedJournal {
     pub const FILE: &'static str = JOURNAL;
 
     /// Opens the journal at a path, or the one in the state directory there. Several may look at it at a time, and no job
-    /// uses the directory meanwhile.
+    /// uses the directory meanwhile. One whose front was cut begins where the oldest checkpoint beside it goes on:
+    /// [`SavedJournal::cut`] says so.
     ///
     /// # Errors
     /// When there is none, a job uses it, or it is damaged.
@@ -117,13 +134,13 @@ impl SavedJournal {
         let path = path.as_ref();
         let path = if path.is_dir() { path.join(JOURNAL) } else { path.to_owned() };
         let directory = path.parent().map_or(Ok(None), StateDirectory::look)?;
-        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path, directory.map(Arc::new))
+        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path, (path.parent(), directory.map(Arc::new)))
     }
 
     /// Opens the journal in a directory that is locked.
     pub(super) fn in_directory(directory: &Arc<StateDirectory>) -> Result<Self, StateError> {
         let path = directory.journal_path();
-        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path, Some(directory.clone()))
+        Self::read(Box::new(FileStorage::new(open_to_read(&path)?)), &path, (path.parent(), Some(directory.clone())))
     }
 
     /// Opens the journal in other storage, as tests do.
@@ -131,7 +148,7 @@ impl SavedJournal {
     /// # Errors
     /// As for [`SavedJournal::open`].
     pub fn in_storage(storage: impl Storage + 'static) -> Result<Self, StateError> {
-        Self::read(Box::new(storage), Path::new("journal"), None)
+        Self::read(Box::new(storage), Path::new("journal"), (None, None))
     }
 
     /// Whether there is a journal at a path, or a directory, which may have one: what [`SavedJournal::open`] is for.
@@ -156,28 +173,35 @@ impl SavedJournal {
     fn read(
         storage: Box<dyn Storage>,
         path: &Path,
-        directory: Option<Arc<StateDirectory>>,
+        (beside, directory): (Option<&Path>, Option<Arc<StateDirectory>>),
     ) -> Result<Self, StateError> {
         let mut handles = Handles::new(storage).map_err(StateError::io(path, "open the journal"))?;
-        let found = find(&mut handles, path, None)?;
+        let is_cut = is_cut(&mut handles, path)?;
+        let (oldest, from) = beside.filter(|_| is_cut).map_or(Ok(None), oldest_in_journal)?.unzip();
+        let found = find(&mut handles, path, from.as_ref())?;
         let Some(Found { sources, end, counts, symbols, remarks, file_id, durable, len, .. }) = found else {
             let reason = "it does not begin with the names of sources".to_owned();
             return Err(StateError::NotAJournal { path: path.to_owned(), reason });
         };
         let event_bytes = sources.iter().map(|source| source.event_bytes).collect();
-        let sources = sources.into_iter().zip(counts).map(|(source, count)| JournaledSource {
+        let cut_events = |number: usize| Some(from.as_ref()?.sources.get(number)?.count.events);
+        let sources = sources.into_iter().zip(counts).enumerate().map(|(number, (source, count))| JournaledSource {
             name: source.name,
             schema: source.schema,
             is_feed: source.is_feed,
             events: count.events,
             rejected: count.rejected,
+            cut: cut_events(number).unwrap_or(0),
         });
+        let sources = sources.collect();
         let info = JournalInfo { records: end.sequence, durable_records: durable, bytes: end.offset, file_bytes: len };
-        let symbols = symbols.1.into_iter().map(Arc::from).collect();
+        let start = from.map_or(Position::default(), |from| from.position);
+        let cut = oldest.as_ref().map(|oldest| JournalCut { checkpoint: oldest.epoch, records: start.sequence });
+        let symbols = texts(oldest.map(|oldest| oldest.symbols), symbols, path)?;
         // What lies behind the end does not count.
         let (path, len, handles) = (path.to_owned(), end.offset, Mutex::new(handles));
-        let shared = SharedJournal { path, handles, file_id, len, symbols, _directory: directory };
-        Ok(Self { shared: Arc::new(shared), sources: sources.collect(), event_bytes, info, remarks })
+        let shared = SharedJournal { path, handles, file_id, len, start, symbols, _directory: directory };
+        Ok(Self { shared: Arc::new(shared), sources, event_bytes, info, cut, remarks })
     }
 
     /// The sources, in the order of the job that wrote it.
@@ -188,6 +212,35 @@ impl SavedJournal {
     /// How much is in it.
     pub fn info(&self) -> JournalInfo {
         self.info
+    }
+
+    /// Where it begins if its front was cut, as
+    /// [`JournalKeep::Checkpoints`](crate::JournalKeep::Checkpoints) has it; `None` where it is whole.
+    ///
+    /// ```
+    /// use pelton::state::SavedJournal;
+    /// # use pelton::{CheckpointOptions, Job, Options, collect, push};
+    /// # #[derive(Debug, Clone, Copy, pelton::Event)]
+    /// # #[repr(C)]
+    /// # struct Tick { #[event(time)] time_ns: i64 }
+    /// # let dir = tempfile::tempdir()?;
+    /// # let mut live = Job::new("live");
+    /// # let (input, source) = push::<Tick>(64);
+    /// # live.source("ticks", source).sink("out", collect().0);
+    /// # let checkpoints = CheckpointOptions::in_directory(dir.path());
+    /// # let handle = live.start(Options::workers(1).pin(false).checkpoints(checkpoints))?;
+    /// # drop(input);
+    /// # handle.join()?;
+    ///
+    /// let journal = SavedJournal::open(dir.path())?;
+    /// match journal.cut() {
+    ///     None => println!("all that came is there"),
+    ///     Some(cut) => println!("it begins at checkpoint {}", cut.checkpoint),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn cut(&self) -> Option<JournalCut> {
+        self.cut
     }
 
     /// What was found and does not stop anyone from reading it, in words.
@@ -253,4 +306,20 @@ impl SavedJournal {
         let summary = move |payload: &[u8]| BlockSummary::of_records(payload, size, time);
         JournalFeed::find(&self.shared, (name, number as u32), (layout, JournalFeed::BLOCK_EVENTS), summary)
     }
+}
+
+/// The texts of all symbols: those of a checkpoint, of which some come in the journal behind its place again, and those
+/// of the journal, of which the first has a number.
+fn texts(
+    saved: Option<Vec<String>>,
+    (first, journaled): (u64, Vec<String>),
+    path: &Path,
+) -> Result<Vec<Arc<str>>, StateError> {
+    let mut texts = saved.unwrap_or_default();
+    if (texts.len() as u64) < first {
+        let reason = format!("{first} symbols come before what is kept, and the checkpoint there has {}", texts.len());
+        return Err(StateError::journal_misfit(path, reason));
+    }
+    texts.truncate(first as usize);
+    Ok(texts.into_iter().chain(journaled).map(Arc::from).collect())
 }

@@ -4,8 +4,9 @@ use crate::Timestamp;
 use crate::log::error::StateError;
 use crate::log::journal::{self, Found, From, Journal, JournalSource, SourceFrom};
 use crate::log::storage::{FileStorage, Handles, Storage};
-use crate::log::{Kept, LogOptions, MappedStorage, SnapshotLog, StateDirectory, file_id};
+use crate::log::{Kept, LogOptions, MappedStorage, SNAPSHOTS, SnapshotLog, StateDirectory, file_id, open_to_read};
 use crate::runtime::checkpointer::{Interval, OpenState};
+use crate::runtime::cuts::JournalCuts;
 use crate::runtime::live::LiveSources;
 use crate::runtime::migration::{Migration, migrate};
 use crate::runtime::recovery::Recovered;
@@ -38,6 +39,26 @@ pub(crate) struct JournalSettings {
     pub(crate) commit_every: Duration,
     /// Whether what comes is given on only when it is durable.
     pub(crate) waits: bool,
+    pub(crate) keep: JournalKeep,
+}
+
+/// How much of the journal of live sources is kept.
+///
+/// ```
+/// use pelton::{CheckpointOptions, JournalKeep};
+///
+/// let checkpoints = CheckpointOptions::in_directory("state").journal_keep(JournalKeep::Checkpoints);
+/// # let _ = checkpoints;
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum JournalKeep {
+    /// All of it, so that what came can be replayed from its start.
+    #[default]
+    All,
+    /// What the newest checkpoints need, as many as are [kept](crate::CheckpointOptions::kept): what came since the oldest
+    /// of them. The room of the rest is given back. An older savepoint that is kept beside them is of no use then.
+    Checkpoints,
 }
 
 /// How checkpoints are taken, and what a job goes on from.
@@ -81,10 +102,12 @@ impl StateSettings {
         let mut recovered = newest(&mut log, self.may_fall_back)?;
         recovered.as_mut().map_or(Ok(()), |recovered| migrate(recovered, &self.migrations))?;
         let epoch = recovered.as_ref().map_or(0, |recovered| recovered.epoch);
+        let from = recovered.as_ref().and_then(from).map(|from| (epoch, from.position));
+        let cuts = JournalCuts::new(self.journal.keep, from);
         // Numbers are not used twice, also where the newest checkpoint is left out.
         let epoch = log.kept().iter().map(|kept| kept.epoch).fold(epoch, u64::max);
         let Self { interval, slice_bytes, .. } = *self;
-        Ok((OpenState { log, directory, interval, slice_bytes, journal: None, epoch }, recovered))
+        Ok((OpenState { log, directory, interval, slice_bytes, journal: None, cuts, epoch }, recovered))
     }
 
     /// Whether there is a place for a journal.
@@ -120,12 +143,31 @@ impl StateSettings {
 /// Where the live sources of a checkpoint stand in the journal.
 fn from(recovered: &Recovered) -> Option<From> {
     let live = || recovered.sources.iter().filter_map(|sources| sources.live.as_ref());
-    let position = live().map(|live| live.position).min_by_key(|position| position.sequence)?;
+    let position = LiveSources::needed(live())?;
     let of_group = |live: &LiveSources| {
         let sequence = live.position.sequence;
         live.sources.iter().map(move |source| SourceFrom { sequence, count: source.count }).collect::<Vec<_>>()
     };
     Some(From { position, sources: live().flat_map(of_group).collect() })
+}
+
+/// The oldest checkpoint in the directory of a journal whose front was cut from which what is left can be read, and where
+/// it stands; `None` where there are no checkpoints beside it.
+///
+/// # Errors
+/// When the checkpoints cannot be read.
+pub(super) fn oldest_in_journal(directory: &Path) -> Result<Option<(Recovered, From)>, StateError> {
+    let path = directory.join(SNAPSHOTS);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let storage = Box::new(FileStorage::new(open_to_read(&path)?));
+    let mut log = SnapshotLog::open(storage, &path, LogOptions::default(), 0, false)?;
+    // Savepoints are kept longer than the journal before them.
+    let kept: Vec<Kept> = log.kept().to_vec();
+    let Some(oldest) = kept.iter().find(|kept| !kept.is_savepoint).or(kept.first()) else { return Ok(None) };
+    let recovered = Recovered::read(&mut log, oldest)?;
+    Ok(from(&recovered).map(|from| (recovered, from)))
 }
 
 /// A journal that was looked into.

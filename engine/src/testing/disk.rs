@@ -59,7 +59,11 @@ struct Disk {
 enum Pending {
     Write(usize, Vec<u8>),
     Grow(usize),
+    Discard(usize, usize),
 }
+
+/// Bytes that a disk gives back at once; of others it makes zeros.
+const BLOCK: usize = 4096;
 
 /// The sizes in which what is written is torn, in bytes.
 const SECTORS: [usize; 2] = [512, 4096];
@@ -145,6 +149,17 @@ impl Disk {
             }
             match pending {
                 Pending::Grow(len) => grow(&mut image, *len, garbage, &mut random),
+                Pending::Discard(start, end) => {
+                    let end = (*end).min(image.len());
+                    let mut at = (*start).min(end);
+                    while at < end {
+                        let next = ((at / BLOCK + 1) * BLOCK).min(end);
+                        if random.coin() {
+                            image[at..next].fill(0);
+                        }
+                        at = next;
+                    }
+                }
                 Pending::Write(offset, bytes) => {
                     let torn = random.up_to(3) == 1;
                     let mut at = *offset;
@@ -232,6 +247,17 @@ impl Storage for OpenDisk {
         if len > disk.seen.len() {
             disk.seen.resize(len, 0);
             disk.pending.push(Pending::Grow(len));
+        }
+        Ok(())
+    }
+
+    fn discard(&mut self, offset: u64, bytes: u64) -> io::Result<()> {
+        let mut disk = self.disk(false)?;
+        let [start, end] = [offset, offset.saturating_add(bytes)].map(|at| usize::try_from(at).unwrap_or(usize::MAX));
+        let end = end.min(disk.seen.len());
+        if start < end {
+            disk.seen[start..end].fill(0);
+            disk.pending.push(Pending::Discard(start, end));
         }
         Ok(())
     }

@@ -159,7 +159,8 @@ An input is a capture, or the journal of a job with live sources: the file journ
 it. `pelton state show` names its sources. A journal has the events of feeds in the order in which they came, so what
 a job over one feed gave live, a replay of the feed gives again, byte for byte. Events of several feeds are merged by
 their times, and not as they came. What was not durable when the job crashed is left out, as the job leaves it out when
-it goes on. A journal cannot be replayed while its job runs.
+it goes on. A journal cannot be replayed while its job runs. One whose front was cut is refused, unless
+--allow-incomplete says that its first events need not be there.
 
 Bars take any input with a time, a `symbol`, a `price`, and a `size` or `quantity`, all integers.
 Times of the output are nanoseconds since the epoch; lines are in order of window end, then symbol.
@@ -246,7 +247,8 @@ pub(crate) struct Replay {
     /// Read blocks into memory instead of mapping the files: slower, but files may change meanwhile
     #[arg(long)]
     pub(crate) untrusted: bool,
-    /// Replay captures whose end is missing, up to their last whole block
+    /// Replay captures whose end is missing, up to their last whole block, and journals whose front was cut, from the
+    /// oldest checkpoint on that is kept
     #[arg(long)]
     pub(crate) allow_incomplete: bool,
     /// Save state in this directory, and go on from what is there: killed at any moment and given again, the same command

@@ -2,7 +2,7 @@
 
 use crate::args::Replay;
 use crate::error::{Failure, say};
-use crate::units::Condition;
+use crate::units::{Condition, grouped};
 use pelton::state::{JournalFeed, SavedJournal};
 use pelton::{BlockSummary, Event, FieldKind, Layout, Record, Source, Timestamp};
 use pelton_io::bars::FilteredTrade;
@@ -177,6 +177,14 @@ fn feeds(path: &Path, args: &Replay) -> Result<Vec<(String, Origin)>, Failure> {
     let path = journal.path().display();
     for remark in journal.remarks() {
         say(&format!("pelton: {path}: {remark}"));
+    }
+    if let Some(cut) = journal.cut() {
+        let (checkpoint, records) = (cut.checkpoint, grouped(cut.records));
+        let what = format!("{path}: incomplete: what came before checkpoint {checkpoint}, {records} records, was cut");
+        if !args.allow_incomplete {
+            return Err(Failure::failed(format!("{what}; --allow-incomplete replays what came behind it")));
+        }
+        say(&format!("pelton: {what}"));
     }
     let feeds: Vec<_> = journal.sources().iter().filter(|source| source.is_feed).map(|source| &*source.name).collect();
     let wanted: Vec<_> = match (&*args.sources, &*feeds) {

@@ -73,7 +73,14 @@ fn verify(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
 fn size(journal: &SavedJournal, out: &mut impl Write) -> Result<(), Failure> {
     let JournalInfo { records, bytes, file_bytes, .. } = journal.info();
     let [records, bytes, room] = [records, bytes, file_bytes - bytes].map(grouped);
-    Ok(writeln!(out, "journal     {records} records, {bytes} bytes, {room} more are free")?)
+    writeln!(out, "journal     {records} records, {bytes} bytes, {room} more are free")?;
+    match journal.cut() {
+        None => Ok(()),
+        Some(cut) => {
+            let (checkpoint, records) = (cut.checkpoint, grouped(cut.records));
+            Ok(writeln!(out, "            the first {records} records, before checkpoint {checkpoint}, were cut")?)
+        }
+    }
 }
 
 /// What is in the journal of live sources.

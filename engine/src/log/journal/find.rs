@@ -37,6 +37,10 @@ pub(crate) struct Found {
     /// What was found and stops nothing, in words.
     pub(crate) remarks: Vec<String>,
     pub(crate) file_id: u64,
+    /// Behind the record that says what is kept: where records of sources begin, or began.
+    pub(crate) first: Position,
+    /// Where the records are that are kept, if some were cut.
+    pub(crate) kept_from: Option<u64>,
     /// Records before this sequence number are known to have been durable.
     pub(crate) durable: u64,
     /// Bytes of the file.
@@ -59,6 +63,20 @@ impl Found {
     }
 }
 
+/// Whether the front of a journal was cut, where it has a head.
+///
+/// # Errors
+/// When it cannot be read.
+pub(crate) fn is_cut(handles: &mut Handles, path: &Path) -> Result<bool, StateError> {
+    let mut storage = handles.another().map_err(StateError::io(path, "open the journal"))?;
+    let len = storage.len().map_err(StateError::io(path, "read the journal"))?;
+    match read_head(handles, path, len) {
+        Ok(head) => Ok(head.kept_from.is_some()),
+        Err(StateError::Damaged { .. }) => Ok(false),
+        Err(error) => Err(error),
+    }
+}
+
 /// What is in a journal's file; `None` where there is no journal yet.
 ///
 /// # Errors
@@ -66,22 +84,34 @@ impl Found {
 pub(crate) fn find(handles: &mut Handles, path: &Path, from: Option<&From>) -> Result<Option<Found>, StateError> {
     let mut storage = handles.another().map_err(StateError::io(path, "open the journal"))?;
     let len = storage.len().map_err(StateError::io(path, "read the journal"))?;
-    let (file_id, sources, behind_head) = match read_head(handles, path, len) {
+    let Head { file_id, sources, first, kept_from } = match read_head(handles, path, len) {
         Ok(head) => head,
         Err(error @ StateError::Damaged { .. }) => {
-            // A head is durable before anything is written behind it.
+            // A head is durable before anything is written behind it, which says so.
             let tail = tail::look(storage.as_mut(), path, None, (ALIGN, len.max(ALIGN)))?;
-            return if tail.records > 0 || from.is_some() { Err(error) } else { Ok(None) };
+            return if tail.durable > 0 || from.is_some() { Err(error) } else { Ok(None) };
         }
         Err(error) => return Err(error),
     };
     let mut counts = vec![InputCount::default(); sources.len()];
     let mut froms = vec![0; sources.len()];
-    let mut start = behind_head;
+    let mut start = first;
+    if let (None, Some(kept_from)) = (from, kept_from) {
+        let reason =
+            format!("what came before byte {kept_from} was cut, and no checkpoint says how to go on behind it");
+        return Err(StateError::journal_misfit(path, reason));
+    }
     if let Some(from) = from {
         start = from.position;
         for (source, from) in from.sources.iter().enumerate().take(sources.len()) {
             (counts[source], froms[source]) = (from.count, from.sequence);
+        }
+        if let Some(kept_from) = kept_from.filter(|kept_from| start.before < *kept_from) {
+            let (record, offset) = (start.sequence, start.offset);
+            let reason = format!(
+                "the checkpoint goes on with record {record} at byte {offset}, and what came before byte {kept_from} was cut"
+            );
+            return Err(StateError::journal_misfit(path, reason));
         }
     }
     let opened = handles.another().map_err(StateError::io(path, "open the journal"))?;
@@ -119,11 +149,31 @@ pub(crate) fn find(handles: &mut Handles, path: &Path, from: Option<&From>) -> R
     }
     let symbols = (start.symbols, texts);
     let durable = records.durable().max(start.sequence);
-    Ok(Some(Found { sources, end, counts, symbols, remarks, file_id, durable, len, tail_bytes: tail.bytes }))
+    Ok(Some(Found {
+        sources,
+        end,
+        counts,
+        symbols,
+        remarks,
+        file_id,
+        first,
+        kept_from,
+        durable,
+        len,
+        tail_bytes: tail.bytes,
+    }))
 }
 
-/// The file's number, the sources, and the place behind the head.
-fn read_head(handles: &mut Handles, path: &Path, len: u64) -> Result<(u64, Vec<JournalSource>, Position), StateError> {
+/// What stands at the front of a file.
+struct Head {
+    file_id: u64,
+    sources: Vec<JournalSource>,
+    /// Behind it.
+    first: Position,
+    kept_from: Option<u64>,
+}
+
+fn read_head(handles: &mut Handles, path: &Path, len: u64) -> Result<Head, StateError> {
     let nothing = || StateError::damaged((path, 0), "the journal's head", "a head", "none");
     let mut storage = handles.another().map_err(StateError::io(path, "open the journal"))?;
     if len < ALIGN {
@@ -138,7 +188,20 @@ fn read_head(handles: &mut Handles, path: &Path, len: u64) -> Result<(u64, Vec<J
         Some(record) if record.kind == RecordKind::Head => head::decode(record.payload, (path, record.offset))?,
         _ => return Err(nothing()),
     };
-    Ok((file_id, sources, records.position()))
+    let start = records.position().offset;
+    let kept_from = match records.next()? {
+        Some(record) if record.kind == RecordKind::Start => record.rejected,
+        _ => {
+            return Err(StateError::damaged(
+                (path, start),
+                "the journal's start",
+                "record 1, a start",
+                "another, or none",
+            ));
+        }
+    };
+    let first = records.position();
+    Ok(Head { file_id, sources, first, kept_from: Some(kept_from).filter(|offset| *offset > 0) })
 }
 
 /// Takes the next record into account; whether there is one.
@@ -153,7 +216,9 @@ fn count(
     let damaged =
         |what, expected: String, found: String| StateError::damaged((&path, record.offset), what, expected, found);
     match record.kind {
-        RecordKind::Head => return Err(damaged("a record's kind", "no second head".to_owned(), "one".to_owned())),
+        RecordKind::Head | RecordKind::Start => {
+            return Err(damaged("a record's kind", "no second head".to_owned(), "one".to_owned()));
+        }
         RecordKind::Symbols if u64::from(record.count) != known => {
             return Err(damaged("the first of some symbols", known.to_string(), record.count.to_string()));
         }

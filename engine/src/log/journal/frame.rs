@@ -3,11 +3,11 @@
 //! ```text
 //! byte  0  magic "PJRN"
 //!       4  format version (16 bits)
-//!       6  kind (16 bits): 0 none, 1 head, 2 events, 3 last events, 4 block, 5 idle, 6 end, 7 symbols
+//!       6  kind (16 bits): 0 none, 1 head, 2 events, 3 last events, 4 block, 5 idle, 6 end, 7 symbols, 8 start
 //!       8  file id
 //!      16  sequence number
 //!      24  reading of the job's clock, in nanoseconds since its start
-//!      32  input that the source has rejected since its record before
+//!      32  input that the source has rejected since its record before; of a start where the records are that are kept
 //!      40  bytes of payload (32 bits)
 //!      44  count (32 bits): of events; of a block its number; of symbols the first id
 //!      48  source (32 bits), by its place in the head
@@ -44,11 +44,13 @@ pub(crate) enum RecordKind {
     End,
     /// Texts of symbols that come in the records behind.
     Symbols,
+    /// Where the records are that are kept, once, behind the head. Those before were cut; it is written again then.
+    Start,
 }
 
 impl RecordKind {
-    const ALL: [Self; 7] =
-        [Self::Head, Self::Events, Self::LastEvents, Self::Block, Self::Idle, Self::End, Self::Symbols];
+    const ALL: [Self; 8] =
+        [Self::Head, Self::Events, Self::LastEvents, Self::Block, Self::Idle, Self::End, Self::Symbols, Self::Start];
 
     fn number(self) -> u16 {
         Self::ALL.iter().position(|kind| *kind == self).map_or(0, |index| index as u16 + 1)
@@ -182,7 +184,7 @@ impl Header {
         }
         match RecordKind::from_number(header.kind) {
             Some(kind) => Ok((header, kind)),
-            None => Err(damaged("a record's kind", "from 1 to 7".to_owned(), header.kind.to_string())),
+            None => Err(damaged("a record's kind", "from 1 to 8".to_owned(), header.kind.to_string())),
         }
     }
 

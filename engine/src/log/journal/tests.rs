@@ -65,10 +65,20 @@ fn append(open: &Open, n: u64) -> Result<u64, StateError> {
     open.journal.append(&arrival, &open.symbols)
 }
 
+/// A place that a checkpoint might stand at, with the arrivals before it.
+#[derive(Clone)]
+struct Checkpoint {
+    from: From,
+    arrivals: u64,
+}
+
 /// How many arrivals the journal has: all are those that were appended, in their order, with the symbols before them.
-fn read_all(open: &Open) -> Result<u64, StateError> {
-    let mut records = open.journal.records(open.journal.first()?)?;
-    let (end, mut n) = (open.journal.opened_end(), 0);
+/// Those before a checkpoint may have been cut.
+fn read_all(open: &Open, checkpoint: Option<&Checkpoint>) -> Result<u64, StateError> {
+    let cut = checkpoint.filter(|_| open.journal.is_cut());
+    let (start, mut n) = cut.map_or((open.journal.first(), 0), |cut| (cut.from.position, cut.arrivals));
+    let mut records = open.journal.records(start)?;
+    let end = open.journal.opened_end();
     while records.position().sequence < end.sequence {
         let Some(record) = records.next()? else { panic!("it ends before its end") };
         if record.kind == RecordKind::Symbols {
@@ -84,10 +94,11 @@ fn read_all(open: &Open) -> Result<u64, StateError> {
 }
 
 /// Opens it, and holds it against what was known to be durable and what was appended; it goes on from there.
-fn hold(disk: &CrashingDisk, durable: u64, appended: u64, from: Option<&From>) -> Result<u64, String> {
+fn hold(disk: &CrashingDisk, durable: u64, appended: u64, checkpoint: Option<&Checkpoint>) -> Result<u64, String> {
     let tell = |error: StateError| error.to_string();
+    let from = checkpoint.map(|checkpoint| &checkpoint.from);
     let open = open(disk, from).map_err(tell)?;
-    let found = read_all(&open).map_err(tell)?;
+    let found = read_all(&open, checkpoint).map_err(tell)?;
     if !(durable..=appended).contains(&found) {
         return Err(format!("{found} arrivals, of {appended}, of which {durable} were durable"));
     }
@@ -97,40 +108,66 @@ fn hold(disk: &CrashingDisk, durable: u64, appended: u64, from: Option<&From>) -
     open.journal.commit().map_err(tell)?;
     drop(open);
     let again = self::open(disk, from).map_err(tell)?;
-    match read_all(&again).map_err(tell)? {
+    match read_all(&again, checkpoint).map_err(tell)? {
         count if count == found + 3 => Ok(found),
         count => Err(format!("{count} arrivals behind {found} and 3 more")),
     }
 }
 
-/// Appends and commits until something fails or enough is there: how many arrivals are durable, how many were appended,
-/// and the last place that a checkpoint might stand at.
-fn fill(disk: &CrashingDisk, most: u64) -> (u64, u64, Option<From>) {
-    let Ok(open) = open(disk, None) else { return (0, 0, None) };
-    let (mut durable, mut from) = (0, None);
+/// What was done until something failed.
+#[derive(Default)]
+struct Filled {
+    durable: u64,
+    appended: u64,
+    /// The newest two places that a checkpoint might stand at, the newest last.
+    checkpoints: Vec<Checkpoint>,
+    cuts: u64,
+}
+
+impl Filled {
+    fn from(&self) -> Option<&From> {
+        self.checkpoints.last().map(|checkpoint| &checkpoint.from)
+    }
+}
+
+/// Appends and commits until something fails or enough is there; `cuts` what lies before the last two checkpoints.
+fn fill(disk: &CrashingDisk, most: u64, cuts: bool) -> Filled {
+    let mut filled = Filled::default();
+    let Ok(open) = open(disk, None) else { return filled };
     for n in 0..most {
+        filled.appended = n + 1;
         if append(&open, n).is_err() {
-            return (durable, n + 1, from);
+            return filled;
         }
         if n % 5 == 2 {
             let (position, counts) = (open.journal.end(), locked(&open.journal.writer).counts.clone());
             if open.journal.commit().is_err() {
-                return (durable, n + 1, from);
+                return filled;
             }
-            durable = n + 1;
+            filled.durable = n + 1;
             let counted = |count| SourceFrom { sequence: position.sequence, count };
-            from = Some(From { position, sources: counts.into_iter().map(counted).collect() });
+            let from = From { position, sources: counts.into_iter().map(counted).collect() };
+            filled.checkpoints.push(Checkpoint { from, arrivals: n + 1 });
+            let over = filled.checkpoints.len().saturating_sub(2);
+            filled.checkpoints.drain(..over);
+            if let (true, [oldest, _]) = (cuts, &*filled.checkpoints) {
+                let before = open.journal.kept_from();
+                if open.journal.cut(oldest.from.position).is_err() {
+                    return filled;
+                }
+                filled.cuts += u64::from(before < open.journal.kept_from());
+            }
         }
     }
-    (durable, most, from)
+    filled
 }
 
 #[test]
 fn what_was_appended_is_read_again_and_counted() {
     let disk = CrashingDisk::new();
-    let (_, appended, from) = fill(&disk, 500);
+    let filled = fill(&disk, 500, false);
     let whole = open(&disk, None).unwrap();
-    assert_eq!((read_all(&whole).unwrap(), appended), (500, 500));
+    assert_eq!((read_all(&whole, None).unwrap(), filled.appended), (500, 500));
     let count = |events, rejected| InputCount { events, rejected };
     let expected: Vec<_> = (0..3)
         .map(|source| {
@@ -145,29 +182,33 @@ fn what_was_appended_is_read_again_and_counted() {
     assert_eq!(whole.symbols.len(), 125);
     drop(whole);
     // From a checkpoint on, the same is found.
-    let part = open(&disk, from.as_ref()).unwrap();
+    let part = open(&disk, filled.from()).unwrap();
     assert_eq!((counts(&part), part.symbols.len()), (expected, 125));
     assert!(part.remarks.is_empty(), "{:?}", part.remarks);
 }
 
 /// Crashes at each operation in many ways; how many crashes, or the first thing that is wrong.
-fn crash_everywhere(make: impl Fn() -> CrashingDisk, images: u64) -> Result<u64, String> {
+fn crash_everywhere(make: impl Fn() -> CrashingDisk, images: u64, (most, cuts): (u64, bool)) -> Result<u64, String> {
     let mut crashes = 0;
     for at in 0.. {
         let disk = make();
         disk.fail(Some(Fault { at, for_ever: true, kind: io::ErrorKind::Other }));
-        let (durable, appended, from) = fill(&disk, 40);
+        let Filled { durable, appended, checkpoints, .. } = fill(&disk, most, cuts);
+        let is_whole = disk.operations() <= at;
         disk.fail(None);
         for seed in 0..images {
-            for from in [None, from.as_ref()] {
+            for checkpoint in checkpoints.iter().map(Some).chain([None]) {
                 let image = CrashingDisk::with_bytes(disk.crash_image(at * images + seed));
-                let held = std::panic::catch_unwind(|| hold(&image, durable, appended, from));
+                let held = std::panic::catch_unwind(|| hold(&image, durable, appended, checkpoint));
                 let held = held.unwrap_or_else(|_| Err("other arrivals".to_owned()));
-                held.map_err(|error| format!("operation {at}, crash {seed}: {error}"))?;
+                match held {
+                    Err(error) if checkpoint.is_none() && cuts && error.contains("no checkpoint says") => {}
+                    held => drop(held.map_err(|error| format!("operation {at}, crash {seed}: {error}"))?),
+                }
                 crashes += 1;
             }
         }
-        if appended == 40 && durable == 38 {
+        if is_whole {
             return Ok(crashes);
         }
     }
@@ -180,7 +221,7 @@ fn images() -> u64 {
 
 #[test]
 fn a_crash_at_any_operation_leaves_what_was_durable() {
-    let crashes = crash_everywhere(CrashingDisk::new, images()).unwrap();
+    let crashes = crash_everywhere(CrashingDisk::new, images(), (40, false)).unwrap();
     println!("{crashes} crashes");
     assert!(crashes > images() * 80, "{crashes} crashes");
 }
@@ -192,7 +233,7 @@ fn a_sync_that_is_left_out_is_found() {
         disk.lose_syncs();
         disk
     };
-    assert!(crash_everywhere(lying, 20).is_err());
+    assert!(crash_everywhere(lying, 20, (40, false)).is_err());
 }
 
 #[test]
@@ -200,28 +241,29 @@ fn records_that_were_given_up_never_come_back() {
     let disk = CrashingDisk::new();
     let opened = open(&disk, None).unwrap();
     (0..8).for_each(|n| assert!(append(&opened, n).is_ok()));
-    let end = opened.journal.first().unwrap().offset as usize;
+    let end = opened.journal.first().offset as usize;
     drop(opened);
     // The first record behind the head is torn, and all behind it are whole.
     let mut bytes = disk.bytes();
     bytes[end + 70] ^= 1;
     let torn = CrashingDisk::with_bytes(bytes);
     let opened = open(&torn, None).unwrap();
-    assert_eq!(read_all(&opened).unwrap(), 0);
+    assert_eq!(read_all(&opened, None).unwrap(), 0);
     assert_eq!(opened.remarks.len(), 1);
     assert!(opened.remarks[0].contains("with 10 whole records, are cut"), "{:?}", opened.remarks);
     // The same one again, behind which the old second would fit.
     append(&opened, 0).unwrap();
     drop(opened);
     let opened = open(&torn, None).unwrap();
-    assert_eq!((read_all(&opened).unwrap(), opened.remarks.len()), (1, 0));
+    assert_eq!((read_all(&opened, None).unwrap(), opened.remarks.len()), (1, 0));
 }
 
 #[test]
 fn damage_of_what_was_durable_is_refused_with_its_place() {
     let disk = CrashingDisk::new();
-    let (durable, _, from) = fill(&disk, 19);
-    assert_eq!(durable, 18);
+    let filled = fill(&disk, 19, false);
+    assert_eq!(filled.durable, 18);
+    let from = filled.from();
     let bytes = disk.bytes();
     let opened = open(&disk, None).unwrap();
     let mut records = opened.journal.records(Position::default()).unwrap();
@@ -229,7 +271,7 @@ fn damage_of_what_was_durable_is_refused_with_its_place() {
     while let Some(record) = records.next().unwrap() {
         places.push((record.offset as usize, record.sequence));
     }
-    let (end, position) = (records.position(), from.as_ref().unwrap().position);
+    let (end, position) = (records.position(), from.unwrap().position);
     assert!(end.sequence > position.sequence);
     for (offset, sequence) in places {
         for zeroes in [false, true] {
@@ -249,20 +291,20 @@ fn damage_of_what_was_durable_is_refused_with_its_place() {
             }
             // A checkpoint knows of the one before it, though none behind it says so.
             let is_before = sequence + 1 == position.sequence;
-            assert_eq!(open(&disk, from.as_ref()).is_err(), is_before || sequence == 0, "record {sequence}");
+            assert_eq!(open(&disk, from).is_err(), is_before || sequence < 2, "record {sequence}");
         }
     }
     // Cut before what a checkpoint stands behind.
     let disk = CrashingDisk::with_bytes(bytes[..position.offset as usize - 64].to_vec());
-    assert!(matches!(open(&disk, from.as_ref()), Err(StateError::Damaged { .. })));
+    assert!(matches!(open(&disk, from), Err(StateError::Damaged { .. })));
     let disk = CrashingDisk::new();
-    assert!(matches!(open(&disk, from.as_ref()), Err(StateError::Damaged { .. })));
+    assert!(matches!(open(&disk, from), Err(StateError::Damaged { .. })));
 }
 
 #[test]
 fn any_bit_that_changes_is_found_or_does_not_matter() {
     let disk = CrashingDisk::new();
-    let (durable, appended, _) = fill(&disk, 25);
+    let Filled { durable, appended, .. } = fill(&disk, 25, false);
     let bytes = disk.bytes();
     let end = open(&disk, None).unwrap().journal.end().offset as usize;
     let (mut refused, mut cut) = (0, 0);
@@ -277,7 +319,7 @@ fn any_bit_that_changes_is_found_or_does_not_matter() {
                 Err(StateError::Damaged { .. }) => refused += 1,
                 Err(other) => panic!("byte {at}: {other}"),
                 Ok(open) => {
-                    let found = read_all(&open).unwrap();
+                    let found = read_all(&open, None).unwrap();
                     assert!((durable..=appended).contains(&found), "byte {at}: {found} arrivals");
                     // What is cut is told; otherwise the byte does not matter.
                     assert!(found == appended || !open.remarks.is_empty(), "byte {at}");
@@ -373,4 +415,128 @@ fn threads_share_it() {
     drop(opened);
     disk.crash(1);
     assert_eq!(hold(&disk, 3000, 3000, None), Ok(3000));
+}
+
+#[test]
+fn a_crash_at_any_operation_leaves_what_checkpoints_need_of_a_journal_that_is_cut() {
+    let crashes = crash_everywhere(CrashingDisk::new, images(), (60, true)).unwrap();
+    println!("{crashes} crashes");
+    assert!(crashes > images() * 200, "{crashes} crashes");
+}
+
+#[test]
+fn what_was_cut_has_no_room_and_is_not_read() {
+    let disk = CrashingDisk::new();
+    let filled = fill(&disk, 500, true);
+    assert!(filled.cuts > 20, "{} cuts", filled.cuts);
+    for checkpoint in &filled.checkpoints {
+        let opened = open(&disk, Some(&checkpoint.from)).unwrap();
+        assert_eq!(read_all(&opened, Some(checkpoint)).unwrap(), 500);
+        assert_eq!(opened.symbols.len(), 125);
+        let [first, kept_from] = [opened.journal.first().offset, opened.journal.kept_from()].map(|at| at as usize);
+        assert!(kept_from > disk.bytes().len() / 2 && disk.bytes()[first..kept_from].iter().all(|byte| *byte == 0));
+    }
+    let error = open(&disk, None).err().unwrap().to_string();
+    assert!(error.contains("was cut, and no checkpoint says how to go on"), "{error}");
+    // A place before what is kept.
+    let older = CrashingDisk::new();
+    let filled = fill(&older, 20, false);
+    let error = open(&disk, filled.from()).err().unwrap().to_string();
+    assert!(error.contains("the checkpoint goes on with record") && error.contains("was cut"), "{error}");
+}
+
+/// The start is written in place: no bit of it may be wrong.
+#[test]
+fn a_start_that_changes_is_found() {
+    let disk = CrashingDisk::new();
+    let filled = fill(&disk, 100, true);
+    let start = open(&disk, filled.from()).unwrap().journal.first().before as usize;
+    for at in start..start + 64 {
+        for bit in 0..8 {
+            let mut rotten = disk.bytes();
+            rotten[at] ^= 1 << bit;
+            let rotten = CrashingDisk::with_bytes(rotten);
+            for from in [None, filled.from()] {
+                let opened = open(&rotten, from);
+                assert!(matches!(opened, Err(StateError::Damaged { .. })), "byte {at}, bit {bit}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_cut_that_fails_loses_nothing() {
+    for at in 0..3 {
+        let disk = CrashingDisk::new();
+        let filled = fill(&disk, 60, false);
+        let opened = open(&disk, None).unwrap();
+        disk.fail(Some(Fault { at, for_ever: false, kind: io::ErrorKind::Other }));
+        let [oldest, newest] = &*filled.checkpoints else { panic!("there are two") };
+        assert!(matches!(opened.journal.cut(oldest.from.position), Err(StateError::Io { .. })), "operation {at}");
+        drop(opened);
+        for (seed, checkpoint) in [oldest, newest].into_iter().enumerate() {
+            let image = CrashingDisk::with_bytes(disk.crash_image(seed as u64));
+            assert!(hold(&image, filled.durable, 60, Some(checkpoint)).is_ok(), "operation {at}");
+        }
+    }
+}
+
+/// Storage that gives back no room.
+struct Plain(Vec<u8>);
+
+impl Storage for Plain {
+    fn len(&mut self) -> io::Result<u64> {
+        Ok(self.0.len() as u64)
+    }
+
+    fn read(&mut self, offset: u64, into: &mut [u8]) -> io::Result<()> {
+        let found = self.0.get(offset as usize..offset as usize + into.len());
+        into.copy_from_slice(found.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let into = self.0.get_mut(offset as usize..offset as usize + bytes.len());
+        into.ok_or(io::ErrorKind::UnexpectedEof)?.copy_from_slice(bytes);
+        Ok(())
+    }
+
+    fn grow(&mut self, len: u64) -> io::Result<()> {
+        self.0.resize(self.0.len().max(len as usize), 0);
+        Ok(())
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn whether_room_can_be_given_back_is_known_before_it_is_needed() {
+    let handles = Handles::new(Box::new(Plain(Vec::new()))).unwrap();
+    let journal = Journal::open(handles, Path::new(PATH), (None, 1), &sources()).unwrap();
+    let Err(StateError::Io { source, .. }) = journal.check_cuts() else { panic!("it cannot") };
+    assert_eq!(source.kind(), io::ErrorKind::Unsupported);
+    assert!(open(&CrashingDisk::new(), None).unwrap().journal.check_cuts().is_ok());
+    // A file that can has as much in it afterwards, in less room.
+    use std::os::unix::fs::MetadataExt;
+    let file = tempfile::tempfile().unwrap();
+    let mut storage = crate::log::storage::FileStorage::new(file.try_clone().unwrap());
+    storage.grow(1 << 20).unwrap();
+    storage.write(0, &vec![7; 1 << 20]).unwrap();
+    storage.sync().unwrap();
+    let before = file.metadata().unwrap().blocks();
+    match storage.discard(4096, 1 << 19) {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => println!("skipped: no holes in files here"),
+        discarded => {
+            discarded.unwrap();
+            assert!(file.metadata().unwrap().blocks() < before);
+            let mut found = vec![0; 1 << 20];
+            storage.read(0, &mut found).unwrap();
+            let hole = 4096..4096 + (1 << 19);
+            assert!(
+                found[hole.clone()].iter().all(|byte| *byte == 0) && found[hole.end..].iter().all(|byte| *byte == 7)
+            );
+        }
+    }
 }

@@ -43,7 +43,7 @@ impl Journaled {
 }
 
 fn is_of_source(kind: RecordKind) -> bool {
-    !matches!(kind, RecordKind::Head | RecordKind::Symbols)
+    !matches!(kind, RecordKind::Head | RecordKind::Symbols | RecordKind::Start)
 }
 
 impl SourceTask {
@@ -53,8 +53,13 @@ impl SourceTask {
     /// When the journal cannot be read, or does not fit the sources.
     pub(crate) fn with_journal(mut self, start: JournalStart) -> Result<Self, Error> {
         let JournalStart { journal, first, waits, saved } = start;
-        let begin = journal.first()?;
-        let position = saved.as_ref().map_or(begin, |saved| saved.position);
+        let begin = journal.first();
+        let position = match &saved {
+            // Nothing comes of them any more, and the records where they stood may be cut.
+            Some(saved) if saved.are_over() => journal.opened_end(),
+            Some(saved) => saved.position,
+            None => begin,
+        };
         let counts = match &saved {
             Some(saved) => saved.sources.iter().map(|source| source.count).collect(),
             None => vec![InputCount::default(); self.pipes.len()],
@@ -77,8 +82,12 @@ impl SourceTask {
 
     /// Has watermarks that cannot be saved account for all that came before the place where the sources go on.
     fn pass_over(&mut self, journaled: &Journaled, mut records: Records, saved: &LiveSources) -> Result<(), Error> {
-        if self.pipes.iter().all(|pipe| pipe.is_bounded()) {
-            return Ok(());
+        let Some(own) = self.pipes.iter().find(|pipe| !pipe.is_bounded()) else { return Ok(()) };
+        if journaled.journal.is_cut() {
+            let name = own.name();
+            let reason =
+                format!("the watermarks of `{name}` are the program's own: they need all that came, and some was cut");
+            return Err(StateError::journal_misfit(records.path(), reason).into());
         }
         let blocks = |source: usize| self.blocks_of(source).map(|_| saved.sources[source].block as usize);
         let blocks: Vec<_> = (0..self.pipes.len()).map(blocks).collect();

@@ -2,7 +2,8 @@
 //! journal is not what it should be.
 
 use crate::support::Place;
-use pelton::{Chain, CheckpointOptions, Input, Job, Options, Stop, Stream, Tumbling, Watermarks, push};
+use pelton::state::SavedJournal;
+use pelton::{Chain, CheckpointOptions, Input, Job, JournalKeep, Options, Stop, Stream, Tumbling, Watermarks, push};
 use pelton_io::generate::{TradeOptions, trades};
 use pelton_io::{Trade, csv};
 use std::fs::{File, OpenOptions};
@@ -19,10 +20,11 @@ fn made(events: u64, seed: u64) -> Vec<Trade> {
 }
 
 fn options(place: &Place) -> Options {
-    Options::workers(2)
-        .pin(false)
-        .feed_block_events(64)
-        .checkpoints(CheckpointOptions::in_directory(place.path("state")))
+    options_with(CheckpointOptions::in_directory(place.path("state")))
+}
+
+fn options_with(checkpoints: CheckpointOptions) -> Options {
+    Options::workers(2).pin(false).feed_block_events(64).checkpoints(checkpoints)
 }
 
 /// Pushes trades in pieces of many sizes, so that the journal has records of many sizes.
@@ -55,12 +57,12 @@ fn name_symbols(job: &Job) {
 }
 
 /// A live job over one feed, run to its end.
-fn run_live(place: &Place, trades: &[Trade]) {
+fn run_live(place: &Place, trades: &[Trade], options: Options) {
     let mut job = Job::new("live");
     name_symbols(&job);
     let (mut input, source) = push::<Trade>(256);
     bars_into(job.source("trades", source).watermarks(watermarks()), place);
-    let handle = job.start(options(place)).unwrap();
+    let handle = job.start(options).unwrap();
     send(&mut input, trades);
     drop(input);
     handle.join().unwrap();
@@ -72,7 +74,7 @@ const REPLAY: &str = "replay state --window 10ms --out-of-orderness 1500us --ove
 fn a_replay_of_a_journal_gives_what_the_job_gave_live() {
     let place = Place::new();
     let trades = made(20_000, 1);
-    run_live(&place, &trades);
+    run_live(&place, &trades, options(&place));
     let (expected, expected_late) = (place.bytes("live.csv"), place.bytes("live_late.csv"));
     assert!(expected.len() > 10_000 && expected_late.len() > 1_000, "{} and {}", expected.len(), expected_late.len());
     for more in ["--workers 1", "--workers 3", "--source trades", "--speed 100x"] {
@@ -104,7 +106,7 @@ fn a_replay_of_a_journal_gives_what_the_job_gave_live() {
 #[test]
 fn state_tells_of_the_journal() {
     let place = Place::new();
-    run_live(&place, &made(1000, 1));
+    run_live(&place, &made(1000, 1), options(&place));
     let list = place.done("state list state").stdout;
     assert!(list.contains("journal     ") && list.contains(" more are free"), "{list}");
     let verified = place.done("state verify state").stdout;
@@ -202,7 +204,7 @@ fn a_journal_that_a_crash_cut_is_replayed_up_to_there() {
     let ran = place.done(REPLAY);
     assert!(ran.stderr.contains("behind it that were not durable"), "{}", ran.stderr);
     // What is left is the start of what came.
-    let journal = pelton::state::SavedJournal::open(place.path("state")).unwrap();
+    let journal = SavedJournal::open(place.path("state")).unwrap();
     let events = journal.sources()[0].events as usize;
     assert!((4800..5000).contains(&events), "{events} events");
     let found = place.bytes("bars.csv");
@@ -215,6 +217,42 @@ fn a_journal_that_a_crash_cut_is_replayed_up_to_there() {
     file.write_all_at(&[0xa5; 640], middle).unwrap();
     place.refused(1, REPLAY, &["journal.log: damaged at byte ", "expected", "found"]);
     place.refused(1, "state verify state", &["journal.log: damaged at byte "]);
+}
+
+/// What checkpoints do not need is given up where the job says so: then a replay is not of all that came.
+#[test]
+fn a_journal_whose_front_was_cut_says_so() {
+    let place = Place::new();
+    let trades = made(20_000, 1);
+    let checkpoints = CheckpointOptions::in_directory(place.path("state"));
+    let checkpoints = checkpoints.every_events(2000).kept(3).journal_keep(JournalKeep::Checkpoints);
+    run_live(&place, &trades, options_with(checkpoints));
+    place.refused(1, REPLAY, &["state/journal.log: incomplete: what came before checkpoint ", "--allow-incomplete"]);
+    let ran = place.done(&format!("{REPLAY} --allow-incomplete"));
+    assert!(ran.stderr.contains("state/journal.log: incomplete: what came before checkpoint "), "{}", ran.stderr);
+    let found = place.bytes("bars.csv");
+    let source = SavedJournal::open(place.path("state")).unwrap().sources()[0].clone();
+    let cut = source.cut as usize;
+    assert!(source.events == 20_000 && (5_000..20_000).contains(&cut), "{cut} of {} were cut", source.events);
+    place.write_capture("t.pelton", &trades[cut..], SYMBOLS);
+    place.done(&REPLAY.replace("state", "t.pelton"));
+    assert!(place.bytes("bars.csv") == found);
+    assert!(place.done("state list state").stdout.contains("were cut"));
+    assert!(place.done("state verify state").stdout.contains("journal: "));
+    assert!(place.done("state show state").stdout.contains("trades                    20,000"));
+    // Without the checkpoints nobody knows where to begin.
+    std::fs::copy(place.path("state/journal.log"), place.path("alone.log")).unwrap();
+    let alone = "replay alone.log --allow-incomplete";
+    place.refused(1, alone, &["alone.log: what came before byte ", "no checkpoint says how to go on"]);
+    // Watermarks of the program's own would need all of it.
+    let mut job = Job::new("live");
+    let (_input, source) = push::<Trade>(256);
+    let own = || |block: &pelton::BlockSummary| block.max;
+    bars_into(job.source("trades", source).watermarks(Watermarks::custom(own)), &place);
+    let checkpoints = CheckpointOptions::in_directory(place.path("other"));
+    let refused =
+        job.start(options_with(checkpoints.journal_keep(JournalKeep::Checkpoints))).err().unwrap().to_string();
+    assert!(refused.contains("journal_keep") && refused.contains("`trades`"), "{refused}");
 }
 
 #[test]

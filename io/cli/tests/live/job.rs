@@ -2,8 +2,8 @@
 
 use crate::numbered;
 use pelton::{
-    BoxError, CheckpointOptions, DurableInput, Feed, InputCount, Job, Options, Polled, ProcessContext, ProcessFunction,
-    Record, Source, Symbol, Timestamp, Tumbling, Watermarks, callback_numbered, push,
+    BoxError, CheckpointOptions, DurableInput, Feed, InputCount, Job, JournalKeep, Options, Polled, ProcessContext,
+    ProcessFunction, Record, Source, Symbol, Timestamp, Tumbling, Watermarks, callback_numbered, push,
 };
 use pelton_io::generate::{TradeOptions, trades};
 use pelton_io::{Trade, bars, csv};
@@ -16,6 +16,9 @@ pub(crate) const FILES: [&str; 3] = ["bars.csv", "late.csv", "sums.csv"];
 pub(crate) const NUMBERED: &str = "sums.numbered";
 /// What a job says that goes on from a checkpoint.
 pub(crate) const RESUMED: &str = "went on from checkpoint";
+
+/// The flag of a job that keeps of its journal what checkpoints need.
+pub(crate) const CUTS: u64 = 2;
 
 const SYMBOLS: u32 = 30;
 const DISORDER: Duration = Duration::from_millis(3);
@@ -134,7 +137,8 @@ impl LiveJob<'_> {
         let checkpoints = CheckpointOptions::in_directory(self.dir.join("state"))
             .every(Duration::from_millis(3))
             .segment_bytes(1 << 14)
-            .durable_first(self.flags & 1 == 1);
+            .durable_first(self.flags & 1 == 1)
+            .journal_keep(if self.flags & CUTS == 0 { JournalKeep::All } else { JournalKeep::Checkpoints });
         let options = Options::workers(self.workers).pin(false).feed_block_events(256).checkpoints(checkpoints);
         let handle = job.start(options).unwrap();
         if let Some(epoch) = handle.report().recovery.and_then(|recovery| recovery.resumed_from) {

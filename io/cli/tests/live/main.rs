@@ -7,7 +7,8 @@
 mod job;
 mod numbered;
 
-use job::{FILES, LiveJob};
+use job::{CUTS, FILES, LiveJob};
+use pelton::state::SavedJournal;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -88,7 +89,7 @@ fn kill_often() {
         loop {
             number += 1;
             let hash = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-            let (workers, flags) = (1 + (hash >> 40) % 3, hash >> 50);
+            let (workers, flags) = (1 + (hash >> 40) % 3, hash >> 50 & !CUTS | if rounds % 2 == 0 { CUTS } else { 0 });
             let moment = whole.mul_f64(((hash >> 33) % 1000) as f64 / 1000.0);
             let ran = run(&round, (workers, flags), Some(moment));
             resumed += u64::from(ran.said.contains(job::RESUMED));
@@ -109,6 +110,9 @@ fn kill_often() {
         if rounds == 1 {
             replay(&round, &expected);
         }
+        let journal = SavedJournal::open(round.join("state")).unwrap();
+        assert_eq!(journal.cut().is_some(), rounds % 2 == 0, "{what}: {:?}", journal.info());
+        drop(journal);
         std::fs::remove_dir_all(&round).unwrap();
     }
     println!("{kills} kills, {rounds} rounds, {resumed} times it went on from a checkpoint");

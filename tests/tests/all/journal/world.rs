@@ -1,9 +1,10 @@
 //! The outside world of a simulated job with live sources: what comes, on which disks it is kept, and where rows go.
 
+use super::archive::Archive;
 use pelton::testing::CrashingDisk;
 use pelton::{
-    BoxError, CheckpointOptions, DurableInput, Event, Feed, HashSeed, Input, InputCount, Job, ManualClock, Options,
-    Polled, Report, Simulation, Source, Symbol, Timestamp, Tumbling, VecSource, Watermarks, WorkerStep, push,
+    BoxError, CheckpointOptions, DurableInput, Event, Feed, HashSeed, Input, InputCount, Job, JournalKeep, ManualClock,
+    Options, Polled, Report, Simulation, Source, Symbol, Timestamp, Tumbling, VecSource, Watermarks, WorkerStep, push,
 };
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{BOUND_NS, Kind, OrderHash, Running, WINDOW_NS, job_into};
@@ -78,9 +79,12 @@ pub(super) struct World {
     pub(super) written: Arc<AtomicUsize>,
     custom: bool,
     durable_first: bool,
+    keep: JournalKeep,
     hash_seed: HashSeed,
     pub(super) state: CrashingDisk,
     pub(super) journal: CrashingDisk,
+    /// What was cut of the journal.
+    pub(super) archive: Archive,
     pub(super) out: Tape,
     pub(super) late: Tape,
     pub(super) all: Tape,
@@ -124,6 +128,9 @@ impl World {
             4 => vec![None, Some(event), None],
             _ => vec![Some(event)],
         });
+        let custom = rng.below(3) == 0;
+        // Watermarks of the program's own are shown the whole journal again.
+        let cuts = rng.below(2) == 0 && !custom;
         Self {
             kind,
             ticks,
@@ -131,11 +138,13 @@ impl World {
             days,
             lines: Arc::new(lines.collect()),
             written: Arc::default(),
-            custom: rng.below(3) == 0,
+            custom,
             durable_first: rng.below(2) == 0,
+            keep: if cuts { JournalKeep::Checkpoints } else { JournalKeep::All },
             hash_seed: HashSeed::new(seed),
             state: CrashingDisk::new(),
             journal: CrashingDisk::new(),
+            archive: Archive::default(),
             out: Tape::default(),
             late: Tape::default(),
             all: Tape::default(),
@@ -155,7 +164,9 @@ impl World {
             written: self.written.clone(),
             hash_seed: self.hash_seed,
             state: CrashingDisk::new(),
-            journal: CrashingDisk::with_bytes(self.journal.bytes()),
+            journal: CrashingDisk::with_bytes(self.archive.whole(self.journal.bytes())),
+            archive: Archive::default(),
+            keep: JournalKeep::All,
             out: Tape::default(),
             late: Tape::default(),
             all: Tape::default(),
@@ -200,7 +211,9 @@ impl World {
 
     fn options(&self, workers: usize, rng: &mut Rng) -> Options {
         let checkpoints = CheckpointOptions::in_storage(self.state.storage()).segment_bytes(4096);
-        let checkpoints = checkpoints.journal_in_storage(self.journal.storage()).durable_first(self.durable_first);
+        let journal = self.archive.over(self.journal.storage());
+        let checkpoints = checkpoints.journal_in_storage(journal).durable_first(self.durable_first);
+        let checkpoints = checkpoints.journal_keep(self.keep).kept(1 + rng.below(3) as usize);
         limited(Options::workers(workers))
             .ring_bytes(64 << rng.below(8))
             .feed_block_events(1 << rng.below(7))
