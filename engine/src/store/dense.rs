@@ -357,7 +357,7 @@ impl<V: Pod> Known<V> {
         if self.is_left(at) {
             self.keep(at, &values[at * WORD..(at + 1) * WORD]);
         }
-        let is_counted = self.marks % COUNTED == 0;
+        let is_counted = self.marks.is_multiple_of(COUNTED);
         let present = &mut self.present[at];
         touched[at] |= if !is_counted && has(&self.busy, at) { *present | bit } else { bit };
         self.len += usize::from(*present & bit == 0);
@@ -398,7 +398,7 @@ impl<V: Pod> Known<V> {
         let (marked, present) = (&mut self.marked, self.present[at]);
         let changed = std::mem::take(&mut marked.bits[at]);
         // It was counted between the last two marks.
-        if (self.marks - 1) % COUNTED == 0 {
+        if (self.marks - 1).is_multiple_of(COUNTED) {
             let (word, bit) = (&mut self.busy[at / WORD], 1 << (at % WORD));
             let is_busy = 2 * changed.count_ones() > present.count_ones();
             *word = if is_busy { *word | bit } else { *word & !bit };

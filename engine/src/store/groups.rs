@@ -387,6 +387,17 @@ mod tests {
     }
 
     #[test]
+    fn a_key_and_a_value_without_bytes_are_written_too() {
+        let mut groups = Groups::<[u8; 0], ()>::new(SEED);
+        groups.value_mut([]);
+        groups.mark(Scope::All);
+        let mut count = 0;
+        let mut take = |_, piece: &[u8]| count += split_records(piece, 0).unwrap().1.len();
+        assert!(groups.save(&mut PieceWriter::unlimited(&mut take), &[]));
+        assert_eq!(count, 1);
+    }
+
+    #[test]
     fn dense_keys_in_any_order_end_up_where_their_numbers_say() {
         let scattered: Vec<u32> = (0..100_000u32).map(|i| (i * 7919) % 100_003).collect();
         let mut groups = Groups::new(SEED);
