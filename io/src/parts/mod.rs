@@ -35,7 +35,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 const UNSYNCED_MAX: usize = 64;
 
 /// How often an append is tried that is interrupted.
-const INTERRUPTS_MAX: usize = 100;
+pub(crate) const INTERRUPTS_MAX: usize = 100;
 
 /// The files of a sink.
 pub(crate) struct Parts {

@@ -11,6 +11,7 @@ pub mod jsonl;
 mod number;
 mod rolled;
 mod text;
+mod write_all;
 
 pub use crate::parts::{Roll, Rolling};
 pub use blackhole::{Blackhole, Seen, blackhole};

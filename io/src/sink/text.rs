@@ -5,6 +5,7 @@ use super::frames;
 use super::in_place::InPlace;
 use super::number::put_u64;
 use super::rolled::Rolled;
+use super::write_all::write_all;
 use crate::parts::Rolling;
 use pelton::rows::{RowSink, RowSlice};
 use pelton::{BoxError, Dictionary, Encoders, Layout, Record, Sink, SinkCheckpoint, Timestamp};
@@ -42,6 +43,9 @@ pub struct TextSink {
     /// Made for the first rows' layout.
     encoder: Option<RowEncoder>,
     buffer: Vec<u8>,
+    /// What stands first in a file that must have been empty, until there is a first row: before the first checkpoint is
+    /// committed, nobody would know that it is the job's own.
+    header: Vec<u8>,
     /// The number of the next row, where rows are written with their numbers.
     number: Option<u64>,
     /// A line before it goes to the buffer, and what stands before it.
@@ -67,8 +71,8 @@ enum Out {
 impl Out {
     fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Stream(out) => out.write_all(bytes),
-            Self::File { file, .. } => file.write_all(bytes),
+            Self::Stream(out) => write_all(&mut **out, bytes),
+            Self::File { file, .. } => write_all(file, bytes),
             Self::Rolled(rolled) => rolled.write_all(bytes),
         }
     }
@@ -196,6 +200,7 @@ impl TextSink {
             symbols: None,
             encoder: None,
             buffer,
+            header: Vec::new(),
             number: None,
             line,
             lead,
@@ -208,8 +213,9 @@ impl TextSink {
     fn begin(&mut self, layout: &Layout) -> Result<(), SinkError> {
         let mut has_header = false;
         if let Out::File { file, overwrites } = &mut self.out {
-            has_header = file.keeps();
-            let begun = match (has_header || *overwrites, file.len()) {
+            let len = file.len();
+            has_header = file.keeps() && !matches!(len, Ok(0));
+            let begun = match (file.keeps() || *overwrites, len) {
                 (false, Ok(1..)) => Err(io::ErrorKind::AlreadyExists.into()),
                 (_, Err(error)) => Err(error),
                 _ => file.begin(),
@@ -232,6 +238,7 @@ impl TextSink {
                 rolled.header = header;
             }
             Out::File { .. } if has_header => {}
+            Out::File { overwrites: false, .. } => self.header = header,
             Out::File { .. } | Out::Stream(_) => self.buffer.append(&mut header),
         }
         self.encoder = Some(encoder);
@@ -283,6 +290,7 @@ impl TextSink {
 
     /// Writes what is left, and closes the last file.
     fn end(&mut self) -> Result<(), SinkError> {
+        self.buffer.append(&mut self.header);
         self.flush_out()?;
         match &mut self.out {
             Out::Rolled(rolled) => rolled.parts.finish(),
@@ -304,6 +312,9 @@ impl TextSink {
 
     /// Takes what a worker's encoder made.
     fn put_encoded(&mut self, bytes: &[u8]) -> Result<(), SinkError> {
+        if !bytes.is_empty() {
+            self.buffer.append(&mut self.header);
+        }
         if self.knows_lines() {
             let mut rest = bytes;
             while let Some((time, line, after)) = frames::next(rest) {
@@ -356,6 +367,9 @@ impl TextSink {
     }
 
     fn put<'a>(&mut self, times: &[Timestamp], records: impl Iterator<Item = &'a [u8]>) -> Result<(), SinkError> {
+        if !times.is_empty() {
+            self.buffer.append(&mut self.header);
+        }
         if self.knows_lines() {
             return self.put_lines(times, records);
         }
@@ -520,6 +534,47 @@ mod tests {
         sink.write(&[Timestamp::MIN], &[Symbol::from_id(3)]).unwrap();
         sink.flush().unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n#3\n");
+    }
+
+    #[test]
+    fn a_job_that_crashes_before_its_first_checkpoint_finds_its_file_empty_and_begins_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let begin = |position: Option<&SinkCheckpoint>| {
+            let mut sink = TextSink::in_place(&path, Format::Csv, false).unwrap();
+            position.map_or(Ok(()), |found| Sink::<u64>::restore(&mut sink, found.position())).unwrap();
+            Sink::<u64>::open(&mut sink, &Arc::default()).unwrap();
+            let position = Sink::<u64>::checkpoint(&mut sink).unwrap().unwrap();
+            (sink, position)
+        };
+        // Neither the first nor the second time it comes to committing anything.
+        let position = begin(None).1;
+        assert_eq!(std::fs::read(&path).unwrap(), b"");
+        drop((begin(None), position));
+        let (mut sink, first) = begin(None);
+        sink.write(&[Timestamp::MIN], &[1u64]).unwrap();
+        Sink::<u64>::flush(&mut sink).unwrap();
+        // Back at the first, which was committed, it writes all of it once more.
+        let (mut sink, _) = begin(Some(&first));
+        sink.write(&[Timestamp::MIN], &[2u64]).unwrap();
+        let second = Sink::<u64>::checkpoint(&mut sink).unwrap().unwrap();
+        sink.write(&[Timestamp::MIN], &[3u64]).unwrap();
+        Sink::<u64>::flush(&mut sink).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n2\n3\n");
+        let (mut sink, _) = begin(Some(&second));
+        Sink::<u64>::finish(&mut sink).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n2\n");
+    }
+
+    #[test]
+    fn a_file_in_place_without_rows_has_a_header_in_the_end() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("out.csv");
+        let mut sink = TextSink::in_place(&path, Format::Csv, false).unwrap();
+        let sink: &mut dyn Sink<u64> = &mut sink;
+        sink.open(&Arc::default()).unwrap();
+        sink.finish().unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n");
     }
 
     #[test]

@@ -99,7 +99,8 @@ pub(crate) fn job(inputs: &Path, out: &Path) -> Job {
     let averages = trades.clone().key_by(|trade| trade.symbol).window(Tumbling::of(Duration::from_millis(10)));
     let averages = averages.aggregate("averages", vwap(|trade: &Trade| trade.price, |trade| i64::from(trade.size)));
     averages.sink("averages_csv", csv::create(out.join("averages.csv")).unwrap());
-    averages.late.sink("late_csv", csv::create(out.join("late.csv")).unwrap());
+    let late = TextSink::in_place(out.join("late.csv"), Format::Csv, false).unwrap();
+    averages.late.sink("late_csv", late);
 
     let quoted = trades.key_by(|trade| trade.symbol).as_of_join(quotes, AsOf::backward());
     let quoted = quoted.left("quoted", |trade: &Trade, quote: Option<&Trade>| Quoted {
