@@ -26,35 +26,39 @@ if ! strace -f -qq -o /dev/null true 2>/dev/null; then
     exit 0
 fi
 
-cargo build --quiet -p pelton-cli
-pelton="${CARGO_TARGET_DIR:-target}/debug/pelton"
+cargo build --quiet --profile campaign -p pelton-cli
+pelton="${CARGO_TARGET_DIR:-target}/campaign/pelton"
 dir="$(mktemp -d)"
 trap 'rm -rf "$dir"' EXIT
 "$pelton" generate trades --events "$events" --keys 100 --rate 100000 --disorder 3ms --block 512 "$dir/t.pelton" 2>/dev/null
 
-# Runs the replay in a directory, with workers, under a command in front.
+# Runs the replay in a directory, with workers, under a command in front. Its files roll or are written in place, by the
+# `style`.
 replay() {
-    local place="$1" workers="$2"
+    local place="$1" workers="$2" roll=
+    [ "$style" = rolled ] && roll="--roll 64KiB"
     shift 2
     # The shell itself would tell of each kill.
     {
         "$@" "$pelton" replay "$dir/t.pelton" --window 10ms --state "$place/state" --checkpoint-every 20ms \
-            --out "$place/out/bars.csv" --roll 64KiB --late "$place/out/late.csv" --workers "$workers" \
+            --out "$place/out/bars.csv" $roll --late "$place/out/late.csv" --workers "$workers" \
             >/dev/null 2>"$place/said"
     } 2>/dev/null
 }
 
-mkdir -p "$dir/expected/out"
-replay "$dir/expected" 1
-mkdir -p "$dir/counted/out"
-replay "$dir/counted" 2 strace -f -qq -o "$dir/trace"
-
 kills=0
 wrong=0
 run=0
-for call in $calls; do
+for style_and_call in $(for call in $calls; do echo "rolled:$call whole:$call"; done); do
+    style="${style_and_call%:*}" call="${style_and_call#*:}"
+    expected="$dir/expected-$style"
+    if [ ! -d "$expected" ]; then
+        mkdir -p "$expected/out" "$dir/counted-$style/out"
+        replay "$expected" 1
+        replay "$dir/counted-$style" 2 strace -f -qq -o "$dir/trace-$style"
+    fi
     # The most calls of one thread.
-    most="$(awk -v call="$call" '$2 ~ "^" call "\\(" {count[$1]++} END {most = 0; for (id in count) if (count[id] > most) most = count[id]; print most}' "$dir/trace")"
+    most="$(awk -v call="$call" '$2 ~ "^" call "\\(" {count[$1]++} END {most = 0; for (id in count) if (count[id] > most) most = count[id]; print most}' "$dir/trace-$style")"
     for ((number = 1; number <= most; number += every)); do
         run=$((run + 1))
         place="$dir/run"
@@ -70,10 +74,10 @@ for call in $calls; do
             [ "$status" = 137 ] && kills=$((kills + 1))
         fi
         if [ "$status" != 0 ] && ! replay "$place" $((1 + (run + 2) % 3)); then
-            echo "WRONG: it does not go on behind $call number $number: $(cat "$place/said")" >&2
+            echo "WRONG: $style files: it does not go on behind $call number $number: $(cat "$place/said")" >&2
             wrong=$((wrong + 1))
-        elif ! diff -rq "$dir/expected/out" "$place/out" >&2; then
-            echo "WRONG: other files behind $call number $number" >&2
+        elif ! diff -rq "$expected/out" "$place/out" >&2; then
+            echo "WRONG: $style files: other files behind $call number $number" >&2
             wrong=$((wrong + 1))
         fi
     done
