@@ -3,4 +3,5 @@
 # Usage: scripts/simulate.sh [SEEDS]; by default 5,000 for each kind of job.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-PELTON_SEEDS="${1:-5000}" cargo test --release -p pelton-tests --test all order::workers_stepped -- --nocapture
+seeds="${1:-5000}"
+PELTON_SEEDS="$seeds" cargo test --profile campaign -p pelton-tests --test all order::workers_stepped -- --nocapture

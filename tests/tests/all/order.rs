@@ -146,6 +146,7 @@ fn workers_stepped_in_any_order_on_one_thread_give_the_same_rows() {
             assert_both(&found, &expected, &what);
         }
     }
+    println!("{} simulated runs of {} jobs, 0 wrong", seeds() * KINDS.len() as u64, KINDS.len());
 }
 
 #[test]
