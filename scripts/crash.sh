@@ -11,7 +11,7 @@ if [ "${1:-}" = --short ]; then
     kills=20 seeds=20 images=40
     shift
 else
-    export PELTON_FLIPS=all
+    export PELTON_FLIPS=1
 fi
 kills="${1:-$kills}" seeds="${2:-$seeds}" images="${3:-$images}"
 said="$(mktemp)"
