@@ -3,6 +3,7 @@
 mod aggregates;
 mod broadcast;
 mod combined;
+mod epochs;
 mod functions;
 mod joins;
 mod pairs;
