@@ -18,10 +18,11 @@ use crate::testing::CrashingDisk;
 use crate::testing::mode::Random;
 use crate::{
     Batch, BoxError, CheckpointOptions, Dictionary, Event, Firing, Job, Layout, Operator, OperatorError, OperatorInput,
-    Options, Outbox, Record, Sink, SinkCheckpoint, Timestamp, Tumbling, VecSource, Watermarks, Windowed, WorkerStep,
-    sum,
+    Options, Outbox, Record, Sink, SinkCheckpoint, Slot, Timestamp, Tumbling, VecSource, Watermarks, Windowed,
+    WorkerStep, sum,
 };
 use std::marker::PhantomData;
+use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -91,12 +92,12 @@ impl Store for LateMark<'_> {
         self.store.save(out)
     }
 
-    fn restore(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        self.store.restore(share, piece)
+    fn restore(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
+        self.store.restore(share, piece, slots)
     }
 
-    fn adopt(&mut self, share: Share, piece: &[u8]) -> Result<(), StoreError> {
-        self.store.adopt(share, piece)
+    fn adopt(&mut self, share: Share, piece: &[u8], slots: &Range<Slot>) -> Result<(), StoreError> {
+        self.store.adopt(share, piece, slots)
     }
 
     fn check(&self) -> Result<(), StoreError> {
