@@ -552,13 +552,13 @@ mod tests {
         assert_eq!(std::fs::read(&path).unwrap(), b"");
         drop((begin(None), position));
         let (mut sink, first) = begin(None);
-        sink.write(&[Timestamp::MIN], &[1u64]).unwrap();
+        Sink::write(&mut sink, &[Timestamp::MIN], &[1u64]).unwrap();
         Sink::<u64>::flush(&mut sink).unwrap();
         // Back at the first, which was committed, it writes all of it once more.
         let (mut sink, _) = begin(Some(&first));
-        sink.write(&[Timestamp::MIN], &[2u64]).unwrap();
+        Sink::write(&mut sink, &[Timestamp::MIN], &[2u64]).unwrap();
         let second = Sink::<u64>::checkpoint(&mut sink).unwrap().unwrap();
-        sink.write(&[Timestamp::MIN], &[3u64]).unwrap();
+        Sink::write(&mut sink, &[Timestamp::MIN], &[3u64]).unwrap();
         Sink::<u64>::flush(&mut sink).unwrap();
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "value\n2\n3\n");
         let (mut sink, _) = begin(Some(&second));
