@@ -3,7 +3,9 @@
 
 use crate::support::Place;
 use pelton::state::SavedJournal;
-use pelton::{Chain, CheckpointOptions, Input, Job, JournalKeep, Options, Stop, Stream, Tumbling, Watermarks, push};
+use pelton::{
+    Chain, CheckpointOptions, Handle, Input, Job, JournalKeep, Options, Stop, Stream, Tumbling, Watermarks, push,
+};
 use pelton_io::generate::{TradeOptions, trades};
 use pelton_io::{Trade, csv};
 use std::fs::{File, OpenOptions};
@@ -58,12 +60,25 @@ fn name_symbols(job: &Job) {
 
 /// A live job over one feed, run to its end.
 fn run_live(place: &Place, trades: &[Trade], options: Options) {
+    run_live_with(place, [trades], options, |_| ());
+}
+
+/// The same, where the events come in parts, and something is done behind each.
+fn run_live_with<'a>(
+    place: &Place,
+    parts: impl IntoIterator<Item = &'a [Trade]>,
+    options: Options,
+    behind_each: impl Fn(&Handle),
+) {
     let mut job = Job::new("live");
     name_symbols(&job);
     let (mut input, source) = push::<Trade>(256);
     bars_into(job.source("trades", source).watermarks(watermarks()), place);
     let handle = job.start(options).unwrap();
-    send(&mut input, trades);
+    for part in parts {
+        send(&mut input, part);
+        behind_each(&handle);
+    }
     drop(input);
     handle.join().unwrap();
 }
@@ -225,8 +240,11 @@ fn a_journal_whose_front_was_cut_says_so() {
     let place = Place::new();
     let trades = made(20_000, 1);
     let checkpoints = CheckpointOptions::in_directory(place.path("state"));
-    let checkpoints = checkpoints.every_events(2000).kept(3).journal_keep(JournalKeep::Checkpoints);
-    run_live(&place, &trades, options_with(checkpoints));
+    let checkpoints = options_with(checkpoints.kept(3).journal_keep(JournalKeep::Checkpoints));
+    let checkpoint = |handle: &Handle| {
+        handle.checkpoint().unwrap();
+    };
+    run_live_with(&place, trades.chunks(2000), checkpoints, checkpoint);
     place.refused(1, REPLAY, &["state/journal.log: incomplete: what came before checkpoint ", "--allow-incomplete"]);
     let ran = place.done(&format!("{REPLAY} --allow-incomplete"));
     assert!(ran.stderr.contains("state/journal.log: incomplete: what came before checkpoint "), "{}", ran.stderr);
