@@ -87,9 +87,16 @@ impl<'a> BodyReader<'a> {
             let expected = format!("at most {LINKS_MAX}");
             return Err(self.damaged("how many bodies a checkpoint builds on", expected, count));
         }
-        let mut links = Vec::new();
+        // None twice, so reading them all takes no longer than reading the file.
+        let mut links: Vec<Link> = Vec::new();
         for _ in 0..count {
-            links.push(Link { epoch: self.u64()?, last_segment: self.u32()?, segments: self.u32()? });
+            let link = Link { epoch: self.u64()?, last_segment: self.u32()?, segments: self.u32()? };
+            let is_behind = links.last().is_none_or(|before| before.epoch < link.epoch);
+            if !is_behind || link.epoch >= self.body.epoch {
+                let expected = format!("older ones than {}, the oldest first", self.body.epoch);
+                return Err(self.damaged("a checkpoint that another builds on", expected, link.epoch));
+            }
+            links.push(link);
         }
         Ok(links)
     }

@@ -41,6 +41,8 @@ pub(super) const SEGMENTS_AT: u64 = 2 * PAGE as u64;
 pub(super) const NO_SEGMENT: u32 = u32::MAX;
 /// The most checkpoints that a superblock names.
 pub(super) const KEPT_MAX: usize = 16;
+/// What counts up from 1 never comes to this number, so the next one can always be told.
+const COUNT_MAX: u64 = 1 << 62;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]
@@ -163,13 +165,13 @@ impl Superblock {
             return Err(StateError::damaged((path, at), "the superblock's sizes", "16 entries at most", found));
         }
         let entries = page[size_of::<SuperblockHead>()..].chunks_exact(size_of::<Entry>()).take(count);
-        Ok(Self {
-            segment_bytes: head.segment_bytes,
-            file_id: head.file_id,
-            commit: head.commit,
-            sequence: head.sequence,
-            entries: entries.map(bytemuck::pod_read_unaligned).collect(),
-        })
+        let entries: Vec<Entry> = entries.map(bytemuck::pod_read_unaligned).collect();
+        let counts = entries.iter().map(|entry| entry.epoch).chain([head.commit, head.sequence]);
+        if let Some(found) = counts.max().filter(|count| *count > COUNT_MAX) {
+            return Err(StateError::damaged((path, at), "the superblock's counts", "at most 2^62", found));
+        }
+        let SuperblockHead { segment_bytes, file_id, commit, sequence, .. } = head;
+        Ok(Self { segment_bytes, file_id, commit, sequence, entries })
     }
 }
 

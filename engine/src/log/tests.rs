@@ -464,3 +464,44 @@ fn savepoints_stay() {
     let kept: Vec<_> = log.kept().iter().map(|kept| (kept.epoch, kept.is_savepoint, kept.is_finished)).collect();
     assert_eq!(kept, [(3, true, false), (9, false, false), (10, false, true)]);
 }
+
+#[test]
+fn a_checkpoint_that_builds_on_one_twice_is_refused() {
+    let disk = CrashingDisk::new();
+    let mut log = open(&disk, false).unwrap();
+    for epoch in 1..=3 {
+        log.begin(epoch, builds_on(&log, epoch)).unwrap();
+        log.seal(Sealing::default()).unwrap();
+    }
+    let bodies = log.kept().last().unwrap().bodies.clone();
+    // Read as often as it says, a small file would take any time and memory.
+    for links in [vec![bodies[0].clone(); 2], vec![bodies[1].clone(), bodies[0].clone()], vec![bodies[2].clone()]] {
+        let disk = CrashingDisk::with_bytes(disk.bytes());
+        let mut log = open(&disk, false).unwrap();
+        log.begin(3, links).unwrap();
+        log.seal(Sealing::default()).unwrap();
+        let error = open(&disk, false).err().map(|error| error.to_string()).unwrap_or_default();
+        assert!(error.contains("a checkpoint that another builds on: expected older ones than 3"), "{error}");
+    }
+}
+
+#[test]
+fn counts_behind_which_there_are_no_others_are_refused() {
+    let disk = CrashingDisk::new();
+    take_up_to(&mut open(&disk, false).unwrap(), 2);
+    // The commit, the next sequence number, and a checkpoint's epoch.
+    for field in [24, 32, 48] {
+        let mut bytes = disk.bytes();
+        for number in 0..2u32 {
+            let page = &mut bytes[number as usize * 4096..][..4096];
+            page[field..field + 8].fill(0xff);
+            let mut hasher = crc32fast::Hasher::new();
+            hasher.update(&page[..44]);
+            hasher.update(&number.to_le_bytes());
+            hasher.update(&page[48..]);
+            page[44..48].copy_from_slice(&hasher.finalize().to_le_bytes());
+        }
+        let error = open(&CrashingDisk::with_bytes(bytes), true).err().map(|error| error.to_string());
+        assert!(error.as_ref().is_some_and(|error| error.contains("the superblock's counts")), "{field}: {error:?}");
+    }
+}
