@@ -66,7 +66,7 @@ pub struct InputCount {
 
 impl InputCount {
     pub(crate) fn add(&mut self, events: u32, rejected: u64) {
-        self.events += u64::from(events);
+        self.events = self.events.saturating_add(u64::from(events));
         self.rejected = self.rejected.saturating_add(rejected);
     }
 }

@@ -114,6 +114,11 @@ pub(crate) fn find(handles: &mut Handles, path: &Path, from: Option<&From>) -> R
             return Err(StateError::journal_misfit(path, reason));
         }
     }
+    // Each record takes some bytes.
+    if start.sequence > start.offset / ALIGN {
+        let expected = format!("record {} at most", start.offset / ALIGN);
+        return Err(StateError::damaged((path, start.offset), "where a checkpoint stands", expected, start.sequence));
+    }
     let opened = handles.another().map_err(StateError::io(path, "open the journal"))?;
     let before = Position { sequence: start.sequence.saturating_sub(1), offset: start.before, ..start };
     let mut records = Records::new(opened, path, (file_id, len), before);
@@ -123,15 +128,16 @@ pub(crate) fn find(handles: &mut Handles, path: &Path, from: Option<&From>) -> R
         return Err(StateError::damaged((path, before.offset), "a record", expected, "none of its length"));
     }
     let mut texts = Vec::new();
+    // A record that is whole and cannot be used is behind the end, too.
+    let mut end = records.position();
     let ended = loop {
         match count(&mut records, &sources, &froms, (&mut counts, &mut texts)) {
-            Ok(true) => {}
+            Ok(true) => end = records.position(),
             Ok(false) => break None,
             Err(error @ StateError::Damaged { .. }) => break Some(error),
             Err(error) => return Err(error),
         }
     };
-    let end = records.position();
     let tail = tail::look(storage.as_mut(), path, Some(file_id), (end.offset, len))?;
     if tail.durable > end.sequence {
         let expected = format!("record {}, which was durable", end.sequence);

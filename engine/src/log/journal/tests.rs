@@ -540,3 +540,39 @@ fn whether_room_can_be_given_back_is_known_before_it_is_needed() {
         }
     }
 }
+
+/// A record whose checksums are right, of a source that there is not.
+#[test]
+fn a_record_that_cannot_be_used_is_cut_and_what_comes_behind_it_stays() {
+    let disk = CrashingDisk::new();
+    let opened = open(&disk, None).unwrap();
+    append(&opened, 0).unwrap();
+    let end = opened.journal.end();
+    let stray =
+        Arrival { kind: RecordKind::Idle, source: 9, clock: Duration::ZERO, count: 0, rejected: 0, payload: &[] };
+    opened.journal.append(&stray, &opened.symbols).unwrap();
+    drop(opened);
+    let opened = open(&disk, None).unwrap();
+    assert_eq!((opened.journal.end(), opened.remarks.len()), (end, 1));
+    append(&opened, 1).unwrap();
+    opened.journal.commit().unwrap();
+    drop(opened);
+    let opened = open(&disk, None).unwrap();
+    assert_eq!((read_all(&opened, None).unwrap(), opened.remarks.len()), (2, 0));
+}
+
+#[test]
+fn a_checkpoint_that_tells_impossible_numbers_is_refused_or_counts_no_further() {
+    let disk = CrashingDisk::new();
+    let filled = fill(&disk, 10, false);
+    let mut most = filled.from().unwrap().clone();
+    let count = InputCount { events: u64::MAX, rejected: u64::MAX };
+    most.sources.iter_mut().for_each(|source| source.count = count);
+    let opened = open(&disk, Some(&most)).unwrap();
+    assert_eq!(opened.journal.input(0).count(), count);
+    drop(opened);
+    let mut behind = filled.from().unwrap().clone();
+    behind.position.sequence = u64::MAX;
+    let error = open(&disk, Some(&behind)).err().map(|error| error.to_string()).unwrap_or_default();
+    assert!(error.contains("where a checkpoint stands"), "{error}");
+}
