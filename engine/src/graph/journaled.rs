@@ -107,8 +107,31 @@ pub(super) fn restore_symbols(
             return Err(misfit(format!("symbol {id} is `{now}` in this program and was `{was}`")));
         }
     }
-    for text in &texts {
-        symbols.intern(text).map_err(|error| misfit(error.to_string()))?;
+    for (id, text) in texts.iter().enumerate() {
+        let symbol = symbols.intern(text).map_err(|error| misfit(error.to_string()))?;
+        if symbol.id() as usize != id {
+            return Err(misfit(format!("`{text}` is symbol {} and also symbol {id}", symbol.id())));
+        }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn symbols_that_share_a_text_are_refused() {
+        let restore = |texts: &[&str], symbols: &Dictionary| {
+            let mut recovered = Recovered::default();
+            recovered.symbols.extend(texts.iter().map(|text| (*text).to_owned()));
+            restore_symbols(Some(&recovered), None, symbols).map_err(|error| error.to_string())
+        };
+        let symbols = Dictionary::default();
+        assert_eq!((restore(&["A", "B"], &symbols), symbols.len()), (Ok(()), 2));
+        // Whatever the program has put there behind them.
+        assert_eq!(restore(&["A"], &symbols), Ok(()));
+        let error = restore(&["A", "B", "A"], &Dictionary::default()).unwrap_err();
+        assert!(error.contains("`A` is symbol 0 and also symbol 2"), "{error}");
+    }
 }
