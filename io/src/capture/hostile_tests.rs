@@ -337,6 +337,20 @@ fn blocks_of_another_file_or_place_are_not_taken() {
 }
 
 #[test]
+fn a_block_that_could_not_be_read_is_no_part_of_what_is_left() {
+    let (_dir, events, mut bytes, path) = small();
+    // The header, the symbols, three blocks of events: the second one has a symbol's id, which only symbols have.
+    bytes.truncate(5 * 4096);
+    let at = 3 * 4096;
+    let header = BlockHeader::decode(bytes[at..].first_chunk().unwrap(), FILE_ID, at as u64, None).unwrap();
+    put(&mut bytes, at, &BlockHeader { first: 1, ..header }.encode(FILE_ID));
+    std::fs::write(&path, &bytes).unwrap();
+    assert_eq!(open(&path).unwrap(), (events[..12].to_vec(), false));
+    let cut = Capture::open(&path).unwrap().cut().unwrap().clone();
+    assert_eq!((cut.offset, &*cut.reason), (at as u64, "a block of Events with impossible counts"));
+}
+
+#[test]
 fn a_footer_that_claims_a_huge_size_is_refused_before_memory_is_taken() {
     let (_dir, _, bytes, path) = small();
     let file = std::fs::File::create(&path).unwrap();

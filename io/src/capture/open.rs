@@ -165,7 +165,9 @@ impl RawFile<'_> {
         };
         let payload_bytes = match block.kind {
             BlockKind::Footer => return Ok(Err("the end of the footer is missing or damaged".into())),
-            BlockKind::Events if (1..=header.block_events).contains(&block.count) && block.min <= block.max => {
+            BlockKind::Events
+                if (1..=header.block_events).contains(&block.count) && block.min <= block.max && block.first == 0 =>
+            {
                 u64::from(block.count) * u64::from(header.record_size)
             }
             BlockKind::Symbols if block.payload_bytes <= SYMBOLS_BYTES_MAX as u64 => block.payload_bytes,
