@@ -1,7 +1,7 @@
 //! Saved state as one looks at it without the job: what was committed, and what stores hold, as rows.
 
 use crate::log::error::StateError;
-use crate::log::storage::FileStorage;
+use crate::log::storage::{FileStorage, Storage};
 use crate::log::{LogOptions, SnapshotLog, StateDirectory};
 use crate::runtime::entries::{Role, SavedStore};
 use crate::runtime::metrics::Counts;
@@ -41,7 +41,8 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 /// ```
 pub struct SavedState {
     log: SnapshotLog,
-    directory: Arc<StateDirectory>,
+    /// `None` where the log is not in one.
+    directory: Option<Arc<StateDirectory>>,
 }
 
 /// A committed checkpoint.
@@ -70,8 +71,30 @@ impl SavedState {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StateError> {
         let directory = StateDirectory::existing(path.as_ref())?;
         let (path, file) = (directory.log_path(), directory.log_file()?);
-        let log = SnapshotLog::open(Box::new(FileStorage::new(file)), &path, LogOptions::default(), 0, false)?;
-        Ok(Self { log, directory: Arc::new(directory) })
+        let storage = Box::new(FileStorage::new(file));
+        Ok(Self { directory: Some(Arc::new(directory)), ..Self::read_log(storage, &path)? })
+    }
+
+    /// Opens the snapshot log in other storage, as tests do.
+    ///
+    /// ```
+    /// use pelton::state::SavedState;
+    /// use pelton::testing::CrashingDisk;
+    ///
+    /// let disk = CrashingDisk::with_bytes(vec![7; 10_000]);
+    /// let error = SavedState::in_storage(disk.storage()).err().map(|error| error.to_string());
+    /// assert!(error.is_some_and(|error| error.contains("magic")));
+    /// ```
+    ///
+    /// # Errors
+    /// When it is damaged.
+    pub fn in_storage(storage: impl Storage + 'static) -> Result<Self, StateError> {
+        Self::read_log(Box::new(storage), Path::new("storage"))
+    }
+
+    fn read_log(storage: Box<dyn Storage>, path: &Path) -> Result<Self, StateError> {
+        let log = SnapshotLog::open(storage, path, LogOptions::default(), 0, false)?;
+        Ok(Self { log, directory: None })
     }
 
     /// The committed checkpoints, the newest last.
@@ -102,10 +125,11 @@ impl SavedState {
     /// # Errors
     /// When it cannot be read, or is damaged.
     pub fn journal(&self) -> Result<Option<SavedJournal>, StateError> {
-        match self.directory.journal_path().try_exists() {
-            Ok(true) => SavedJournal::in_directory(&self.directory).map(Some),
+        let Some(directory) = &self.directory else { return Ok(None) };
+        match directory.journal_path().try_exists() {
+            Ok(true) => SavedJournal::in_directory(directory).map(Some),
             Ok(false) => Ok(None),
-            Err(error) => Err(StateError::io(&self.directory.journal_path(), "look for the file")(error)),
+            Err(error) => Err(StateError::io(&directory.journal_path(), "look for the file")(error)),
         }
     }
 
@@ -276,7 +300,12 @@ impl SavedCheckpoint {
             each_piece(bytes, |share, piece| {
                 if shape.kind == StoreKind::Slices && share == Share::All {
                     // The slice was closed.
-                    entries.retain(|(of, in_role, id), _| (*of, *in_role) != (worker, role) || !id.starts_with(piece));
+                    let of_slice = |(of, in_role, id): &(usize, Role, Vec<u8>)| {
+                        (*of, *in_role) == (worker, role) && id.starts_with(piece)
+                    };
+                    let behind = entries.range((worker, role, piece.to_vec())..).map(|(id, _)| id);
+                    let closed: Vec<_> = behind.take_while(|id| of_slice(id)).cloned().collect();
+                    closed.iter().for_each(|id| drop(entries.remove(id)));
                     return Ok(());
                 }
                 let mut take = |piece: &[u8]| {
