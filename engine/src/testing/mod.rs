@@ -47,6 +47,10 @@ mod check;
 mod disk;
 mod drive;
 mod failure;
+// What fuzzers need and nobody else.
+#[cfg(all(any(test, feature = "fuzzing"), not(loom)))]
+#[doc(hidden)]
+pub mod fuzz;
 mod input;
 mod mode;
 pub mod model;

@@ -5,6 +5,7 @@ mod broadcast;
 mod combined;
 mod epochs;
 mod functions;
+mod fuzz;
 mod joins;
 mod pairs;
 mod parted;

@@ -1,0 +1,49 @@
+//! What fuzzers do, with a few random inputs: sound files open, many edited ones do, and nothing breaks.
+
+use crate::testing::fuzz;
+use crate::testing::mode::Random;
+
+/// Random edits, mostly few of them, behind bytes that say what is done with the file; how many files could be used.
+fn try_many(options: &[u8], use_file: impl Fn(&[u8]) -> bool) -> usize {
+    assert!(use_file(&[]) && use_file(options), "a sound file could not be used");
+    let sealed = [options, &[0xff; 2]].concat();
+    assert!(use_file(&sealed), "a file that was sealed again could not be used");
+    let mut random = Random::new(3);
+    (0..400)
+        .filter(|_| {
+            let len = random.up_to(40);
+            let mut input: Vec<u8> = (0..len).map(|_| random.up_to(256) as u8).collect();
+            if random.coin() {
+                // With all checksums right.
+                input.splice(..input.len().min(sealed.len()), sealed.iter().copied());
+            }
+            use_file(&input)
+        })
+        .count()
+}
+
+#[test]
+fn logs_that_are_edited() {
+    let used = try_many(&[3, 5], fuzz::log);
+    assert!((50..350).contains(&used), "{used}");
+}
+
+#[test]
+fn superblocks_that_are_edited() {
+    let used = try_many(&[1], fuzz::superblock);
+    assert!((50..350).contains(&used), "{used}");
+}
+
+#[test]
+fn journals_that_are_edited() {
+    let used = try_many(&[5], fuzz::journal);
+    assert!((50..350).contains(&used), "{used}");
+}
+
+#[test]
+fn state_that_is_edited() {
+    for operator in 0..3 {
+        let used = try_many(&[operator, 0], fuzz::state);
+        assert!((50..350).contains(&used), "{used}");
+    }
+}
