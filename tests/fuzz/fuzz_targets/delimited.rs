@@ -1,0 +1,4 @@
+//! Rows of delimited text.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| pelton_fuzz::parsers::delimited(input));

@@ -1,0 +1,6 @@
+//! Snapshot logs that were edited.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let _ = pelton::testing::fuzz::log(input);
+});

@@ -1,0 +1,6 @@
+//! The superblocks of snapshot logs.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let _ = pelton::testing::fuzz::superblock(input);
+});
