@@ -250,6 +250,12 @@ fn add_to(sum: &mut [u8; 16], value: i128) {
     *sum = i128::from_le_bytes(*sum).wrapping_add(value).to_le_bytes();
 }
 
+/// A count that was restored may be anything: it wraps like a sum.
+#[inline]
+fn count_to(count: &mut u64, more: u64) {
+    *count = count.wrapping_add(more);
+}
+
 extracting! {
     /// The sum of integers, exact: it has 128 bits.
     sum, Sum<T: i64>, exact true, acc [u8; 16], out i128,
@@ -272,11 +278,11 @@ extracting! {
     min, Min<T: i64>, exact true, acc CountedI64, out i64,
     add |acc, _time, value| {
         acc.value = if acc.rows == 0 { value } else { acc.value.min(value) };
-        acc.rows += 1;
+        count_to(&mut acc.rows, 1);
     },
     merge |acc, later| {
         acc.value = if acc.rows == 0 { later.value } else { acc.value.min(later.value) };
-        acc.rows += later.rows;
+        count_to(&mut acc.rows, later.rows);
     },
     result |acc| acc.value
 }
@@ -286,11 +292,11 @@ extracting! {
     max, Max<T: i64>, exact true, acc CountedI64, out i64,
     add |acc, _time, value| {
         acc.value = if acc.rows == 0 { value } else { acc.value.max(value) };
-        acc.rows += 1;
+        count_to(&mut acc.rows, 1);
     },
     merge |acc, later| {
         acc.value = if acc.rows == 0 { later.value } else { acc.value.max(later.value) };
-        acc.rows += later.rows;
+        count_to(&mut acc.rows, later.rows);
     },
     result |acc| acc.value
 }
@@ -302,11 +308,11 @@ extracting! {
     add |acc, _time, value| {
         let value = canonical(value);
         if acc.rows == 0 || value.total_cmp(&acc.value).is_lt() { acc.value = value; }
-        acc.rows += 1;
+        count_to(&mut acc.rows, 1);
     },
     merge |acc, later| {
         if acc.rows == 0 || later.value.total_cmp(&acc.value).is_lt() { acc.value = later.value; }
-        acc.rows += later.rows;
+        count_to(&mut acc.rows, later.rows);
     },
     result |acc| acc.value
 }
@@ -318,11 +324,11 @@ extracting! {
     add |acc, _time, value| {
         let value = canonical(value);
         if acc.rows == 0 || value.total_cmp(&acc.value).is_gt() { acc.value = value; }
-        acc.rows += 1;
+        count_to(&mut acc.rows, 1);
     },
     merge |acc, later| {
         if acc.rows == 0 || later.value.total_cmp(&acc.value).is_gt() { acc.value = later.value; }
-        acc.rows += later.rows;
+        count_to(&mut acc.rows, later.rows);
     },
     result |acc| acc.value
 }
@@ -330,8 +336,8 @@ extracting! {
 extracting! {
     /// The mean of integers: an exact sum, divided once.
     mean, Mean<T: i64>, exact true, acc CountedSum, out f64,
-    add |acc, _time, value| { add_to(&mut acc.sum, i128::from(value)); acc.rows += 1; },
-    merge |acc, later| { add_to(&mut acc.sum, i128::from_le_bytes(later.sum)); acc.rows += later.rows; },
+    add |acc, _time, value| { add_to(&mut acc.sum, i128::from(value)); count_to(&mut acc.rows, 1); },
+    merge |acc, later| { add_to(&mut acc.sum, i128::from_le_bytes(later.sum)); count_to(&mut acc.rows, later.rows); },
     result |acc| canonical(i128::from_le_bytes(acc.sum) as f64 / acc.rows as f64)
 }
 
@@ -355,11 +361,11 @@ extracting! {
     first, First<T: i64>, exact false, acc TimedI64, out i64,
     add |acc, time, value| {
         if acc.rows == 0 || time < acc.time { acc.time = time; acc.value = value; }
-        acc.rows += 1;
+        count_to(&mut acc.rows, 1);
     },
     merge |acc, later| {
         if acc.rows == 0 || later.time < acc.time { acc.time = later.time; acc.value = later.value; }
-        acc.rows += later.rows;
+        count_to(&mut acc.rows, later.rows);
     },
     result |acc| acc.value
 }
@@ -369,11 +375,11 @@ extracting! {
     last, Last<T: i64>, exact false, acc TimedI64, out i64,
     add |acc, time, value| {
         if acc.rows == 0 || time >= acc.time { acc.time = time; acc.value = value; }
-        acc.rows += 1;
+        count_to(&mut acc.rows, 1);
     },
     merge |acc, later| {
         if acc.rows == 0 || later.time >= acc.time { acc.time = later.time; acc.value = later.value; }
-        acc.rows += later.rows;
+        count_to(&mut acc.rows, later.rows);
     },
     result |acc| acc.value
 }
@@ -422,11 +428,11 @@ impl<K: Key, T: Record> Aggregate<K> for Count<T> {
 
     #[inline(always)]
     fn add(&self, acc: &mut u64, _: Timestamp, _: &T) {
-        *acc += 1;
+        count_to(acc, 1);
     }
 
     fn merge(&self, acc: &mut u64, later: &u64) {
-        *acc += later;
+        count_to(acc, *later);
     }
 
     fn result(&self, window: Window, key: &K, acc: &u64) -> Self::Out {

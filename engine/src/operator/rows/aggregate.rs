@@ -351,14 +351,14 @@ impl<const WORDS: usize> Aggregate<RowKey> for RowAggregates<WORDS> {
         let acc = acc.bytes_mut();
         let rows = rows_of(acc);
         self.0.cells.iter().for_each(|cell| cell.add(acc, time, row.bytes(), rows == 0));
-        put(acc, 0, (rows + 1).to_le_bytes());
+        put(acc, 0, rows.wrapping_add(1).to_le_bytes());
     }
 
     fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc) {
         let acc = acc.bytes_mut();
         let rows = rows_of(acc);
         self.0.cells.iter().for_each(|cell| cell.merge(acc, later.bytes(), rows == 0));
-        put(acc, 0, (rows + rows_of(later.bytes())).to_le_bytes());
+        put(acc, 0, rows.wrapping_add(rows_of(later.bytes())).to_le_bytes());
     }
 
     fn result(&self, window: Window, key: &RowKey, acc: &Self::Acc) -> Self::Out {

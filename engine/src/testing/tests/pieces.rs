@@ -146,3 +146,12 @@ fn windows_at_the_ends_of_time_are_restored_and_those_that_start_nowhere_refused
         }
     }
 }
+
+#[test]
+fn counts_that_are_as_large_as_they_can_be_are_added_to() {
+    let key = 3u64;
+    // The slice, the key, and a mean's sum and count.
+    let bytes = [&0i64.to_le_bytes()[..], &key.to_le_bytes(), &[0xff; 24]].concat();
+    let largest = piece("slices", slot_of(hash_of(&key)), bytes);
+    assert_eq!(survives(tumbling(), &[largest.clone(), largest]), 2);
+}
