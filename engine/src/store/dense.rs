@@ -32,7 +32,7 @@ const FETCHED: usize = 512;
 
 #[derive(Debug)]
 pub(crate) struct Dense<K, V> {
-    touched: Vec<u64>,
+    touched: Region<u64>,
     known: Known<V>,
     values: Region<V>,
     keys: PhantomData<K>,
@@ -56,8 +56,8 @@ struct Marked<V> {
     /// The pages that are left, but for those that are kept. Nothing in them was touched.
     pages: Range<usize>,
     /// The bits of those that were touched before the mark; zeros for pages that are written or kept. They are what is
-    /// touched behind the next mark: so no memory is asked for or given back at a mark.
-    bits: Vec<u64>,
+    /// touched behind the next mark: so no memory is filled or given back at a mark.
+    bits: Region<u64>,
     /// Whether all values that are present are marked, and not only these.
     is_all: bool,
     /// A bit for each page that was touched before it was written.
@@ -74,7 +74,8 @@ struct Kept<V> {
 }
 
 impl<V> Marked<V> {
-    const NOTHING: Self = Self { pages: 0..0, bits: Vec::new(), is_all: false, is_kept: Vec::new(), kept: Vec::new() };
+    const NOTHING: Self =
+        Self { pages: 0..0, bits: Region::new(), is_all: false, is_kept: Vec::new(), kept: Vec::new() };
 }
 
 /// Whether a number is in a set of bits.
@@ -92,7 +93,7 @@ pub(crate) fn number_of<K: Key>(key: &K) -> Option<usize> {
 impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) const fn new() -> Self {
         Self {
-            touched: Vec::new(),
+            touched: Region::new(),
             known: Known { present: Vec::new(), len: 0, marks: 0, busy: Vec::new(), marked: Marked::NOTHING },
             values: Region::new(),
             keys: PhantomData,
@@ -112,16 +113,11 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Makes room for numbers below `end`, a multiple of 64; whether there is so much memory.
     pub(crate) fn grow(&mut self, end: usize) -> bool {
-        if !self.values.grow(end) {
+        if !self.values.grow(end) || !self.touched.grow(end / WORD) {
             return false;
-        }
-        if !self.known.marked.bits.is_empty() {
-            // So that a mark asks for no memory and gives none back.
-            self.known.marked.bits.resize(end / WORD, 0);
         }
         self.known.present.resize(end / WORD, 0);
         self.known.busy.resize((end / WORD).div_ceil(WORD), 0);
-        self.touched.resize(end / WORD, 0);
         true
     }
 
@@ -129,7 +125,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     #[inline]
     pub(crate) fn value_mut(&mut self, number: usize) -> &mut V {
         let Self { touched, known, values, .. } = self;
-        let values = values.values_mut();
+        let (touched, values) = (touched.values_mut(), values.values_mut());
         if touched[number / WORD] >> (number % WORD) & 1 == 0 {
             known.touch(touched, number, values);
         }
@@ -193,7 +189,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     ) -> usize {
         let Self { touched, known, values, .. } = self;
         // Slices on the stack: what is behind them does not change while values do.
-        let (touched, values) = (&mut touched[..], values.values_mut());
+        let (touched, values) = (touched.values_mut(), values.values_mut());
         for (index, (&time, row)) in times.iter().zip(rows).enumerate() {
             // No end is beyond 2^31, so it parts the numbers that are too large as well.
             let number = key_of(index, row).number().and_then(|number| usize::try_from(number).ok());
@@ -210,7 +206,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// Merges all of another's values into these, whose end is not lower.
     pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
         let Self { touched, known, values, .. } = self;
-        let parts = touched.iter_mut().zip(values.values_mut().chunks_mut(WORD)).enumerate();
+        let parts = touched.values_mut().iter_mut().zip(values.values_mut().chunks_mut(WORD)).enumerate();
         let others = other.known.present.iter().zip(other.values.values().chunks(WORD));
         for ((at, (touched, values)), (&more, others)) in parts.zip(others) {
             if more == 0 {
@@ -262,7 +258,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
                 *word = 0;
             }
         }
-        self.touched.fill(0);
+        self.touched.values_mut().fill(0);
         self.known.len = 0;
         self.forget_saved();
     }
@@ -276,16 +272,16 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// Marks all values, or those that were touched since the last mark, where there was one.
     pub(crate) fn mark(&mut self, scope: Scope) {
         let Known { marks, marked, .. } = &mut self.known;
-        let mut none = std::mem::take(&mut marked.bits);
-        if !marked.pages.is_empty() || none.len() != self.touched.len() {
-            // Zeroed memory costs nothing until it is used.
-            none = vec![0; self.touched.len()];
+        let mut none = std::mem::replace(&mut marked.bits, Region::new());
+        if !marked.pages.is_empty() {
+            none = Region::new();
         }
+        let pages = 0..self.touched.values().len();
+        assert!(none.grow(pages.len()), "no memory for the bits of {} pages", pages.len());
         let touched = std::mem::replace(&mut self.touched, none);
         let is_all = *marks == 0 || scope == Scope::All;
         // 0 is before the first mark.
         *marks = marks.checked_add(1).unwrap_or(1);
-        let pages = 0..touched.len();
         let mut is_kept = std::mem::take(&mut marked.is_kept);
         is_kept.clear();
         is_kept.resize(pages.len().div_ceil(WORD), 0);
@@ -396,7 +392,7 @@ impl<V: Pod> Known<V> {
     #[inline]
     fn take_bits(&mut self, at: usize) -> u64 {
         let (marked, present) = (&mut self.marked, self.present[at]);
-        let changed = std::mem::take(&mut marked.bits[at]);
+        let changed = std::mem::take(&mut marked.bits.values_mut()[at]);
         // It was counted between the last two marks.
         if (self.marks - 1).is_multiple_of(COUNTED) {
             let (word, bit) = (&mut self.busy[at / WORD], 1 << (at % WORD));
