@@ -113,11 +113,13 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Makes room for numbers below `end`, a multiple of 64; whether there is so much memory.
     pub(crate) fn grow(&mut self, end: usize) -> bool {
-        if !self.values.grow(end) || !self.touched.grow(end / WORD) {
+        let words = end / WORD;
+        // The bits of the next mark too, so that it asks for no memory. The values come last: they say what belongs here.
+        if !self.known.marked.bits.grow(words) || !self.touched.grow(words) || !self.values.grow(end) {
             return false;
         }
-        self.known.present.resize(end / WORD, 0);
-        self.known.busy.resize((end / WORD).div_ceil(WORD), 0);
+        self.known.present.resize(words, 0);
+        self.known.busy.resize(words.div_ceil(WORD), 0);
         true
     }
 
@@ -265,19 +267,23 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// From now on nothing was saved, and nothing is marked.
     pub(crate) fn forget_saved(&mut self) {
-        self.known.marks = 0;
-        self.known.marked = Marked::NOTHING;
+        let Known { marks, marked, .. } = &mut self.known;
+        let mut bits = std::mem::replace(&mut marked.bits, Region::new());
+        if !marked.pages.is_empty() {
+            bits.values_mut().fill(0);
+        }
+        *marks = 0;
+        *marked = Marked { bits, ..Marked::NOTHING };
     }
 
     /// Marks all values, or those that were touched since the last mark, where there was one.
     pub(crate) fn mark(&mut self, scope: Scope) {
-        let Known { marks, marked, .. } = &mut self.known;
+        let Known { present, marks, marked, .. } = &mut self.known;
         let mut none = std::mem::replace(&mut marked.bits, Region::new());
         if !marked.pages.is_empty() {
-            none = Region::new();
+            none.values_mut().fill(0);
         }
-        let pages = 0..self.touched.values().len();
-        assert!(none.grow(pages.len()), "no memory for the bits of {} pages", pages.len());
+        let pages = 0..present.len();
         let touched = std::mem::replace(&mut self.touched, none);
         let is_all = *marks == 0 || scope == Scope::All;
         // 0 is before the first mark.
