@@ -31,8 +31,9 @@ const SECOND: Duration = Duration::from_secs(1);
 const DISORDER: Duration = Duration::from_millis(100);
 /// What a key takes in the state: its accumulator.
 const STATE_BYTES: u64 = 16;
-/// How long events are pushed to measure their latencies, with a second to warm up.
-const LATENCY_SECONDS: u64 = 5;
+/// Seconds for which events are pushed to measure their latencies: where few are asked for, and otherwise. The first is to
+/// warm up.
+const LATENCY_SECONDS: (u64, u64) = (2, 5);
 /// How long the machine's own stalls are measured, to stand beside the pauses of a worker.
 const STALLS: Duration = Duration::from_secs(2);
 
@@ -131,7 +132,8 @@ fn push_all(readings: &Ticking, journal: Option<bool>, dir: &Path) -> Result<Out
 /// first, with a sync each millisecond.
 fn push_latencies(suite: &mut Suite<'_>) -> Result<Value, BoxError> {
     let rate = (suite.options.events / 50).clamp(1000, 100_000);
-    let schedule = Schedule { rate, events: rate * LATENCY_SECONDS, keys: 10_000 };
+    let seconds = (rate / 10_000).clamp(LATENCY_SECONDS.0, LATENCY_SECONDS.1);
+    let schedule = Schedule { rate, events: rate * seconds, keys: 10_000 };
     let mut found = Vec::new();
     for (name, journal) in [("without", None), ("journaled", Some(false)), ("durable first", Some(true))] {
         let state = tempfile::tempdir_in(&suite.options.dir)?;

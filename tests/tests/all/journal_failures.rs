@@ -44,7 +44,7 @@ fn pushers_go_on_where_their_input_is_durable() {
     for (seed, kind) in [Kind::Combined, Kind::Timers, Kind::SelfUnion].into_iter().enumerate() {
         let mut rng = Rng::new(seed as u64);
         let directory = tempfile::tempdir().unwrap();
-        let events = events(20_000, seed as u64);
+        let events = events(12_000, seed as u64);
         let expected = {
             let (out, late) = (Tape::default(), Tape::default());
             let job = job_into(kind, VecSource::new(events.clone(), 64), (out.sink(), late.sink()));

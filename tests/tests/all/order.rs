@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// The seeds of a simulation: a few every day, more in a campaign.
 fn seeds() -> u64 {
-    std::env::var("PELTON_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60)
+    std::env::var("PELTON_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
 }
 
 type Rows = Vec<(Timestamp, Row)>;
@@ -86,7 +86,7 @@ fn a_few_late_rows_that_nobody_takes_are_counted_and_change_nothing() {
 
 #[test]
 fn rings_smaller_than_a_block_neither_lock_up_nor_change_the_order() {
-    let events = disordered(3_000, 50, 3);
+    let events = disordered(2_000, 50, 3);
     for kind in KINDS {
         let source = || VecSource::new(events.clone(), 512);
         let expected = run(job(kind, source()), Options::workers(1));
