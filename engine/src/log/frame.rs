@@ -42,7 +42,7 @@ pub(super) const NO_SEGMENT: u32 = u32::MAX;
 /// The most checkpoints that a superblock names.
 pub(super) const KEPT_MAX: usize = 16;
 /// What counts up from 1 never comes to this number, so the next one can always be told.
-const COUNT_MAX: u64 = 1 << 62;
+pub(super) const COUNT_MAX: u64 = 1 << 62;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
 #[repr(C)]

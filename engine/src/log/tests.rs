@@ -489,19 +489,27 @@ fn a_checkpoint_that_builds_on_one_twice_is_refused() {
 fn counts_behind_which_there_are_no_others_are_refused() {
     let disk = CrashingDisk::new();
     take_up_to(&mut open(&disk, false).unwrap(), 2);
-    // The commit, the next sequence number, and a checkpoint's epoch.
-    for field in [24, 32, 48] {
+    let with = |field: usize, count: u64| {
         let mut bytes = disk.bytes();
         for number in 0..2u32 {
             let page = &mut bytes[number as usize * 4096..][..4096];
-            page[field..field + 8].fill(0xff);
+            page[field..field + 8].copy_from_slice(&count.to_le_bytes());
             let mut hasher = crc32fast::Hasher::new();
             hasher.update(&page[..44]);
             hasher.update(&number.to_le_bytes());
             hasher.update(&page[48..]);
             page[44..48].copy_from_slice(&hasher.finalize().to_le_bytes());
         }
-        let error = open(&CrashingDisk::with_bytes(bytes), true).err().map(|error| error.to_string());
+        CrashingDisk::with_bytes(bytes)
+    };
+    // The commit, the next sequence number, and a checkpoint's epoch.
+    for field in [24, 32, 48] {
+        let error = open(&with(field, u64::MAX), true).err().map(|error| error.to_string());
         assert!(error.as_ref().is_some_and(|error| error.contains("the superblock's counts")), "{field}: {error:?}");
+    }
+    // The largest that are taken cannot go on: what followed could not be opened again.
+    for field in [24, 32] {
+        let error = open(&with(field, 1 << 62), true).unwrap().begin(3, Vec::new()).unwrap_err().to_string();
+        assert!(error.contains("the superblock's counts: expected so few that others can follow"), "{field}: {error}");
     }
 }

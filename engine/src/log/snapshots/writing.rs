@@ -2,7 +2,7 @@
 
 use super::{BodyRef, SnapshotLog, segment_at};
 use crate::log::error::StateError;
-use crate::log::frame::{FRAME, Frame, NO_SEGMENT, Wanted};
+use crate::log::frame::{COUNT_MAX, FRAME, Frame, NO_SEGMENT, Wanted};
 
 /// Bytes that are written at once, at least.
 const PART_BYTES: usize = 64 << 10;
@@ -26,10 +26,16 @@ impl SnapshotLog {
     /// Begins the body of a checkpoint that builds on others, which are kept. One that is not committed is given up.
     ///
     /// # Errors
-    /// When something failed before.
+    /// When something failed before, or the counts of the log, which only damage can bring so far, cannot go on.
     pub(crate) fn begin(&mut self, epoch: u64, builds_on: Vec<BodyRef>) -> Result<(), StateError> {
         self.check_poison()?;
         self.give_up();
+        let counts = self.superblock.commit.max(self.superblock.sequence).max(epoch);
+        // A body has fewer segments than that, and each counts.
+        if counts > COUNT_MAX - u64::from(NO_SEGMENT) {
+            let expected = "so few that others can follow";
+            return Err(StateError::damaged((&self.path, 0), "the superblock's counts", expected, counts));
+        }
         let mut buffer = Vec::new();
         buffer.extend_from_slice(&(builds_on.len() as u32).to_le_bytes());
         for BodyRef { epoch, segments } in &builds_on {

@@ -245,7 +245,7 @@ pub(super) fn go_on(memory: &Memory, mut log: SnapshotLog) -> bool {
     });
     match taken {
         Ok(()) => {}
-        Err(StateError::Full { .. }) => return false,
+        Err(StateError::Full { .. } | StateError::Damaged { what: "the superblock's counts", .. }) => return false,
         Err(error) => panic!("it does not go on: {error}"),
     }
     let after = contents(&mut log);
