@@ -22,7 +22,7 @@ use bytemuck::{Pod, Zeroable};
 use std::path::Path;
 use std::time::Duration;
 
-pub(super) const VERSION: u16 = 1;
+pub(super) const VERSION: u16 = 2;
 pub(crate) const MAGIC: [u8; 4] = *b"PJRN";
 /// Records begin at multiples of so many bytes.
 pub(super) const ALIGN: u64 = 64;
