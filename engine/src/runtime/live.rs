@@ -34,11 +34,9 @@ impl LiveSources {
     /// From where on the journal is read for all of these: where those stand that are not over and stand farthest in
     /// front. Where all are over, none reads anything, and it is where the last of them stood.
     pub(crate) fn needed<'a>(all: impl Iterator<Item = &'a Self> + Clone) -> Option<Position> {
-        let positions = |all: &mut dyn Iterator<Item = &'a Self>| all.map(|live| live.position).collect::<Vec<_>>();
-        let by_sequence = |position: &Position| position.sequence;
-        let running = positions(&mut all.clone().filter(|live| !live.are_over()));
-        let least = running.into_iter().min_by_key(by_sequence);
-        least.or_else(|| positions(&mut all.clone()).into_iter().max_by_key(by_sequence))
+        let running = all.clone().filter(|live| !live.are_over());
+        let first = running.min_by_key(|live| live.position.sequence);
+        first.or_else(|| all.max_by_key(|live| live.position.sequence)).map(|live| live.position)
     }
 
     /// The next block of each source.

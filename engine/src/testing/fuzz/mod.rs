@@ -10,7 +10,7 @@
 
 mod journal;
 mod log;
-mod state;
+pub(crate) mod state;
 mod superblock;
 
 pub use journal::journal;

@@ -13,8 +13,9 @@ use std::time::Duration;
 /// Most rows that a step emits at once.
 const OUT: usize = 1 << 8;
 
+/// Keeps the last row of a key, and emits it at two times behind it.
 #[derive(Clone)]
-struct Timing;
+pub(crate) struct Timing;
 
 impl ProcessFunction<u64> for Timing {
     type In = u64;

@@ -3,32 +3,14 @@
 use super::{at, cases};
 use crate::operator::state::{self, Piece};
 use crate::store::pieces::split_records;
+use crate::testing::fuzz::state::Timing;
 use crate::testing::{self, hash_of};
 use crate::{
-    ALL_SLOTS, Batch, Firing, OperatorError, OperatorInput, OperatorOutput, Outbox, ProcessContext, ProcessFunction,
-    SLOTS, Scope, Share, Slot, StoreError, Timestamp, Tumbling, mean, slot_of,
+    ALL_SLOTS, Batch, Firing, OperatorError, OperatorInput, OperatorOutput, Outbox, SLOTS, Scope, Share, Slot,
+    StoreError, Timestamp, Tumbling, mean, slot_of,
 };
 use proptest::prelude::*;
 use std::time::Duration;
-
-#[derive(Clone)]
-struct Timing;
-
-impl ProcessFunction<u64> for Timing {
-    type In = u64;
-    type State = u64;
-    type Out = u64;
-
-    fn on_row(&self, _: &u64, time: Timestamp, row: &u64, state: &mut u64, context: &mut ProcessContext<'_, u64, u64>) {
-        *state = *row;
-        context.timer(time.plus_nanos(5));
-        context.timer(time.plus_nanos(50));
-    }
-
-    fn on_timer(&self, _: &u64, _: Timestamp, state: &mut u64, context: &mut ProcessContext<'_, u64, u64>) {
-        context.emit(*state);
-    }
-}
 
 fn process() -> impl OperatorInput<0, Row = u64, Outputs = (u64, u64)> {
     testing::process(|row: &u64| *row, Timing)
