@@ -14,6 +14,8 @@ pub(crate) struct Changes {
     /// Touched since the mark.
     noted: Numbers,
     marked: Marked,
+    /// Empty, with the memory of numbers that were written: so none is given back or asked for at a mark.
+    spare: Numbers,
 }
 
 /// What has to be written as it was at the mark.
@@ -26,7 +28,7 @@ enum Marked {
 }
 
 /// A set of numbers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 struct Numbers {
     bits: Vec<u64>,
     list: Vec<u32>,
@@ -64,8 +66,12 @@ impl Numbers {
 }
 
 impl Changes {
-    pub(crate) const EMPTY: Self =
-        Self { is_noting: false, noted: Numbers::EMPTY, marked: Marked::All { next: 0, end: 0 } };
+    pub(crate) const EMPTY: Self = Self {
+        is_noting: false,
+        noted: Numbers::EMPTY,
+        marked: Marked::All { next: 0, end: 0 },
+        spare: Numbers::EMPTY,
+    };
 
     #[inline(always)]
     pub(crate) const fn is_noting(&self) -> bool {
@@ -120,9 +126,7 @@ impl Changes {
 
     /// Marks all numbers below `end`, or those that changed since the last mark, where there was one.
     pub(crate) fn mark(&mut self, scope: Scope, end: usize) {
-        // Zeroed memory costs nothing until it is used.
-        let bits = vec![0; self.noted.bits.len()];
-        let numbers = std::mem::replace(&mut self.noted, Numbers { bits, list: Vec::new() });
+        let numbers = std::mem::replace(&mut self.noted, std::mem::take(&mut self.spare));
         let is_all = !std::mem::replace(&mut self.is_noting, true) || scope == Scope::All;
         self.marked = if is_all { Marked::All { next: 0, end } } else { Marked::These { numbers, next: 0 } };
     }
@@ -159,6 +163,8 @@ impl Changes {
                         return Some(number);
                     }
                 }
+                numbers.list.clear();
+                self.spare = std::mem::take(numbers);
             }
         }
         self.marked = Self::EMPTY.marked;
@@ -194,5 +200,22 @@ mod tests {
         assert_eq!(rest(&mut changes), [] as [usize; 0]);
         changes.mark(Scope::Changed, 8);
         assert_eq!(rest(&mut changes), [1, 4]);
+    }
+
+    #[test]
+    fn memory_of_numbers_that_are_written_is_used_again_behind_the_next_mark() {
+        let mut changes = Changes::EMPTY;
+        changes.mark(Scope::Changed, 0);
+        (0..1000).for_each(|number| changes.note_made(number));
+        changes.mark(Scope::Changed, 1000);
+        assert_eq!(rest(&mut changes).len(), 1000);
+        assert!(changes.noted.list.capacity() < 1000);
+        changes.note(7);
+        changes.mark(Scope::Changed, 1000);
+        assert!(changes.noted.list.capacity() >= 1000 && changes.noted.list.is_empty());
+        changes.note(8);
+        assert_eq!(rest(&mut changes), [7]);
+        changes.mark(Scope::Changed, 1000);
+        assert_eq!(rest(&mut changes), [8]);
     }
 }

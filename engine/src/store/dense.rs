@@ -288,10 +288,10 @@ impl<K: Key, V: Pod> Dense<K, V> {
         let is_all = *marks == 0 || scope == Scope::All;
         // 0 is before the first mark.
         *marks = marks.checked_add(1).unwrap_or(1);
-        let mut is_kept = std::mem::take(&mut marked.is_kept);
-        is_kept.clear();
-        is_kept.resize(pages.len().div_ceil(WORD), 0);
-        *marked = Marked { pages, bits: touched, is_all, is_kept, kept: Vec::new() };
+        marked.is_kept.clear();
+        marked.is_kept.resize(pages.len().div_ceil(WORD), 0);
+        marked.kept.clear();
+        (marked.pages, marked.bits, marked.is_all) = (pages, touched, is_all);
     }
 
     /// Whether something that is marked is left to write.
