@@ -33,7 +33,7 @@ const DISORDER: Duration = Duration::from_millis(100);
 const STATE_BYTES: u64 = 16;
 /// Seconds for which events are pushed to measure their latencies: where few are asked for, and otherwise. The first is to
 /// warm up.
-const LATENCY_SECONDS: (u64, u64) = (2, 5);
+const LATENCY_SECONDS: (u64, u64) = (1, 5);
 /// How long the machine's own stalls are measured, to stand beside the pauses of a worker.
 const STALLS: Duration = Duration::from_secs(2);
 

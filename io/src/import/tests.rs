@@ -110,7 +110,9 @@ fn every_cut_and_every_flipped_bit_is_an_error_or_accounted_for() {
     let text = TRADES.repeat(20);
     for (name, bytes) in packings(text.as_bytes()) {
         let packed = name != "plain";
-        for cut in 0..bytes.len() {
+        // Nearly every cut and bit of plain text leaves a file of lines.
+        let step = if packed { 1 } else { 11 };
+        for cut in (0..bytes.len()).step_by(step) {
             let result = place.import(Format::LeanTrade, &[place.file(name, &bytes[..cut])]);
             // Without its first bytes a file is taken for text, and without any it has no lines.
             if packed && cut >= 4 {
@@ -119,7 +121,7 @@ fn every_cut_and_every_flipped_bit_is_an_error_or_accounted_for() {
             }
             let _ = std::fs::remove_file(rejects_path(&place.output()));
         }
-        for at in (0..bytes.len()).step_by(3) {
+        for at in (0..bytes.len()).step_by(3 * step) {
             let mut flipped = bytes.clone();
             flipped[at] ^= 1 << (at % 8);
             if let Ok(report) = place.import(Format::LeanTrade, &[place.file(name, &flipped)]) {

@@ -52,8 +52,8 @@ fn frames_behind_the_bound_are_those_of_the_truth_at_any_number_of_workers() {
         for bound_ms in [0, 10, 50, 100] {
             let behind = entry["out_of_order_exch_ms"][bound_ms.to_string()].as_u64().unwrap();
             let mut expected = None;
-            for capture in &captures {
-                let workers: &[_] = if bound_ms == 10 { &[1, 2, 3, 8] } else { &[1, 8] };
+            for (capture, other_workers) in captures.iter().zip([8, 2, 1]) {
+                let workers: &[_] = if bound_ms == 10 { &[1, 2, 3, 8] } else { &[other_workers] };
                 for &workers in workers {
                     let (job, seen) = volumes(capture.replay::<BinanceEvent>().unwrap(), bound_ms);
                     check(&finish(job, Options::workers(workers)), behind);

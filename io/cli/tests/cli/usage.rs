@@ -185,7 +185,7 @@ fn help_and_version_are_no_errors() {
 #[test]
 fn benchmarks_measure_and_keep_what_they_are_asked_for() {
     let place = Place::new();
-    let ran = place.done("bench throughput --events 200000 --keys 100 --runs 1 --workers 1,2 --json t.json");
+    let ran = place.done("bench throughput --events 20000 --keys 100 --runs 1 --workers 1,2 --json t.json");
     assert!(ran.stdout.starts_with("scenario") && ran.stdout.contains("keyed window"), "{ran:?}");
     assert!(place.read("t.json").contains("\"events_per_s\""));
     let ran = place.done("bench latency --rates 1000 --workers 1 --duration 1s --warm-up 0 --json l.json --hlog logs");
