@@ -2,6 +2,7 @@
 //! once, and what they give in the end is what the journal gives when it is read from its start.
 
 mod archive;
+mod golden;
 mod world;
 
 use pelton::{Report, Stop};

@@ -155,6 +155,11 @@ impl World {
 
     /// The same world for somebody who reads its journal from the start.
     fn again(&self) -> Self {
+        self.on_disks(CrashingDisk::new(), CrashingDisk::with_bytes(self.archive.whole(self.journal.bytes())))
+    }
+
+    /// The same world with a state and a journal of which nothing is cut, and no rows.
+    pub(super) fn on_disks(&self, state: CrashingDisk, journal: CrashingDisk) -> Self {
         Self {
             kind: self.kind,
             ticks: self.ticks.clone(),
@@ -163,8 +168,8 @@ impl World {
             lines: self.lines.clone(),
             written: self.written.clone(),
             hash_seed: self.hash_seed,
-            state: CrashingDisk::new(),
-            journal: CrashingDisk::with_bytes(self.archive.whole(self.journal.bytes())),
+            state,
+            journal,
             archive: Archive::default(),
             keep: JournalKeep::All,
             out: Tape::default(),
