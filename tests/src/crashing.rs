@@ -14,6 +14,8 @@ use std::time::Duration;
 pub struct Durable {
     /// One of the jobs that stress the order, or one of two sources.
     pub kind: Option<Kind>,
+    /// What all of it was made from.
+    pub seed: u64,
     /// The input.
     pub events: Vec<Sample>,
     /// Which worker has a key.
@@ -63,7 +65,7 @@ impl Durable {
             seed,
         };
         let (events, hash_seed, disk) = (samples(&shape), HashSeed::new(seed), CrashingDisk::new());
-        Self { kind, events, hash_seed, disk }
+        Self { kind, seed, events, hash_seed, disk }
     }
 
     /// The job, with a main and a late sink.
@@ -114,7 +116,7 @@ impl Durable {
             }
             let worker = rng.below(workers as u64) as usize;
             idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
-            assert!(idle < 100_000, "{:?} does not move on", self.kind);
+            assert!(idle < 100_000, "{:?}, seed {}: it does not move on", self.kind, self.seed);
         }
         (simulation.report().recovery.and_then(|recovery| recovery.resumed_from), false)
     }

@@ -137,6 +137,11 @@ impl<A: At, E: MergeEdge<A> + ?Sized> Merge<A, E> {
         }
     }
 
+    /// Whether nothing more comes on any edge, by the last look.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.edges.iter().all(|(state, _)| state.head == Head::Ended)
+    }
+
     /// Behind all events, once the senders have told what the clock came to.
     pub(crate) fn behind_events(&self) -> Place {
         let clocks = self.edges.iter().map(|(state, _)| state.clock);

@@ -70,7 +70,10 @@ impl<A: At, S: Step> MergeTask<A, S> {
         if frontier.is_at_end() && !self.tell_events_over() {
             return false;
         }
-        self.step.frontier(frontier, pauses)
+        // Nothing leaves the step any more but what it fires itself in the end. Others must learn that though it is held up:
+        // the merge's frontier is less than where rows stand that were fired after all events and that it has given on.
+        let is_over = self.knows_events_over && self.merge.is_ended();
+        self.step.frontier(if is_over { Place::MAX } else { frontier }, pauses)
     }
 
     /// Tells the step what the clock came to, before anything that was fired after all events; whether it has taken
