@@ -272,7 +272,7 @@ fn jobs_that_crash_anywhere_end_with_the_same_files() {
         files += filed.expected(16).len();
     }
     println!("{resumed} times a job went on from a checkpoint");
-    assert!(resumed > seeds() * 3, "{resumed} times a job went on from a checkpoint");
+    assert!(resumed > seeds() * 2, "{resumed} times a job went on from a checkpoint");
     assert!(files > 40, "{files} files: too few to tell anything");
 }
 
