@@ -219,7 +219,8 @@ fn go_on(memory: &Memory, from: Option<&From>, (handles, found): (Handles, Found
     }
     let end = journal.end();
     drop(journal);
-    let Ok((handles, Some(again))) = find_in(memory, from) else { panic!("it does not open again") };
+    let (handles, again) = find_in(memory, from).unwrap_or_else(|error| panic!("it does not open again: {error}"));
+    let again = again.unwrap_or_else(|| panic!("it is empty when it is opened again"));
     assert!(again.end == end && again.remarks.is_empty(), "{:?} is not {end:?}: {:?}", again.end, again.remarks);
     assert_eq!(again.symbols.1.last().map(String::as_str), Some("another"));
     assert_eq!(again.counts[2].events, counts[2].events.saturating_add(9));
