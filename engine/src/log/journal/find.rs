@@ -196,12 +196,13 @@ fn read_head(handles: &mut Handles, path: &Path, len: u64) -> Result<Head, State
     };
     let start = records.position().offset;
     let kept_from = match records.next()? {
-        Some(record) if record.kind == RecordKind::Start => record.rejected,
+        // With a payload it would reach over the records behind it.
+        Some(record) if record.kind == RecordKind::Start && record.payload.is_empty() => record.rejected,
         _ => {
             return Err(StateError::damaged(
                 (path, start),
                 "the journal's start",
-                "record 1, a start",
+                "record 1, a start without payload",
                 "another, or none",
             ));
         }

@@ -40,6 +40,12 @@ fn journals_that_are_edited() {
     assert!((50..350).contains(&used), "{used}");
 }
 
+/// A start with a payload reached over records, and what was appended behind those changed it.
+#[test]
+fn a_journal_whose_start_reaches_over_records_is_refused() {
+    assert!(!fuzz::journal(&[37, 6, 7, 164, 164, 164, 40, 164, 164, 6]));
+}
+
 #[test]
 fn state_that_is_edited() {
     for operator in 0..3 {
