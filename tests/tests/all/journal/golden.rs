@@ -22,7 +22,12 @@ fn disk(version: u32, name: &str) -> CrashingDisk {
     CrashingDisk::with_bytes(std::fs::read(golden(version, name)).unwrap())
 }
 
-/// Writes a file where golden ones are to be written; what it holds is made only then.
+/// Each version that was ever written, read by one worker and by several.
+fn versions_and_workers() -> impl Iterator<Item = (u32, usize)> {
+    (2..=VERSION).flat_map(|version| (1..4).map(move |workers| (version, workers)))
+}
+
+/// Writes two files where golden ones are to be written; what they hold is made only then.
 fn write_if_asked(names: [&str; 2], make: impl FnOnce() -> [Vec<u8>; 2]) {
     if std::env::var_os("PELTON_WRITE_GOLDEN").is_some() {
         std::fs::create_dir_all(golden(VERSION, "")).unwrap();
@@ -45,7 +50,7 @@ fn a_job_goes_on_from_a_state_and_a_journal_that_were_written_once() {
         [world.state.bytes(), world.journal.bytes()]
     });
     let (out, late) = made.expected(KINDS[0]);
-    for (version, workers) in (2..=VERSION).flat_map(|version| (1..4).map(move |workers| (version, workers))) {
+    for (version, workers) in versions_and_workers() {
         let mut rng = Rng::new(workers as u64);
         let mut world = made.on_disks(disk(version, names[0]), disk(version, names[1]));
         (world.out, world.late) = (Tape::with_rows(out.clone()), Tape::with_rows(late.clone()));
@@ -71,7 +76,7 @@ fn a_journal_of_all_kinds_of_sources_that_was_written_once_gives_the_rows_it_gav
         [world.journal.bytes(), text(&world.rows()).into_bytes()]
     });
     made.written.store(made.lines.len(), Ordering::Release);
-    for (version, workers) in (2..=VERSION).flat_map(|version| (1..4).map(move |workers| (version, workers))) {
+    for (version, workers) in versions_and_workers() {
         let world = made.on_disks(CrashingDisk::new(), disk(version, names[0]));
         let (rows, report, _) = world.replayed(workers, &mut Rng::new(workers as u64));
         report.balance().unwrap();
