@@ -84,6 +84,12 @@ fn has(bits: &[u64], number: usize) -> bool {
     bits[number / WORD] >> (number % WORD) & 1 == 1
 }
 
+/// The values of a page. Where all values are fewer than a page has, it is cut short.
+#[inline(always)]
+fn page<V>(values: &[V], at: usize) -> &[V] {
+    &values[at * WORD..values.len().min((at + 1) * WORD)]
+}
+
 /// The key's number, where it is below 2^31.
 #[inline(always)]
 pub(crate) fn number_of<K: Key>(key: &K) -> Option<usize> {
@@ -107,13 +113,13 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// Keys with numbers below this belong here.
     #[inline(always)]
-    pub(crate) const fn end(&self) -> usize {
-        self.known.present.len() * WORD
+    pub(crate) fn end(&self) -> usize {
+        self.values.values().len()
     }
 
-    /// Makes room for numbers below `end`, a multiple of 64; whether there is so much memory.
+    /// Makes room for numbers below `end`, a power of two; whether there is so much memory.
     pub(crate) fn grow(&mut self, end: usize) -> bool {
-        let words = end / WORD;
+        let words = end.div_ceil(WORD);
         // The bits of the next mark too, so that it asks for no memory. The values come last: they say what belongs here.
         if !self.known.marked.bits.grow(words) || !self.touched.grow(words) || !self.values.grow(end) {
             return false;
@@ -318,7 +324,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
                     continue;
                 }
                 let bits = self.known.take_bits(at);
-                let values = &self.values.values()[at * WORD..(at + 1) * WORD];
+                let values = page(self.values.values(), at);
                 match bits {
                     u64::MAX => put::<K, V>(records, at, bits, values.iter()),
                     bits => put::<K, V>(records, at, bits, Bits(bits).map(|bit| &values[bit])),
@@ -357,7 +363,7 @@ impl<V: Pod> Known<V> {
     fn touch(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
         let (at, bit) = (number / WORD, 1 << (number % WORD));
         if self.is_left(at) {
-            self.keep(at, &values[at * WORD..(at + 1) * WORD]);
+            self.keep(at, page(values, at));
         }
         let is_counted = self.marks.is_multiple_of(COUNTED);
         let present = &mut self.present[at];

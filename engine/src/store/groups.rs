@@ -2,7 +2,8 @@
 //!
 //! What is small is found out while keys come: numbers below a power of two lie dense once one in
 //! eight of them is there, and they are not few among all. Keys that came before move then, so an entry's
-//! number holds only as long as nothing is added.
+//! number holds only as long as nothing is added. Numbers below 256 lie dense from the start, in as little memory as they
+//! need: tens of thousands of windows may be open at once.
 
 use crate::store::Scope;
 use crate::store::dense::{Dense, number_of};
@@ -13,6 +14,8 @@ use bytemuck::Pod;
 
 /// Numbers below this lie dense from the first key on.
 const DENSE_MIN: usize = 1 << 8;
+/// The least room for numbers that lie dense.
+const ROOM_MIN: usize = 1 << 4;
 /// Beyond that at least one in so many numbers is there when they become dense.
 const SPARSITY: usize = 8;
 /// Hashed keys that may become dense are looked for once there are so many, and again at twice as many each time.
@@ -88,16 +91,30 @@ impl<K: Key, V: Pod> Groups<K, V> {
     pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
         self.settle(&key);
         match number_of(&key) {
-            Some(number) if number < self.dense.end() || self.extend_dense(number) => self.dense.value_mut(number),
+            Some(number) if number < self.dense.end() || self.extend_dense(&key) => self.dense.value_mut(number),
             _ => self.sparse_value_mut(key),
         }
     }
 
-    /// Makes a number dense that comes behind those that are, where they are enough for that and no key is hashed: numbers
-    /// that come in their order are never moved.
-    fn extend_dense(&mut self, number: usize) -> bool {
-        let end = (number + 1).next_power_of_two();
-        self.is_dense() && self.dense.len() * SPARSITY >= end && end < self.end_max && self.dense.grow(end)
+    /// Makes room for a key that is behind those that lie dense, where its number is small or they are enough for that, and
+    /// no key is hashed: numbers that come in their order are never moved. Whether the key lies dense now.
+    ///
+    /// Before the first key is hashed there is room for all small numbers, unless no key so far had a number.
+    fn extend_dense(&mut self, key: &K) -> bool {
+        if !self.is_dense() {
+            return false;
+        }
+        if let Some(number) = number_of(key) {
+            let end = (number + 1).next_power_of_two().max(ROOM_MIN);
+            if end <= DENSE_MIN || self.dense.len() * SPARSITY >= end {
+                return end < self.end_max && self.dense.grow(end);
+            }
+        }
+        if self.dense.end() < DENSE_MIN && (self.dense.end() > 0 || key.number().is_some()) {
+            // Without memory for them small numbers are hashed.
+            let _ = self.dense.grow(DENSE_MIN);
+        }
+        false
     }
 
     fn sparse_value_mut(&mut self, key: K) -> &mut V {
@@ -122,6 +139,12 @@ impl<K: Key, V: Pod> Groups<K, V> {
             let first = done;
             let add_at = |index: usize, time, row: &T, value: &mut V| add(first + index, time, row, value);
             done += self.dense.update(&times[first..], &rows[first..], |index, row| key_of(first + index, row), add_at);
+            if self.is_dense()
+                && let Some(row) = rows.get(done)
+                && self.extend_dense(&key_of(done, row))
+            {
+                continue;
+            }
             // Where hashed keys are few, the next row is likely dense again.
             let at_once = if self.sparse.len() >= self.dense.len() { LOOKUP_BATCH } else { 1 };
             let first = done;
@@ -199,7 +222,8 @@ impl<K: Key, V: Pod> Groups<K, V> {
     /// Makes more numbers dense where enough of them are there. `key` is one to come.
     #[inline]
     fn settle(&mut self, key: &K) {
-        if self.sparse.len() >= self.settled_until || (self.dense.end() == 0 && key.number().is_some()) {
+        let has_first_number = || self.dense.end() == 0 && !self.is_dense() && key.number().is_some();
+        if self.sparse.len() >= self.settled_until || has_first_number() {
             self.make_dense();
         }
     }
@@ -411,6 +435,26 @@ mod tests {
     }
 
     #[test]
+    fn a_few_small_numbers_take_a_little_memory() {
+        let mut groups = Groups::new(SEED);
+        let ends = [&[3, 9, 0][..], &[9, 16], &[40, 200], &[7]].map(|keys: &[u64]| {
+            check(&mut groups, keys);
+            assert!(groups.is_dense());
+            groups.dense().end()
+        });
+        assert_eq!(ends, [16, 32, 256, 256]);
+        // A key that is hashed comes before, between or behind them.
+        for keys in [[1u64 << 40, 200, 3], [3, 1 << 40, 200], [3, 200, 1 << 40], [300, 200, 1 << 40]] {
+            let mut groups = Groups::new(SEED);
+            check(&mut groups, &keys);
+            assert_eq!(
+                (groups.dense().end(), groups.dense().len()),
+                (256, keys.iter().filter(|key| **key < 256).count())
+            );
+        }
+    }
+
+    #[test]
     fn scattered_numbers_take_no_memory_between_them() {
         let mut groups = Groups::new(SEED);
         check(&mut groups, &(0..50_000u32).map(|i| i.wrapping_mul(2_654_435_761)).collect::<Vec<_>>());
@@ -425,11 +469,19 @@ mod tests {
         assert_eq!(groups.dense().end(), 0);
     }
 
+    /// Keys that lie dense, are hashed, or both; or few of them, all of them small.
+    fn keys(most: usize) -> impl Strategy<Value = Vec<u64>> {
+        prop_oneof![
+            1 => prop::collection::vec(0u64..40, 0..20),
+            3 => prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..most),
+        ]
+    }
+
     proptest! {
         #[test]
         fn absorbed_groups_count_as_if_all_keys_had_come_to_one(
-            own in prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..3000),
-            other in prop::collection::vec(prop_oneof![0u64..256, 0u64..3000, 0..u64::MAX], 0..3000),
+            own in keys(3000),
+            other in keys(3000),
             again in prop::collection::vec(0u64..100_000, 0..10),
         ) {
             let groups = |keys: &[u64]| {
@@ -451,8 +503,7 @@ mod tests {
 
         #[test]
         fn what_changed_is_enough_to_follow(
-            batches in prop::collection::vec(
-                prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..2000), 1..6),
+            batches in prop::collection::vec(keys(2000), 1..6),
         ) {
             let mut groups = Groups::<u64, u64>::new(SEED);
             let mut model = HashMap::<u64, u64>::new();
@@ -482,9 +533,7 @@ mod tests {
         /// Rows come, tables grow and others are absorbed while a mark is written: it is written as it was.
         #[test]
         fn what_was_marked_is_written_as_it_was_whatever_comes_meanwhile(
-            batches in prop::collection::vec(
-                (prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..400), 0usize..3000, 0u8..8),
-                1..40),
+            batches in prop::collection::vec((keys(400), 0usize..3000, 0u8..8), 1..40),
         ) {
             let mut groups = Groups::<u64, u64>::new(SEED);
             let mut model = HashMap::<u64, u64>::new();
@@ -516,11 +565,11 @@ mod tests {
 
         #[test]
         fn groups_count_as_a_hash_map_does(
-            keys in prop::collection::vec(prop_oneof![0u64..300, 0u64..30_000, 0..u64::MAX], 0..6000),
+            first in keys(6000),
             again in prop::collection::vec(prop_oneof![0u64..3000, 0..u64::MAX], 0..2000),
         ) {
             let mut groups = Groups::new(SEED);
-            check(&mut groups, &keys);
+            check(&mut groups, &first);
             check(&mut groups, &again);
         }
     }
