@@ -89,32 +89,33 @@ impl<K: Key, V: Pod> Groups<K, V> {
 
     /// The value of `key`, zeros where it is new.
     pub(crate) fn value_mut(&mut self, key: K) -> &mut V {
-        self.settle(&key);
-        match number_of(&key) {
-            Some(number) if number < self.dense.end() || self.extend_dense(&key) => self.dense.value_mut(number),
-            _ => self.sparse_value_mut(key),
+        self.settle();
+        let number = number_of(&key).filter(|number| *number < self.dense.end());
+        match number.or_else(|| self.extend_dense(&key)) {
+            Some(number) => self.dense.value_mut(number),
+            None => self.sparse_value_mut(key),
         }
     }
 
     /// Makes room for a key that is behind those that lie dense, where its number is small or they are enough for that, and
-    /// no key is hashed: numbers that come in their order are never moved. Whether the key lies dense now.
+    /// no key is hashed: numbers that come in their order are never moved. Its number, where it lies dense now.
     ///
     /// Before the first key is hashed there is room for all small numbers, unless no key so far had a number.
-    fn extend_dense(&mut self, key: &K) -> bool {
+    fn extend_dense(&mut self, key: &K) -> Option<usize> {
         if !self.is_dense() {
-            return false;
+            return None;
         }
         if let Some(number) = number_of(key) {
             let end = (number + 1).next_power_of_two().max(ROOM_MIN);
             if end <= DENSE_MIN || self.dense.len() * SPARSITY >= end {
-                return end < self.end_max && self.dense.grow(end);
+                return (end < self.end_max && self.dense.grow(end)).then_some(number);
             }
         }
         if self.dense.end() < DENSE_MIN && (self.dense.end() > 0 || key.number().is_some()) {
             // Without memory for them small numbers are hashed.
             let _ = self.dense.grow(DENSE_MIN);
         }
-        false
+        None
     }
 
     fn sparse_value_mut(&mut self, key: K) -> &mut V {
@@ -132,16 +133,14 @@ impl<K: Key, V: Pod> Groups<K, V> {
         mut add: impl FnMut(usize, Timestamp, &T, &mut V),
     ) {
         let mut done = 0;
-        if let Some(first) = rows.first() {
-            self.settle(&key_of(0, first));
-        }
+        self.settle();
         while done < rows.len() {
             let first = done;
             let add_at = |index: usize, time, row: &T, value: &mut V| add(first + index, time, row, value);
             done += self.dense.update(&times[first..], &rows[first..], |index, row| key_of(first + index, row), add_at);
             if self.is_dense()
                 && let Some(row) = rows.get(done)
-                && self.extend_dense(&key_of(done, row))
+                && self.extend_dense(&key_of(done, row)).is_some()
             {
                 continue;
             }
@@ -219,11 +218,10 @@ impl<K: Key, V: Pod> Groups<K, V> {
         }
     }
 
-    /// Makes more numbers dense where enough of them are there. `key` is one to come.
+    /// Makes more numbers dense where enough of them are there.
     #[inline]
-    fn settle(&mut self, key: &K) {
-        let has_first_number = || self.dense.end() == 0 && !self.is_dense() && key.number().is_some();
-        if self.sparse.len() >= self.settled_until || has_first_number() {
+    fn settle(&mut self) {
+        if self.sparse.len() >= self.settled_until {
             self.make_dense();
         }
     }
@@ -231,13 +229,12 @@ impl<K: Key, V: Pod> Groups<K, V> {
     #[cold]
     fn make_dense(&mut self) {
         self.settled_until = (self.sparse.len() * 2).max(SETTLED_MIN);
-        let mut end = if self.dense.end() == 0 { DENSE_MIN } else { 0 };
-        let (mut moving, mut moved) = (0, 0);
+        let (mut end, mut moving, mut moved) = (0, 0, 0);
         for (bits, &more) in self.bits.iter().enumerate() {
             moving += more as usize;
-            if (self.dense.len() + moving) * SPARSITY >= 1 << bits && 1 << bits > self.dense.end().max(end) {
-                end = 1 << bits;
-                moved = moving;
+            let room = (1 << bits).max(DENSE_MIN);
+            if room > self.dense.end() && (self.dense.len() + moving) * SPARSITY >= room {
+                (end, moved) = (room, moving);
             }
         }
         // The keys that stay are moved as well, to a table of their own.
@@ -445,12 +442,13 @@ mod tests {
         assert_eq!(ends, [16, 32, 256, 256]);
         // A key that is hashed comes before, between or behind them.
         for keys in [[1u64 << 40, 200, 3], [3, 1 << 40, 200], [3, 200, 1 << 40], [300, 200, 1 << 40]] {
-            let mut groups = Groups::new(SEED);
+            let (mut groups, mut one_by_one) = (Groups::new(SEED), Groups::<_, u64>::new(SEED));
             check(&mut groups, &keys);
-            assert_eq!(
-                (groups.dense().end(), groups.dense().len()),
-                (256, keys.iter().filter(|key| **key < 256).count())
-            );
+            keys.iter().for_each(|key| *one_by_one.value_mut(*key) += 1);
+            let expected = (256, keys.iter().filter(|key| **key < 256).count());
+            for groups in [groups, one_by_one] {
+                assert_eq!((groups.dense().end(), groups.dense().len()), expected);
+            }
         }
     }
 

@@ -53,3 +53,9 @@ fn state_that_is_edited() {
         assert!((50..350).contains(&used), "{used}");
     }
 }
+
+/// A large key was saved before small ones.
+#[test]
+fn state_that_was_restored_is_saved_in_as_many_bytes() {
+    assert!(fuzz::state(&[43, 47, 60, 255, 42, 245, 255, 245]));
+}
