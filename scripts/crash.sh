@@ -4,7 +4,7 @@
 # operations, and each bit of a log flipped. Prints the totals of all in the end.
 # Usage: scripts/crash.sh [--short] [KILLS [SEEDS [IMAGES]]]; by default 2,000 kills of each program, 12,500 seeds for each
 # of 8 jobs, 1,000 images for each operation of the log, and all bits. --short is 20, 20, 40, and some bits. A simulated
-# job that fails tells its seed, and PELTON_SEED=N runs that one alone.
+# job that fails tells its seed N, and PELTON_SEEDS=N..N+1, as numbers, runs that one alone.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 kills=2000 seeds=12500 images=1000

@@ -1,6 +1,7 @@
 //! What the integration tests share: seeded numbers, events, jobs that stress the order, plain loops that say what
 //! comes out of them, and how jobs are run and rows compared.
 
+pub mod campaign;
 pub mod crashing;
 pub mod data;
 pub mod events;

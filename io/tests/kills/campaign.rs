@@ -13,7 +13,7 @@ pub(crate) type Files = BTreeMap<String, Vec<u8>>;
 
 /// How often a job is killed, unless one asks for another number.
 pub(crate) fn kills_wanted(everyday: u64) -> u64 {
-    std::env::var("PELTON_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(everyday)
+    pelton_tests::campaign::number("PELTON_KILLS", everyday)
 }
 
 /// What a campaign came to.

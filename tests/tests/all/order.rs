@@ -2,17 +2,13 @@
 //! through any way of running.
 
 use pelton::{IdleStrategy, Job, Options, Timestamp, Tumbling, VecSource, collect, push};
+use pelton_tests::campaign;
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{KINDS, Kind, OrderHash, TestJob, job};
 use pelton_tests::rng::Rng;
 use pelton_tests::rows::assert_same;
 use pelton_tests::running::{DEADLINE, finish, push_in_pieces, step_in_any_order};
 use std::time::Duration;
-
-/// The seeds of a simulation: a few every day, more in a campaign.
-fn seeds() -> u64 {
-    std::env::var("PELTON_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(40)
-}
 
 type Rows = Vec<(Timestamp, Row)>;
 
@@ -135,7 +131,7 @@ fn workers_stepped_in_any_order_on_one_thread_give_the_same_rows() {
     for kind in KINDS {
         let source = || VecSource::new(events.clone(), 100);
         let expected = run(job(kind, source()), Options::workers(1));
-        for seed in 0..seeds() {
+        for seed in campaign::seeds(40) {
             let mut rng = Rng::new(seed);
             let workers = 2 + rng.below(4) as usize;
             let test = job(kind, source());
@@ -146,7 +142,8 @@ fn workers_stepped_in_any_order_on_one_thread_give_the_same_rows() {
             assert_both(&found, &expected, &what);
         }
     }
-    println!("{} simulated runs of {} jobs, 0 wrong", seeds() * KINDS.len() as u64, KINDS.len());
+    let runs = campaign::seeds(40).count() * KINDS.len();
+    println!("{runs} simulated runs of {} jobs, 0 wrong", KINDS.len());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 /// How often the command is killed: 20 times, or as often as one asks for.
 pub(crate) fn kills_wanted() -> u64 {
-    std::env::var("PELTON_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    pelton_tests::campaign::number("PELTON_KILLS", 20)
 }
 
 /// Trades with disorder, and the bars and late events of all of them.

@@ -36,7 +36,7 @@ fn main() {
 
 /// How often the job is killed.
 fn kills_wanted() -> u64 {
-    std::env::var("PELTON_KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20)
+    pelton_tests::campaign::number("PELTON_KILLS", 20)
 }
 
 /// What became of a child.

@@ -7,6 +7,7 @@ use crate::sink::{Format, TextSink};
 use pelton::{
     BoxError, Dictionary, Encoder, Encoders, Error, Event, HashSeed, Sink, SinkCheckpoint, Symbol, Timestamp,
 };
+use pelton_tests::campaign;
 use pelton_tests::crashing::Durable;
 use pelton_tests::events::Row;
 use pelton_tests::jobs::{KINDS, Kind};
@@ -19,15 +20,8 @@ use std::sync::Arc;
 /// Event times of the jobs are microseconds apart: so often that is minutes.
 const STRETCH: i64 = 60_000_000;
 
-/// Seeds for each job and sink, or as many as one asks for.
-fn seeds() -> u64 {
-    std::env::var("PELTON_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
-}
-
-/// Operations that fail for each kind of sink, or as many as one asks for.
-fn faults() -> u64 {
-    std::env::var("PELTON_FAULTS").ok().and_then(|text| text.parse().ok()).unwrap_or(24)
-}
+/// Seeds for each job and sink.
+const EVERYDAY: u64 = 12;
 
 /// A row with an event time and a text, as captures hold it.
 #[derive(Clone, Copy, Event)]
@@ -263,8 +257,9 @@ fn hold(what: What, kind: Option<Kind>, seed: u64, loses_syncs: bool) -> Result<
 #[test]
 fn jobs_that_crash_anywhere_end_with_the_same_files() {
     let (mut resumed, mut files) = (0, 0);
+    let seeds = campaign::seeds(EVERYDAY);
     for what in ALL {
-        for seed in 0..seeds() {
+        for seed in seeds.clone() {
             let kind = KINDS.into_iter().map(Some).chain([None]).nth(seed as usize % 8).flatten();
             resumed += hold(what, kind, seed, false).unwrap_or_else(|error| panic!("{error}"));
         }
@@ -272,7 +267,8 @@ fn jobs_that_crash_anywhere_end_with_the_same_files() {
         files += filed.expected(16).len();
     }
     println!("{resumed} times a job went on from a checkpoint");
-    assert!(resumed > seeds() * 2, "{resumed} times a job went on from a checkpoint");
+    let runs = seeds.end - seeds.start;
+    assert!(resumed > runs * 2 || runs < EVERYDAY, "{resumed} times a job went on from a checkpoint");
     assert!(files > 40, "{files} files: too few to tell anything");
 }
 
@@ -304,7 +300,7 @@ fn each_operation_that_fails_ends_the_job_with_an_error_and_it_goes_on() {
         same(&reference.files(), &expected, "nothing failed").unwrap();
         let operations = reference.disk.operations();
         assert!(operations.contains(&Operation::Rename) && operations.contains(&Operation::SyncNames));
-        let each = (operations.len() as u64).div_ceil(faults()) as usize;
+        let each = (operations.len() as u64).div_ceil(campaign::number("PELTON_FAULTS", 24)) as usize;
         for at in (0..operations.len()).step_by(each) {
             let turn = at / each + index;
             let (kind, for_ever) = (kinds[turn % 4], (turn / 4).is_multiple_of(2));
