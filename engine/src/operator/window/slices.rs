@@ -11,6 +11,7 @@ use crate::operator::{Batch, OperatorError, OperatorOutput, Outbox};
 use crate::progress::watermark::extremes;
 use crate::store::StoreError;
 use crate::{Key, Timestamp};
+use std::ops::Range;
 
 /// The open slices of one step on one worker.
 pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
@@ -30,23 +31,24 @@ struct Kept<T> {
     values: Vec<T>,
 }
 
-/// Puts the numbers of the rows that stay into `indices`. Each is written, and counted where it stays, so that there is no
-/// branch to guess wrong.
-#[inline(always)]
-fn keep(indices: &mut Vec<u32>, times: &[Timestamp], mut stays: impl FnMut(usize, Timestamp) -> bool) {
-    indices.resize(times.len(), 0);
-    let mut kept = 0;
-    for (index, &time) in times.iter().enumerate() {
-        indices[kept] = index as u32;
-        kept += usize::from(stays(index, time));
-    }
-    indices.truncate(kept);
-}
-
 impl<T> Default for Kept<T> {
     fn default() -> Self {
         Self { indices: Vec::new(), times: Vec::new(), values: Vec::new() }
     }
+}
+
+/// The first of these numbers that `is_so` is not true of, where it is true of all before it and false of all behind it.
+fn first_without(numbers: Range<usize>, is_so: impl Fn(usize) -> bool) -> usize {
+    let Range { mut start, mut end } = numbers;
+    while start < end {
+        let middle = start.midpoint(end);
+        if is_so(middle) {
+            start = middle + 1;
+        } else {
+            end = middle;
+        }
+    }
+    start
 }
 
 /// Rows, and what is known of them, with their numbers in the batch.
@@ -143,21 +145,21 @@ where
     {
         let Self { windows, kept: Kept { indices, times, values }, .. } = self;
         let count = batch.len();
-        // The first window that the watermark has not reached.
-        let first_open = |index| windows.assign(batch.watermark(index).plus_nanos(1));
-        let (first, last) = (first_open(0), first_open(count - 1));
-        if first == last {
-            keep(indices, batch.times(), |_, time| time >= first.start);
-        } else {
-            let mut open = first;
-            keep(indices, batch.times(), |index, time| {
-                let next = batch.watermark(index).plus_nanos(1);
-                if !open.contains(next) {
-                    open = windows.assign(next);
-                }
-                time >= open.start
-            });
+        indices.resize(count, 0);
+        let (mut start, mut taken) = (0, 0);
+        while start < count {
+            // The first window that the watermark has not reached, and the rows before which that is so.
+            let open = windows.assign(batch.watermark(start).plus_nanos(1));
+            let is_open = |index: usize| open.contains(batch.watermark(index).plus_nanos(1));
+            let end = if is_open(count - 1) { count } else { first_without(start + 1..count, is_open) };
+            // Each number is written, and counted where the row stays, so that there is no branch to guess wrong.
+            for (index, &time) in (start..).zip(&batch.times()[start..end]) {
+                indices[taken] = index as u32;
+                taken += usize::from(time >= open.start);
+            }
+            start = end;
         }
+        indices.truncate(taken);
         if indices.len() == count {
             return false;
         }
