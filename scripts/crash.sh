@@ -27,11 +27,12 @@ campaign() {
 }
 
 PELTON_IMAGES="$images" campaign "the log and the journal" -p pelton --lib -- log::
-PELTON_SEEDS="$seeds" campaign "simulated jobs" -p pelton-tests --test all -- checkpoints:: journal::
+PELTON_SEEDS="$seeds" campaign "simulated jobs" -p pelton-tests --test all -- checkpoints:: journal:: --skip journal::live_sources
+PELTON_SEEDS="$((seeds * 8))" campaign "a simulated job with live sources" -p pelton-tests --test all -- journal::live_sources
 PELTON_SEEDS="$((seeds / 8 + 8))" PELTON_FAULTS="$images" \
     campaign "simulated jobs with files" -p pelton-io --lib -- parts::tests::crashes
 PELTON_KILLS="$kills" campaign "a job of many steps, and real trades" -p pelton-io --test kills --
 PELTON_KILLS="$kills" campaign "the command" -p pelton-cli --test cli -- replay_that_is_killed
-PELTON_KILLS="$kills" campaign "a live job" -p pelton-cli --test live --
+PELTON_KILLS="$kills" campaign "a live job that is killed" -p pelton-cli --test live --
 echo "totals"
 grep -oE "^== .*|(([a-z]+: )?[0-9]+ [a-z][^;]*|test result.*failed)" "$said" | grep -vE "^[0-9]+ (passed|tests?|filtered|ignored|measured)"

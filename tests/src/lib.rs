@@ -1,5 +1,6 @@
 //! What the integration tests share: seeded numbers, events, jobs that stress the order, plain loops that say what
-//! comes out of them, and how jobs are run and rows compared.
+//! comes out of them, how jobs are run and rows compared, and how much a
+//! campaign does.
 
 pub mod campaign;
 pub mod crashing;

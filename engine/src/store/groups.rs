@@ -14,10 +14,10 @@ use bytemuck::Pod;
 
 /// Numbers below this lie dense from the first key on.
 const DENSE_MIN: usize = 1 << 8;
-/// The least room for numbers that lie dense.
-const ROOM_MIN: usize = 1 << 4;
 /// Beyond that at least one in so many numbers is there when they become dense.
 const SPARSITY: usize = 8;
+/// The least room for numbers that lie dense.
+const ROOM_MIN: usize = 1 << 4;
 /// Hashed keys that may become dense are looked for once there are so many, and again at twice as many each time.
 const SETTLED_MIN: usize = 64;
 /// Keys become dense when at most so many times as many stay hashed.

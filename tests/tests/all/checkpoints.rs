@@ -86,9 +86,9 @@ fn jobs_that_crash_anywhere_give_the_same_rows_in_the_end() {
         }
     }
     println!("{resumed} times a job went on from a checkpoint");
-    // Few seeds may happen to crash before the first checkpoint.
     let runs = seeds.end - seeds.start;
-    assert!(resumed > runs * 2 || runs < EVERYDAY, "{resumed} times a job went on from a checkpoint");
+    // A seed that is replayed alone may crash before the first checkpoint.
+    assert!(resumed > runs * 2 || runs == 1, "{resumed} times a job went on from a checkpoint");
 }
 
 /// Three workers whose rings hold one row: a step that was held up by rows fired behind all events told others less than

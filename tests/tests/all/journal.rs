@@ -133,7 +133,7 @@ fn jobs_with_pushes_that_crash_anywhere_take_each_event_once() {
     println!("{replayed} times a job went on, {cut} journals were cut");
     let runs = seeds.end - seeds.start;
     let is_enough = replayed > runs * 7 && cut as u64 > runs / 4;
-    assert!(is_enough || runs < EVERYDAY, "{replayed} times a job went on, {cut} were cut");
+    assert!(is_enough || runs == 1, "{replayed} times a job went on, {cut} were cut");
 }
 
 #[test]
@@ -150,7 +150,7 @@ fn live_sources_of_all_kinds_replay_to_the_same_rows() {
     println!("{replayed} times a job went on, {drained} were drained, {cut} journals were cut");
     let runs = seeds.end - seeds.start;
     let is_enough = replayed > runs && drained > runs / 32 && cut > runs / 16;
-    assert!(is_enough || runs < EVERYDAY * 8, "{replayed} went on, {drained} drained, {cut} journals cut");
+    assert!(is_enough || runs == 1, "{replayed} went on, {drained} drained, {cut} journals cut");
 }
 
 /// A checkpoint whose input is not durable is found.

@@ -128,10 +128,11 @@ fn pushed_in_pieces_of_any_size_it_gives_the_same_rows() {
 #[test]
 fn workers_stepped_in_any_order_on_one_thread_give_the_same_rows() {
     let events = disordered(1_000, 20, 6);
+    let seeds = campaign::seeds(40);
     for kind in KINDS {
         let source = || VecSource::new(events.clone(), 100);
         let expected = run(job(kind, source()), Options::workers(1));
-        for seed in campaign::seeds(40) {
+        for seed in seeds.clone() {
             let mut rng = Rng::new(seed);
             let workers = 2 + rng.below(4) as usize;
             let test = job(kind, source());
@@ -142,7 +143,7 @@ fn workers_stepped_in_any_order_on_one_thread_give_the_same_rows() {
             assert_both(&found, &expected, &what);
         }
     }
-    let runs = campaign::seeds(40).count() * KINDS.len();
+    let runs = seeds.count() * KINDS.len();
     println!("{runs} simulated runs of {} jobs, 0 wrong", KINDS.len());
 }
 

@@ -268,7 +268,7 @@ fn jobs_that_crash_anywhere_end_with_the_same_files() {
     }
     println!("{resumed} times a job went on from a checkpoint");
     let runs = seeds.end - seeds.start;
-    assert!(resumed > runs * 2 || runs < EVERYDAY, "{resumed} times a job went on from a checkpoint");
+    assert!(resumed > runs * 2 || runs == 1, "{resumed} times a job went on from a checkpoint");
     assert!(files > 40, "{files} files: too few to tell anything");
 }
 
