@@ -118,7 +118,7 @@ pub fn bars_job(
         .watermarks(Watermarks::bounded(bound))
         .key_by(Priced::symbol)
         .window(Tumbling::of(window))
-        .aggregate("bars", bars())
+        .aggregate_with("bars", bars(), Bar::new)
         .sink("out", sink);
     Ok((seen, job.run(options.open_windows_max(OPEN_WINDOWS_MAX))?))
 }

@@ -3,8 +3,7 @@
 
 use crate::readings::Reading;
 use pelton::{
-    Aggregate, Job, Options, ProcessContext, ProcessFunction, Record, Report, Source, Timestamp, Tumbling, Window,
-    callback,
+    Aggregate, Job, Options, ProcessContext, ProcessFunction, Record, Report, Source, Timestamp, Tumbling, callback,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -171,10 +170,10 @@ pub fn measure(reading: &Reading) -> f64 {
 #[derive(Debug, Clone, Copy)]
 pub struct Summary;
 
-impl Aggregate<u64> for Summary {
+impl Aggregate for Summary {
     type In = Reading;
     type Acc = Statistics;
-    type Out = StatisticsRow;
+    type Value = Statistics;
 
     #[inline]
     fn add(&self, acc: &mut Statistics, _: Timestamp, reading: &Reading) {
@@ -198,8 +197,8 @@ impl Aggregate<u64> for Summary {
         (acc.min, acc.max) = (acc.min.min(later.min), acc.max.max(later.max));
     }
 
-    fn result(&self, window: Window, device: &u64, acc: &Statistics) -> StatisticsRow {
-        StatisticsRow::new((window.start.as_nanos(), window.end.as_nanos()), *device, acc)
+    fn value(&self, acc: &Statistics) -> Statistics {
+        *acc
     }
 }
 
@@ -217,7 +216,9 @@ pub fn statistics_job(
     job.source("readings", source)
         .key_by(|reading| reading.device)
         .window(Tumbling::of(window))
-        .aggregate("statistics", Summary)
+        .aggregate_with("statistics", Summary, |pane, device, statistics| {
+            StatisticsRow::new((pane.window.start.as_nanos(), pane.window.end.as_nanos()), *device, &statistics)
+        })
         .sink("out", callback(called.function::<StatisticsRow>()));
     Ok((called, job.run(options)?))
 }

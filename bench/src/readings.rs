@@ -1,7 +1,7 @@
 //! Readings: events keyed by a plain number, for tables of many keys; and what windows need to know of any event.
 
 use crate::work::{CountAndSum, WindowRow, options};
-use pelton::{Aggregate, Event, Job, Record, Report, Source, Symbol, Timestamp, Tumbling, Window};
+use pelton::{Aggregate, Event, Job, Pane, Record, Report, Source, Symbol, Timestamp, Tumbling};
 use pelton_io::sink::Seen;
 use pelton_io::{Trade, blackhole};
 use std::time::Duration;
@@ -95,10 +95,10 @@ impl Measured for Reading {
 #[derive(Debug, Clone, Copy)]
 pub struct SumReadings;
 
-impl Aggregate<u64> for SumReadings {
+impl Aggregate for SumReadings {
     type In = Reading;
     type Acc = CountAndSum;
-    type Out = ReadingRow;
+    type Value = CountAndSum;
     const EXACT: bool = true;
 
     #[inline]
@@ -112,8 +112,16 @@ impl Aggregate<u64> for SumReadings {
         acc.size = acc.size.wrapping_add(later.size);
     }
 
-    fn result(&self, window: Window, device: &u64, acc: &CountAndSum) -> ReadingRow {
-        Reading::row(*device, (window.start.as_nanos(), window.end.as_nanos()), acc)
+    fn value(&self, acc: &CountAndSum) -> CountAndSum {
+        *acc
+    }
+}
+
+impl ReadingRow {
+    /// The row of a firing.
+    #[inline(always)]
+    pub fn of_window(pane: &Pane, device: &u64, sums: CountAndSum) -> Self {
+        Reading::row(*device, (pane.window.start.as_nanos(), pane.window.end.as_nanos()), &sums)
     }
 }
 
@@ -132,7 +140,7 @@ pub fn reading_job(
     job.source("readings", source)
         .key_by(|reading| reading.device)
         .window(Tumbling::of(window))
-        .aggregate("sums", SumReadings)
+        .aggregate_with("sums", SumReadings, ReadingRow::of_window)
         .sink("out", sink);
     Ok((seen, job.run(options(workers))?))
 }

@@ -1,8 +1,8 @@
 //! The work that is measured, as jobs: what each row becomes is shared with the hand-written loops.
 
 use pelton::{
-    Aggregate, BoxError, HashSeed, IdleStrategy, Job, Options, ProcessContext, ProcessFunction, Report, Sink, Source,
-    Symbol, Timestamp, Tumbling, Watermarks, Window,
+    Aggregate, BoxError, HashSeed, IdleStrategy, Job, Options, Pane, ProcessContext, ProcessFunction, Report, Sink,
+    Source, Symbol, Timestamp, Tumbling, Watermarks,
 };
 use pelton_io::sink::Seen;
 use pelton_io::{Trade, blackhole};
@@ -40,10 +40,10 @@ pub struct CountAndSum {
 #[derive(Debug, Clone, Copy)]
 pub struct CountSizes;
 
-impl Aggregate<Symbol> for CountSizes {
+impl Aggregate for CountSizes {
     type In = Trade;
     type Acc = CountAndSum;
-    type Out = WindowRow;
+    type Value = CountAndSum;
     const EXACT: bool = true;
 
     #[inline]
@@ -57,9 +57,17 @@ impl Aggregate<Symbol> for CountSizes {
         acc.size += later.size;
     }
 
-    fn result(&self, window: Window, symbol: &Symbol, acc: &CountAndSum) -> WindowRow {
-        let (start_ns, end_ns) = (window.start.as_nanos(), window.end.as_nanos());
-        WindowRow { start_ns, end_ns, size: acc.size, trades: acc.trades as u32, symbol: *symbol }
+    fn value(&self, acc: &CountAndSum) -> CountAndSum {
+        *acc
+    }
+}
+
+impl WindowRow {
+    /// The row of a firing.
+    #[inline(always)]
+    pub fn new(pane: &Pane, symbol: &Symbol, sums: CountAndSum) -> Self {
+        let (start_ns, end_ns) = (pane.window.start.as_nanos(), pane.window.end.as_nanos());
+        Self { start_ns, end_ns, size: sums.size, trades: sums.trades as u32, symbol: *symbol }
     }
 }
 
@@ -113,7 +121,7 @@ pub fn window_job(
     job.source("trades", source)
         .key_by(|trade| trade.symbol)
         .window(Tumbling::of(window))
-        .aggregate("sizes", CountSizes)
+        .aggregate_with("sizes", CountSizes, WindowRow::new)
         .sink("out", sink);
     Ok((seen, job.run(options(workers))?))
 }
@@ -154,11 +162,11 @@ pub fn tallied_window_job(
 ) -> Result<(Tally, Report), pelton::Error> {
     let mut job = Job::new("keyed window, tallied");
     let tally = Tally::default();
-    let output = job
-        .source("trades", source)
-        .key_by(|trade| trade.symbol)
-        .window(Tumbling::of(window))
-        .aggregate("sizes", CountSizes);
+    let output = job.source("trades", source).key_by(|trade| trade.symbol).window(Tumbling::of(window)).aggregate_with(
+        "sizes",
+        CountSizes,
+        WindowRow::new,
+    );
     if is_ordered {
         output.sink("out", tally.clone());
     } else {
@@ -198,7 +206,7 @@ pub fn disordered_job(
         .watermarks(Watermarks::bounded(bound))
         .key_by(|trade| trade.symbol)
         .window(Tumbling::of(window))
-        .aggregate("sizes", CountSizes)
+        .aggregate_with("sizes", CountSizes, WindowRow::new)
         .sink("out", sink);
     Ok((seen, job.run(options(workers))?))
 }
@@ -207,10 +215,10 @@ pub fn disordered_job(
 #[derive(Debug, Clone, Copy)]
 pub struct ExchangedSizes;
 
-impl Aggregate<Symbol> for ExchangedSizes {
+impl Aggregate for ExchangedSizes {
     type In = Trade;
     type Acc = CountAndSum;
-    type Out = WindowRow;
+    type Value = CountAndSum;
 
     #[inline]
     fn add(&self, acc: &mut CountAndSum, time: Timestamp, trade: &Trade) {
@@ -221,8 +229,8 @@ impl Aggregate<Symbol> for ExchangedSizes {
         CountSizes.merge(acc, later);
     }
 
-    fn result(&self, window: Window, symbol: &Symbol, acc: &CountAndSum) -> WindowRow {
-        CountSizes.result(window, symbol, acc)
+    fn value(&self, acc: &CountAndSum) -> CountAndSum {
+        *acc
     }
 }
 
@@ -241,7 +249,7 @@ pub fn exchanged_window_job(
     job.source("trades", source)
         .key_by(|trade| trade.symbol)
         .window(Tumbling::of(window))
-        .aggregate("sizes", ExchangedSizes)
+        .aggregate_with("sizes", ExchangedSizes, WindowRow::new)
         .sink("out", sink);
     Ok((seen, job.run(options(workers))?))
 }

@@ -84,16 +84,20 @@ pub use base::time::Timestamp;
 pub use graph::explain::{JobPlan, PlanFormat};
 pub use graph::factory::StepContext;
 pub use log::journal::{DurableInput, InputCount};
-pub use operator::aggregate::{
-    Aggregate, Count, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
+pub use operator::aggregate::basic::{
+    Count, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };
+pub use operator::aggregate::statistics::{arg_max, arg_min, stddev_pop, stddev_samp, var_pop, var_samp};
+pub use operator::aggregate::{Aggregate, Windowed};
 pub use operator::asof::AsOf;
 pub use operator::broadcast::BroadcastProcessFunction;
 pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
 pub use operator::keyed::ProcessContext;
 pub use operator::process::ProcessFunction;
-pub use operator::window::{Tumbling, Window};
+pub use operator::window::{
+    CountWindow, Cumulative, Global, Pane, Session, Sliding, Timing, Trigger, Tumbling, Window, Windows,
+};
 pub use operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox, Outputs};
 pub use pelton_derive::{Event, Key, Record};
 pub use progress::watermark::{WatermarkGenerator, Watermarks};

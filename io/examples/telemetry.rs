@@ -2,7 +2,7 @@
 //!
 //! `cargo run --release -p pelton-io --example telemetry`
 
-use pelton::{Aggregate, Job, Options, Symbol, Timestamp, Tumbling, Watermarks, Window};
+use pelton::{Aggregate, Job, Options, Pane, Symbol, Timestamp, Tumbling, Watermarks};
 use pelton_io::import::{Format, ImportOptions, import};
 use pelton_io::{capture::Capture, csv, jsonl};
 use std::fmt::Write;
@@ -50,10 +50,10 @@ struct Sums {
 #[derive(Clone)]
 struct MeanAndMax;
 
-impl Aggregate<Symbol> for MeanAndMax {
+impl Aggregate for MeanAndMax {
     type In = Sample;
     type Acc = Sums;
-    type Out = Load;
+    type Value = Sums;
 
     fn add(&self, acc: &mut Sums, _: Timestamp, sample: &Sample) {
         self.merge(acc, &Sums { samples: 1, sum: sample.value, max: sample.value });
@@ -65,13 +65,19 @@ impl Aggregate<Symbol> for MeanAndMax {
         acc.samples += later.samples;
     }
 
-    fn result(&self, window: Window, machine: &Symbol, acc: &Sums) -> Load {
-        Load {
-            window_end: window.end,
-            mean: acc.sum as f64 / acc.samples as f64 / 1e3,
-            max: acc.max as f64 / 1e3,
+    fn value(&self, acc: &Sums) -> Sums {
+        *acc
+    }
+}
+
+impl Load {
+    fn new(pane: &Pane, machine: &Symbol, sums: Sums) -> Self {
+        Self {
+            window_end: pane.window.end,
+            mean: sums.sum as f64 / sums.samples as f64 / 1e3,
+            max: sums.max as f64 / 1e3,
             machine: *machine,
-            samples: acc.samples as u32,
+            samples: sums.samples as u32,
         }
     }
 }
@@ -108,7 +114,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         .watermarks(Watermarks::bounded(Duration::from_secs(10)))
         .key_by(|sample| sample.machine)
         .window(Tumbling::of(Duration::from_secs(300)))
-        .aggregate("load_5m", MeanAndMax);
+        .aggregate_with("load_5m", MeanAndMax, Load::new);
     loads.main.clone().filter(|load| load.mean > ALERT).sink("alerts", jsonl::stdout());
     let all = dir.path().join("load_5m.csv");
     loads.sink("all", csv::create(&all)?);

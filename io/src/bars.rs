@@ -6,7 +6,7 @@
 
 use crate::Trade;
 use bytemuck::{Pod, Zeroable};
-use pelton::{Aggregate, Event, Field, FieldKind, Layout, Record, Symbol, Timestamp, Window};
+use pelton::{Aggregate, Event, Field, FieldKind, Layout, Pane, Record, Symbol, Timestamp};
 use std::borrow::Cow;
 use std::marker::PhantomData;
 use std::mem::offset_of;
@@ -199,7 +199,7 @@ packed_trades! { BarTrade FilteredTrade }
 /// job.source("trades", source)
 ///     .key_by(Priced::symbol)
 ///     .window(Tumbling::of(Duration::from_secs(1)))
-///     .aggregate("bars", bars())
+///     .aggregate_with("bars", bars(), Bar::new)
 ///     .sink("out", sink);
 /// job.run(Options::workers(1))?;
 /// let (_, bar) = rows.take()[0];
@@ -261,10 +261,34 @@ fn add_volume(volume: &mut [u8; 16], value: i128) {
     *volume = i128::from_le_bytes(*volume).wrapping_add(value).to_le_bytes();
 }
 
-impl<T: Priced> Aggregate<Symbol> for Bars<T> {
+impl Bar {
+    /// The bar of a firing.
+    pub fn new(pane: &Pane, symbol: &Symbol, acc: BarState) -> Self {
+        let volume = i128::from_le_bytes(acc.volume);
+        let vwap = match i128::from_le_bytes(acc.notional) {
+            OVERFLOWN => f64::NAN,
+            _ if volume == 0 => f64::NAN,
+            notional => notional as f64 / volume as f64,
+        };
+        Self {
+            window_start: pane.window.start,
+            window_end: pane.window.end,
+            symbol: *symbol,
+            open: acc.open,
+            high: acc.high,
+            low: acc.low,
+            close: acc.close,
+            volume,
+            count: acc.count,
+            vwap,
+        }
+    }
+}
+
+impl<T: Priced> Aggregate for Bars<T> {
     type In = T;
     type Acc = BarState;
-    type Out = Bar;
+    type Value = BarState;
 
     #[inline(always)]
     fn add(&self, acc: &mut BarState, time: Timestamp, row: &T) {
@@ -305,25 +329,8 @@ impl<T: Priced> Aggregate<Symbol> for Bars<T> {
         add_notional(&mut acc.notional, i128::from_le_bytes(later.notional));
     }
 
-    fn result(&self, window: Window, key: &Symbol, acc: &BarState) -> Bar {
-        let volume = i128::from_le_bytes(acc.volume);
-        let vwap = match i128::from_le_bytes(acc.notional) {
-            OVERFLOWN => f64::NAN,
-            _ if volume == 0 => f64::NAN,
-            notional => notional as f64 / volume as f64,
-        };
-        Bar {
-            window_start: window.start,
-            window_end: window.end,
-            symbol: *key,
-            open: acc.open,
-            high: acc.high,
-            low: acc.low,
-            close: acc.close,
-            volume,
-            count: acc.count,
-            vwap,
-        }
+    fn value(&self, acc: &BarState) -> BarState {
+        *acc
     }
 }
 
@@ -331,9 +338,14 @@ impl<T: Priced> Aggregate<Symbol> for Bars<T> {
 mod tests {
     use super::*;
     use crate::sink::{Format, RowEncoder};
+    use pelton::{Timing, Window};
     use proptest::prelude::*;
 
-    const WINDOW: Window = Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(10) };
+    const PANE: Pane = Pane {
+        window: Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(10) },
+        number: 0,
+        timing: Timing::OnTime,
+    };
 
     fn state(rows: &[(i64, i64, i64)]) -> BarState {
         let mut acc = BarState::default();
@@ -345,7 +357,7 @@ mod tests {
     }
 
     fn bar(acc: &BarState) -> Bar {
-        bars::<BarTrade>().result(WINDOW, &Symbol::from_id(0), acc)
+        Bar::new(&PANE, &Symbol::from_id(0), bars::<BarTrade>().value(acc))
     }
 
     #[test]

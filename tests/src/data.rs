@@ -15,3 +15,14 @@ pub fn data(test: &str, folder: &str) -> Option<PathBuf> {
         }
     }
 }
+
+/// Nanoseconds of the day in `"1970-01-01 09:31:15.52Z"`, with or without the quotation marks.
+///
+/// # Panics
+/// When the text is none of these.
+pub fn time_of_day(text: &str) -> i64 {
+    let time = text.trim_matches('"').strip_prefix("1970-01-01 ").unwrap().strip_suffix('Z').unwrap();
+    let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
+    let seconds = whole.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap());
+    seconds * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
+}

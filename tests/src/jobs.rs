@@ -3,8 +3,8 @@
 
 use crate::events::{Row, Sample};
 use pelton::{
-    Aggregate, Collected, Job, ProcessContext, ProcessFunction, Record, Sink, Source, StepOutput, Stream, Timestamp,
-    Tumbling, Watermarks, Window, collect,
+    Aggregate, Collected, Job, Pane, ProcessContext, ProcessFunction, Record, Sink, Source, StepOutput, Stream,
+    Timestamp, Tumbling, Watermarks, collect,
 };
 use std::time::Duration;
 
@@ -20,10 +20,17 @@ pub struct HashState {
     hash: u64,
 }
 
-impl Aggregate<u64> for OrderHash {
+impl OrderHash {
+    /// The row of a firing.
+    pub fn row(pane: &Pane, key: &u64, state: HashState) -> Row {
+        Row { key: *key, a: state.hash as i64, b: pane.window.start.as_nanos() ^ state.rows as i64 }
+    }
+}
+
+impl Aggregate for OrderHash {
     type In = Row;
     type Acc = HashState;
-    type Out = Row;
+    type Value = HashState;
 
     fn add(&self, acc: &mut HashState, time: Timestamp, row: &Row) {
         acc.rows += 1;
@@ -36,8 +43,8 @@ impl Aggregate<u64> for OrderHash {
         unreachable!("an order cannot be merged")
     }
 
-    fn result(&self, window: Window, key: &u64, acc: &HashState) -> Row {
-        Row { key: *key, a: acc.hash as i64, b: window.start.as_nanos() ^ acc.rows as i64 }
+    fn value(&self, acc: &HashState) -> HashState {
+        *acc
     }
 }
 
@@ -45,10 +52,17 @@ impl Aggregate<u64> for OrderHash {
 #[derive(Clone)]
 pub struct Exact;
 
-impl Aggregate<u64> for Exact {
+impl Exact {
+    /// The row of a firing.
+    pub fn row(pane: &Pane, key: &u64, state: Row) -> Row {
+        Row { key: *key << 32 | state.key, a: state.a, b: state.b ^ pane.window.end.as_nanos() }
+    }
+}
+
+impl Aggregate for Exact {
     type In = Row;
     type Acc = Row;
-    type Out = Row;
+    type Value = Row;
     const EXACT: bool = true;
 
     fn add(&self, acc: &mut Row, _: Timestamp, row: &Row) {
@@ -63,8 +77,8 @@ impl Aggregate<u64> for Exact {
         acc.b = acc.b.max(later.b);
     }
 
-    fn result(&self, window: Window, key: &u64, acc: &Row) -> Row {
-        Row { key: *key << 32 | acc.key, a: acc.a, b: acc.b ^ window.end.as_nanos() }
+    fn value(&self, acc: &Row) -> Row {
+        *acc
     }
 }
 
@@ -162,18 +176,19 @@ pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (si
         .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 });
     let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
     let window = |stream: Stream<Row>, name: &str| -> StepOutput<Row, Row> {
-        stream.key_by(|row| row.key).window(windows).aggregate(name, OrderHash)
+        stream.key_by(|row| row.key).window(windows).aggregate_with(name, OrderHash, OrderHash::row)
     };
     let late_rows = |output: &StepOutput<Row, Row>, sink: S| output.late.clone().sink("late", sink);
     match kind {
         Kind::Window => {
-            let output = input.key_by(|row| row.key).window(windows).aggregate("window", OrderHash);
+            let output =
+                input.key_by(|row| row.key).window(windows).aggregate_with("window", OrderHash, OrderHash::row);
             output.sink("out", sink);
             late_rows(&output, late_sink);
         }
         Kind::Combined => {
             let kept = input.filter(|row| row.a % 7 != 0);
-            let output = kept.key_by(|row| row.key).window(windows).aggregate("window", Exact);
+            let output = kept.key_by(|row| row.key).window(windows).aggregate_with("window", Exact, Exact::row);
             output.sink("out", sink);
             late_rows(&output, late_sink);
         }
@@ -190,7 +205,8 @@ pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (si
         }
         Kind::Diamond => {
             let left = input.clone().key_by(|row| row.key).process("left", Running { timer_ns: 30_000 });
-            let right = input.key_by(|row| row.key % 5).window(windows).aggregate("right", OrderHash);
+            let right =
+                input.key_by(|row| row.key % 5).window(windows).aggregate_with("right", OrderHash, OrderHash::row);
             late_rows(&right, late_sink);
             let both = left.main.filter(|row| row.a % 3 != 0).union(right.main);
             both.key_by(|row| row.key % 4).process("both", Running { timer_ns: 0 }).sink("out", sink);
@@ -200,7 +216,11 @@ pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (si
                 let row = *row;
                 (0..row.a.rem_euclid(3)).map(move |i| Row { a: row.a + i, ..row })
             });
-            let output = input.union(other).key_by(|row| row.key).window(windows).aggregate("window", OrderHash);
+            let output = input.union(other).key_by(|row| row.key).window(windows).aggregate_with(
+                "window",
+                OrderHash,
+                OrderHash::row,
+            );
             output.sink("out", sink);
             late_rows(&output, late_sink);
         }

@@ -55,7 +55,7 @@ fn a_warm_job_does_not_allocate() {
             .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 })
             .key_by(|row| row.key)
             .window(windows)
-            .aggregate("hash", pelton_tests::jobs::OrderHash)
+            .aggregate_with("hash", pelton_tests::jobs::OrderHash, pelton_tests::jobs::OrderHash::row)
             .sink("out", Watch { rows: rows.clone() });
         let options = Options::workers(workers).pin(false).idle(IdleStrategy::BusySpin);
         let mut simulation = job.simulate(options).unwrap();

@@ -28,7 +28,7 @@ pub fn child(arguments: &[String]) -> Result<(), BoxError> {
             job.source("trades", replay::<Trade>(path)?)
                 .key_by(|trade| trade.symbol)
                 .window(Tumbling::of(FIRST_WINDOW))
-                .aggregate("sizes", CountSizes)
+                .aggregate_with("sizes", CountSizes, WindowRow::new)
                 .sink("out", FirstRow::default());
             job.run(options(1))?.balance()?;
             Ok(())

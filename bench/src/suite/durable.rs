@@ -7,7 +7,7 @@ use super::{Found, Suite, by_hand, grouped};
 use crate::contest::{Contest, Outcome, Standing};
 use crate::latency::push_latencies_with;
 use crate::load::{Schedule, percentiles};
-use crate::readings::{Reading, SumReadings};
+use crate::readings::{Reading, ReadingRow, SumReadings};
 use crate::stall;
 use crate::work::{CountSizes, WindowRow, options};
 use crate::yardstick::disordered_window;
@@ -59,7 +59,7 @@ fn job(source: Source<Reading>) -> (Job, Seen) {
     job.source("readings", source)
         .key_by(|reading: &Reading| reading.device)
         .window(Tumbling::of(HOUR))
-        .aggregate("sums", SumReadings)
+        .aggregate_with("sums", SumReadings, ReadingRow::of_window)
         .sink("out", sink);
     (job, seen)
 }
@@ -197,7 +197,7 @@ fn everything(suite: &mut Suite<'_>) -> Result<Standing, BoxError> {
             .watermarks(Watermarks::bounded(DISORDER))
             .key_by(|trade| trade.symbol)
             .window(Tumbling::of(SECOND))
-            .aggregate("sizes", CountSizes)
+            .aggregate_with("sizes", CountSizes, WindowRow::new)
             .sink("out", Both { file, seen });
         let checkpoints = CheckpointOptions::in_directory(state.path().join("state")).every(SECOND / 10);
         let start = Instant::now();

@@ -1,19 +1,21 @@
 //! Keyed and windowed streams, and the outputs of stateful steps.
 
 use crate::api::stream::Stream;
+use crate::base::time::duration_nanos;
 use crate::graph::factory::StepFactory;
 use crate::graph::model::{Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::step::single_input;
-use crate::graph::window::{WindowFactory, WindowStep};
-use crate::operator::aggregate::Aggregate;
+use crate::graph::window::WindowSettings;
+use crate::operator::aggregate::{Aggregate, Rows, Windowed};
 use crate::operator::chain::{Chain, Identity};
 use crate::operator::process::{ProcessFunction, ProcessOperator};
-use crate::operator::window::Tumbling;
+use crate::operator::window::{Pane, Trigger, Windows};
 use crate::runtime::route::KeyRoute;
 use crate::{Key, Layout, Record, ShapeError, Sink};
 use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::rc::Rc;
+use std::time::Duration;
 
 /// A stream whose rows are grouped by a key.
 pub struct KeyedStream<K, T: Record, C: Chain<Out = T>, F> {
@@ -97,16 +99,18 @@ where
         StepOutput::new(graph, node)
     }
 
-    /// Groups each key's rows by windows of event time.
-    pub fn window(self, windows: Tumbling) -> WindowedStream<K, T, C, F> {
-        WindowedStream { keyed: self, windows }
+    /// Groups each key's rows by windows: [`Tumbling`](crate::Tumbling), [`Sliding`](crate::Sliding),
+    /// [`Cumulative`](crate::Cumulative), [`Session`](crate::Session), [`CountWindow`](crate::CountWindow) or
+    /// [`Global`](crate::Global).
+    pub fn window(self, windows: impl Into<Windows<T>>) -> WindowedStream<K, T, C, F> {
+        WindowedStream { keyed: self, settings: WindowSettings::new(windows.into()) }
     }
 }
 
 /// A keyed stream whose rows are grouped by windows.
 pub struct WindowedStream<K, T: Record, C: Chain<Out = T>, F> {
     keyed: KeyedStream<K, T, C, F>,
-    windows: Tumbling,
+    settings: WindowSettings<T>,
 }
 
 impl<K, T, C, F> WindowedStream<K, T, C, F>
@@ -116,30 +120,69 @@ where
     C: Chain<Out = T>,
     F: Fn(&T) -> K + Clone + Send + Sync + 'static,
 {
-    /// Aggregates each key and window. The name is the identity of the state.
+    /// When the windows fire, in place of [`Trigger::watermark`].
     ///
-    /// A window fires when the watermark reaches its last nanosecond; rows leave in order of (window
+    /// ```
+    /// use pelton::{Job, Options, Trigger, Tumbling, VecSource, collect, count};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Click { #[event(time)] time_ns: i64, user: u64 }
+    ///
+    /// let clicks = (0..5).map(|time_ns| Click { time_ns, user: 7 }).collect();
+    /// let mut job = Job::new("clicks");
+    /// let (sink, rows) = collect();
+    /// job.source("clicks", VecSource::new(clicks, 64))
+    ///     .key_by(|click| click.user)
+    ///     .window(Tumbling::of(Duration::from_secs(1)))
+    ///     .trigger(Trigger::watermark().early_count(2))
+    ///     .aggregate_with("clicks_1s", count(), |_, _, clicks| clicks)
+    ///     .sink("out", sink);
+    /// job.run(Options::workers(1))?;
+    /// assert_eq!(rows.take().iter().map(|row| row.1).collect::<Vec<_>>(), [2, 4, 5]);
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    pub fn trigger(self, trigger: Trigger<T>) -> Self {
+        Self { settings: WindowSettings { trigger, ..self.settings }, ..self }
+    }
+
+    /// Keeps windows for so long behind their end, in event time: rows that come until then have them fire again.
+    pub fn allowed_lateness(self, lateness: Duration) -> Self {
+        Self { settings: WindowSettings { lateness: duration_nanos(lateness), ..self.settings }, ..self }
+    }
+
+    /// Aggregates each key and window, into rows of window, key and value. The name is the identity of the state.
+    ///
+    /// A window of time fires when the watermark reaches its last nanosecond; rows leave in order of (window
     /// end, key). A row that comes when its window has fired goes to [`StepOutput::late`].
-    pub fn aggregate<A>(self, name: &str, aggregate: A) -> StepOutput<A::Out, T>
+    pub fn aggregate<A>(self, name: &str, aggregate: A) -> StepOutput<Windowed<K, A::Value>, T>
     where
-        A: Aggregate<K, In = T>,
+        A: Aggregate<In = T>,
     {
-        let windows = self.windows;
-        let KeyedStream { stream, key_of, key } = self.keyed;
+        self.aggregate_with(name, aggregate, Windowed::new)
+    }
+
+    /// As [`WindowedStream::aggregate`], with rows that `row` makes of the [`Pane`], the key and the aggregate's value.
+    pub fn aggregate_with<A, R, Out>(self, name: &str, aggregate: A, row: R) -> StepOutput<Out, T>
+    where
+        A: Aggregate<In = T>,
+        Out: Record,
+        R: Fn(&Pane, &K, A::Value) -> Out + Clone + Send + Sync + 'static,
+    {
+        let Self { keyed: KeyedStream { stream, key_of, .. }, settings } = self;
         let graph = stream.graph.clone();
-        if !windows.is_valid() {
-            graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
+        if let Some(mistake) = settings.mistake() {
+            graph.borrow_mut().mistakes.push(ShapeError::BadWindow(name.to_owned(), mistake));
         }
         let step = KeyedStep {
-            title: format!("tumbling window of {windows}"),
+            title: settings.title(),
             inputs: vec![port::<T>("rows")],
-            outputs: vec![port::<A::Out>("main"), port::<T>("late")],
+            outputs: vec![port::<Out>("main"), port::<T>("late")],
             key: K::layout(),
             name,
         };
-        let node = add_step(&mut graph.borrow_mut(), step, || {
-            Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key }))
-        });
+        let node = add_step(&mut graph.borrow_mut(), step, || settings.step(key_of, Rows::new(aggregate, row)));
         stream.lead_to(node, 0);
         StepOutput::new(graph, node)
     }

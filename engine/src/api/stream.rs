@@ -1,10 +1,11 @@
 //! A stream of rows: stateless steps, unions, keys, sinks.
 
-use crate::api::keyed::KeyedStream;
+use crate::api::keyed::{KeyedStream, WindowedStream};
 use crate::graph::connect::{TypedChain, TypedUnion};
 use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::sinks::{self, Unordered};
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
+use crate::operator::window::Windows;
 use crate::progress::watermark::Watermarks;
 use crate::{Key, Layout, Record, ShapeError, Sink};
 use std::cell::RefCell;
@@ -116,6 +117,12 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         let Self { graph, from, chain, steps, layout, .. } = self;
         let connect = Box::new(TypedChain(chain));
         graph.borrow_mut().add_edge(Edge { from, to: (to, input), chain: steps, layout, connect });
+    }
+
+    /// Groups all rows by windows, without a key: one worker has all of them, but for what workers combine before.
+    pub fn window_all(self, windows: impl Into<Windows<T>>) -> WindowedStream<(), T, C, fn(&T)> {
+        let key_of: fn(&T) = |_| ();
+        KeyedStream::new(self, key_of).window(windows)
     }
 
     /// Keeps rows for which `keep` returns true.

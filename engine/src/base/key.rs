@@ -95,7 +95,8 @@ impl Ord for CanonicalKey {
 
 /// A value that a stream can be keyed by: compared by its bytes, hashed once.
 ///
-/// Integers, [`Symbol`], [`Timestamp`] and `[u8; N]` are keys; a struct of them is one by derive.
+/// Integers, [`Symbol`], [`Timestamp`] and `[u8; N]` are keys; a struct of them is one by derive. `()` is the key of all
+/// rows together.
 /// Floats are not: NaN and -0.0 would make equal keys differ.
 /// ```compile_fail
 /// fn key<K: pelton::Key>(_: K) {}
@@ -172,6 +173,18 @@ integer_keys! {
 impl Key for Timestamp {
     fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey) {
         self.as_nanos().canonical(symbols, out);
+    }
+}
+
+/// The one key of a stream that is not parted.
+impl Key for () {
+    const ORDERED_BY_NUMBER: bool = true;
+
+    fn canonical(&self, _: &Dictionary, _: &mut CanonicalKey) {}
+
+    #[inline(always)]
+    fn number(&self) -> Option<u64> {
+        Some(0)
     }
 }
 

@@ -5,24 +5,105 @@ use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepFactory, WayIn};
 use crate::graph::model::StoreDeclaration;
 use crate::graph::step::single_input;
-use crate::operator::aggregate::Aggregate;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::chain::Identity;
-use crate::operator::window::Tumbling;
+use crate::operator::window::count::CountOperator;
 use crate::operator::window::merged::MergedOperator;
+use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
+use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
 use crate::operator::window::tumbling::TumblingOperator;
+use crate::operator::window::{Kind, Trigger, Tumbling, Windows};
 use crate::runtime::route::{KeyRoute, Route, ToOne};
 use crate::runtime::task::Task;
 use crate::{Key, Record};
 use std::marker::PhantomData;
 use std::sync::Arc;
 
+/// Windows, and when they fire.
+pub(crate) struct WindowSettings<T> {
+    pub(crate) windows: Windows<T>,
+    pub(crate) trigger: Trigger<T>,
+    /// In nanoseconds.
+    pub(crate) lateness: i64,
+}
+
+impl<T> WindowSettings<T> {
+    pub(crate) const fn new(windows: Windows<T>) -> Self {
+        Self { windows, trigger: Trigger::watermark(), lateness: 0 }
+    }
+
+    /// What is wrong with them.
+    pub(crate) fn mistake(&self) -> Option<&'static str> {
+        let Self { windows, trigger, lateness } = self;
+        match &windows.0 {
+            Kind::Global if !trigger.fires_without_end() => {
+                Some("a global window has no end: give it a trigger that fires without one")
+            }
+            Kind::Count(_) if !trigger.is_default() => Some("count windows fire by their count, and take no trigger"),
+            Kind::Count(_) | Kind::Global if *lateness != 0 => {
+                Some("windows without an end have nothing that rows could be late for")
+            }
+            _ => windows.mistake().or_else(|| trigger.mistake()),
+        }
+    }
+
+    /// How a step is called that has them.
+    pub(crate) fn title(&self) -> String {
+        let Self { windows, trigger, lateness } = self;
+        let trigger = if trigger.is_default() { String::new() } else { format!(", firing {trigger}") };
+        match lateness {
+            0 => format!("{windows}{trigger}"),
+            nanos => {
+                let allowed = std::time::Duration::from_nanos(nanos.unsigned_abs());
+                format!("{windows}{trigger}, allowing for {allowed:?}")
+            }
+        }
+    }
+
+    /// What builds a step that has them.
+    pub(crate) fn step<K, F, A>(self, key_of: F, aggregate: A) -> Box<dyn StepFactory>
+    where
+        K: Key,
+        A: WindowAggregate<K, In = T>,
+        F: Fn(&T) -> K + Clone + Send + Sync + 'static,
+        T: Record,
+    {
+        let route_key = key_of.clone();
+        let route = move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed);
+        let Self { windows: Windows(windows), trigger, lateness } = self;
+        match windows {
+            Kind::Tumbling(windows) if trigger.is_default() && lateness == 0 => {
+                Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key: PhantomData }))
+            }
+            Kind::Sliding(_) | Kind::Cumulative(_)
+                if trigger.is_default()
+                    && lateness == 0
+                    && let Some(windows) = Overlapping::of(&windows) =>
+            {
+                single_input(route, false, move |context| {
+                    OverlappingOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
+                })
+            }
+            Kind::Count(windows) => single_input(route, false, move |context| {
+                CountOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
+            }),
+            windows => {
+                let settings = PerKeySettings { windows: Windows(windows), trigger, lateness };
+                single_input(route, true, move |context| {
+                    PerKeyOperator::new(settings.clone(), key_of.clone(), aggregate.clone(), &context.stores)
+                })
+            }
+        }
+    }
+}
+
 /// What a window step does.
-pub(crate) struct WindowStep<K, F, A> {
-    pub(crate) windows: Tumbling,
-    pub(crate) key_of: F,
-    pub(crate) aggregate: A,
-    pub(crate) key: PhantomData<fn() -> K>,
+struct WindowStep<K, F, A> {
+    windows: Tumbling,
+    key_of: F,
+    aggregate: A,
+    key: PhantomData<fn() -> K>,
 }
 
 impl<K, F: Clone, A: Clone> Clone for WindowStep<K, F, A> {
@@ -33,7 +114,7 @@ impl<K, F: Clone, A: Clone> Clone for WindowStep<K, F, A> {
 }
 
 /// A window step of the graph.
-pub(crate) struct WindowFactory<K, F, A> {
+struct WindowFactory<K, F, A> {
     step: WindowStep<K, F, A>,
     whole: Box<dyn StepFactory>,
 }
@@ -53,10 +134,10 @@ impl Route<PartRef> for InTurn {
 impl<K, F, A> WindowFactory<K, F, A>
 where
     K: Key,
-    A: Aggregate<K>,
+    A: WindowAggregate<K>,
     F: Fn(&A::In) -> K + Clone + Send + Sync + 'static,
 {
-    pub(crate) fn new(step: WindowStep<K, F, A>) -> Self {
+    fn new(step: WindowStep<K, F, A>) -> Self {
         let (key_of, making) = (step.key_of.clone(), step.clone());
         let route = move |workers, seed| KeyRoute::new(key_of.clone(), workers, seed);
         let whole = single_input(route, false, move |context| {
@@ -70,7 +151,7 @@ where
 impl<K, F, A> StepFactory for WindowFactory<K, F, A>
 where
     K: Key,
-    A: Aggregate<K>,
+    A: WindowAggregate<K>,
     F: Fn(&A::In) -> K + Clone + Send + Sync + 'static,
 {
     fn needs_clocks(&self) -> bool {

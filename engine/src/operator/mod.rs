@@ -24,8 +24,9 @@
 //!   watermark is below `t` and before all others, among themselves in growing order of
 //!   (time, [`CanonicalKey`]).
 //! - [`Operator::stores`] shows all that it keeps from call to call; the rest it can do without. Stores are saved and
-//!   restored between batches, never while a watermark still fires, and what was restored into the stores of a fresh
-//!   operator goes on as what was saved would have. Each slot of state has one owner, which is not always the same.
+//!   restored between batches and never while a watermark still fires; where there are several workers, each has fired
+//!   by then what is due. What was restored into the stores of a fresh operator goes on as what was saved would have.
+//!   Each slot of state has one owner, which is not always the same.
 //! - Streams are append-only: an emitted row is never taken back.
 
 pub(crate) mod aggregate;

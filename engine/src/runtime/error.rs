@@ -32,9 +32,9 @@ pub enum ShapeError {
     /// There is no source.
     #[error("the job has no source")]
     NoSource,
-    /// A window has no size.
-    #[error("the windows of `{0}` have no size")]
-    EmptyWindow(String),
+    /// The windows of a step cannot be.
+    #[error("the windows of `{0}` do not work: {1}")]
+    BadWindow(String, &'static str),
     /// A speed is not a positive number.
     #[error("the speed of source `{0}` is {1}; it must be a positive number")]
     BadSpeed(String, String),

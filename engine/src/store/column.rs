@@ -217,6 +217,15 @@ impl<C: Collection> Collections<C> {
         result
     }
 
+    /// The collection of an entry, where it ever had one, to change its elements but not their number.
+    #[inline]
+    pub(crate) fn get_mut<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, entry: usize) -> Option<&mut C> {
+        if entry < self.by_number.len() && self.changes.note(entry) {
+            self.keep(table, entry);
+        }
+        self.by_number.get_mut(entry)
+    }
+
     /// An error where there are more elements than the limit allows.
     #[inline]
     pub(crate) const fn check(&self) -> Result<(), StoreError> {

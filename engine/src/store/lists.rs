@@ -62,6 +62,11 @@ impl<T: Record> KeyedLists<T> {
         self.0.get(entry).map_or(&[], |list| &list.0)
     }
 
+    /// The last row of an entry, to be changed.
+    pub fn last_mut<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, entry: usize) -> Option<&mut T> {
+        self.0.get_mut(table, entry)?.0.last_mut()
+    }
+
     /// Adds a row at the end.
     ///
     /// # Errors

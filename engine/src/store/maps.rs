@@ -75,6 +75,11 @@ impl<M: Record + Ord, T: Record> KeyedMaps<M, T> {
         self.0.get(entry)?.0.get(key)
     }
 
+    /// The value of a key in an entry's map, to be changed.
+    pub fn get_mut<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, entry: usize, key: &M) -> Option<&mut T> {
+        self.0.get_mut(table, entry)?.0.get_mut(key)
+    }
+
     /// The number of keys in an entry's map.
     pub fn len(&self, entry: usize) -> usize {
         self.0.get(entry).map_or(0, Collection::len)

@@ -30,6 +30,7 @@ mod changes;
 mod column;
 pub(crate) mod dense;
 pub(crate) mod groups;
+pub(crate) mod latest;
 mod lists;
 mod maps;
 pub(crate) mod pieces;

@@ -76,6 +76,8 @@ where
     step: usize,
     /// The last watermark that all operators were told.
     told: Timestamp,
+    /// The last watermark before a row that was taken, or that all were told.
+    reached: Timestamp,
     /// What was saved of the operator, writing by writing.
     saved: Vec<Vec<state::Piece>>,
     /// What was taken so far of what is marked, where something is.
@@ -108,6 +110,7 @@ where
             work_max,
             step: 0,
             told: Timestamp::MIN,
+            reached: Timestamp::MIN,
             saved: Vec::new(),
             marked: None,
             found: Op::Outputs::found(),
@@ -256,6 +259,7 @@ where
                 }
             }
         }
+        self.reached = self.reached.max(rows.watermarks.last().copied().unwrap_or(Timestamp::MIN));
         Ok(())
     }
 
@@ -309,6 +313,7 @@ where
             }
         }
         self.told = self.told.max(watermark);
+        self.reached = self.reached.max(watermark);
         Ok(())
     }
 
@@ -368,6 +373,12 @@ where
             Restore::Never => Ok(()),
             Restore::Fresh => self.deal_out(1),
             Restore::Rescaled => {
+                // As before a barrier: whoever has no row there fires what is due as well.
+                for worker in 0..self.instances.len() {
+                    if self.instances[worker].operator.next_firing() <= self.reached {
+                        self.fire(worker, self.reached)?;
+                    }
+                }
                 let instances = self.random.up_to(INSTANCES_MAX);
                 self.deal_out(instances)
             }
@@ -379,6 +390,8 @@ where
     fn deal_out(&mut self, instances: usize) -> Result<(), String> {
         let workers = self.instances.len();
         let mut pieces: Vec<state::Piece> = Vec::new();
+        // What all have alike is taken once.
+        let chosen = self.random.up_to(workers) - 1;
         for (worker, Instance { operator, .. }) in self.instances.iter_mut().enumerate() {
             let saved = state::save(operator, Scope::All);
             for piece in &saved {
@@ -390,7 +403,7 @@ where
                     return Err(format!("save wrote a piece of slot {slot}, but no row of that slot came"));
                 }
             }
-            pieces.extend(saved);
+            pieces.extend(saved.into_iter().filter(|piece| piece.share != Share::All || worker == chosen));
         }
         self.random.shuffle(&mut pieces);
         self.replace(instances);

@@ -69,6 +69,7 @@ pub use output::Tested;
 pub use script::{Script, Side, Step};
 pub use verify::{Expected, ExpectedTwo, Verify};
 
+use crate::operator::aggregate::Rows;
 use crate::operator::process::ProcessOperator;
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::{Aggregate, Key, OperatorInput, ProcessFunction, Record, StoreSettings, Tumbling, Window, Windowed};
@@ -102,11 +103,11 @@ pub fn tumbling<K, F, A>(
     windows: Tumbling,
     key_of: F,
     aggregate: A,
-) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)>
+) -> impl OperatorInput<0, Row = A::In, Outputs = (Windowed<K, A::Value>, A::In)>
 where
     K: Key,
     F: Fn(&A::In) -> K + 'static,
-    A: Aggregate<K>,
+    A: Aggregate,
 {
     limited_tumbling(windows, key_of, aggregate, &StoreSettings::default())
 }
@@ -116,14 +117,14 @@ fn limited_tumbling<K, F, A>(
     key_of: F,
     aggregate: A,
     settings: &StoreSettings,
-) -> impl OperatorInput<0, Row = A::In, Outputs = (A::Out, A::In)> + use<K, F, A>
+) -> impl OperatorInput<0, Row = A::In, Outputs = (Windowed<K, A::Value>, A::In)> + use<K, F, A>
 where
     K: Key,
     F: Fn(&A::In) -> K + 'static,
-    A: Aggregate<K>,
+    A: Aggregate,
 {
     assert!(windows.is_valid(), "windows of size 0");
-    TumblingOperator::new(windows, key_of, aggregate, settings)
+    TumblingOperator::new(windows, key_of, Rows::new(aggregate, Windowed::new), settings)
 }
 
 /// The operator behind [`KeyedStream::process`](crate::KeyedStream::process), with the limits of a

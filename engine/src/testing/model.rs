@@ -3,10 +3,13 @@
 
 use super::script::{Script, Step};
 use super::verify::Expected;
-use crate::{Aggregate, CanonicalKey, Dictionary, Key, Record, Timestamp, Window};
+use crate::{Aggregate, CanonicalKey, Dictionary, Key, Record, Timestamp, Window, Windowed};
 
 /// A row with its time.
 pub type Timed<In> = (Timestamp, In);
+
+/// What an aggregate is given.
+type Rows<'a, A> = &'a [Timed<<A as Aggregate>::In>];
 
 /// The rows of one window and key, in order.
 type Group<K, In> = (Window, K, Vec<Timed<In>>);
@@ -50,11 +53,11 @@ fn order_of<K: Key>(key: &K, symbols: &Dictionary) -> (CanonicalKey, Vec<u8>) {
 /// The result for [`tumbling`] that an aggregate gives, each row added to one state.
 ///
 /// It holds the operator against its aggregate, and the aggregate against nothing.
-pub fn added<K: Key, A: Aggregate<K>>(aggregate: A) -> impl Fn(Window, &K, &[Timed<A::In>]) -> A::Out {
+pub fn added<K: Key, A: Aggregate>(aggregate: A) -> impl Fn(Window, &K, Rows<'_, A>) -> Windowed<K, A::Value> {
     move |window, key, rows| {
         let mut acc = bytemuck::Zeroable::zeroed();
         rows.iter().for_each(|(time, row)| aggregate.add(&mut acc, *time, row));
-        aggregate.result(window, key, &acc)
+        super::windowed(window, *key, aggregate.value(&acc))
     }
 }
 

@@ -50,7 +50,7 @@ pub(crate) fn run(args: &Demo) -> Result<(), Failure> {
     job.source("trades", capture.replay::<Trade>()?)
         .key_by(Priced::symbol)
         .window(Tumbling::of(Duration::from_secs(1)))
-        .aggregate("bars", bars())
+        .aggregate_with("bars", bars(), Bar::new)
         .sink("out", sink);
     let workers = args.workers.map_or_else(Options::per_core, |workers| Options::workers(workers.into()));
     let view = ReplayView { events: args.events, first: None, times: None, out_of_orderness: Duration::ZERO };

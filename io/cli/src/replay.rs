@@ -264,7 +264,8 @@ impl Bars<'_> {
     }
 
     fn sinks<U: Priced, C: Chain<Out = U>>(&self, stream: Stream<U, C>) -> Result<(), Failure> {
-        let step = stream.key_by(Priced::symbol).window(Tumbling::of(self.args.window)).aggregate(STEP, bars());
+        let step =
+            stream.key_by(Priced::symbol).window(Tumbling::of(self.args.window)).aggregate_with(STEP, bars(), Bar::new);
         match self.outputs {
             Some((out, late, signals)) => {
                 step.sink(OUT, out.csv_sink::<Bar>(self.args, signals)?);

@@ -109,10 +109,10 @@ fn run(events: &[Sample], block: usize, options: Options) -> Vec<(Vec<u8>, usize
         .watermarks(Watermarks::bounded(Duration::from_nanos(BOUND_NS)))
         .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 });
     let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
-    let exact = input.clone().key_by(|row| row.key).window(windows).aggregate("exact", Exact);
+    let exact = input.clone().key_by(|row| row.key).window(windows).aggregate_with("exact", Exact, Exact::row);
     exact.main.sink("exact rows", sinks[0].clone());
     exact.late.sink("late rows", sinks[1].clone());
-    let each = input.clone().key_by(|row| row.key).window(windows).aggregate("each", OrderHash);
+    let each = input.clone().key_by(|row| row.key).window(windows).aggregate_with("each", OrderHash, OrderHash::row);
     each.main.clone().sink("each row", sinks[2].clone());
     let running = input.clone().key_by(|row| row.key % 5).process("running", Running { timer_ns: 30_000 });
     running.main.clone().flat_map(|row| [*row, Row { b: !row.b, ..*row }]).sink("running rows", sinks[3].clone());

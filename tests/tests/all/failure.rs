@@ -26,7 +26,7 @@ fn all_mistakes_of_shape_are_told_together() {
     let Err(Error::Shape { mistakes, .. }) = job.run(wrong) else { panic!() };
     let has = |found: fn(&ShapeError) -> bool| mistakes.iter().any(found);
     assert!(has(|m| matches!(m, ShapeError::DuplicateName(name) if name == "s")), "{mistakes:?}");
-    assert!(has(|m| matches!(m, ShapeError::EmptyWindow(_))));
+    assert!(has(|m| matches!(m, ShapeError::BadWindow(..))));
     assert!(has(|m| matches!(m, ShapeError::Unconnected(_))));
     assert!(has(|m| matches!(m, ShapeError::OtherJob(_))));
     assert!(has(|m| matches!(m, ShapeError::BadOption { option: "workers", .. })));

@@ -15,6 +15,7 @@ mod operators;
 mod order;
 mod plans;
 mod real_data;
+mod real_windows;
 mod run_time_rows;
 mod serving;
 mod sources;

@@ -67,7 +67,10 @@ fn a_few_late_rows_that_nobody_takes_are_counted_and_change_nothing() {
         let (sink, rows) = collect();
         let source = job.source("samples", VecSource::new(events.clone(), block));
         let keyed = source.map(|s: &Sample| Row { key: s.key, a: s.value, b: s.number as i64 }).key_by(|row| row.key);
-        keyed.window(Tumbling::of(Duration::from_micros(100))).aggregate("each", OrderHash).sink("out", sink);
+        keyed
+            .window(Tumbling::of(Duration::from_micros(100)))
+            .aggregate_with("each", OrderHash, OrderHash::row)
+            .sink("out", sink);
         let report = finish(job, Options::workers(workers));
         (rows.take(), report.step("each").unwrap().late)
     };

@@ -5,7 +5,7 @@ mod layouts;
 
 use bytemuck::{Pod, Zeroable};
 use pelton::rows::{Comparison, RowAggregate, RowStream};
-use pelton::{Aggregate, Job, Key, Layout, Options, Record, Symbol, Timestamp, Tumbling, Watermarks, Window};
+use pelton::{Aggregate, Job, Key, Layout, Options, Pane, Record, Symbol, Timestamp, Tumbling, Watermarks};
 use pelton_io::Trade;
 use pelton_io::capture::{Capture, CaptureWriter, WriterOptions};
 use pelton_io::generate::{TradeOptions, trades};
@@ -104,10 +104,10 @@ struct BarState {
     smallest: u64,
 }
 
-impl Aggregate<Listing> for Bars {
+impl Aggregate for Bars {
     type In = Trade;
     type Acc = BarState;
-    type Out = Bar;
+    type Value = BarState;
     const EXACT: bool = true;
 
     fn add(&self, acc: &mut BarState, _: Timestamp, trade: &Trade) {
@@ -120,7 +120,7 @@ impl Aggregate<Listing> for Bars {
             high: price,
             smallest: size.into(),
         };
-        Aggregate::<Listing>::merge(self, acc, &one);
+        self.merge(acc, &one);
     }
 
     fn merge(&self, acc: &mut BarState, later: &BarState) {
@@ -136,18 +136,22 @@ impl Aggregate<Listing> for Bars {
         acc.smallest = acc.smallest.min(later.smallest);
     }
 
-    fn result(&self, window: Window, key: &Listing, acc: &BarState) -> Bar {
-        Bar {
-            window_start: window.start,
-            window_end: window.end,
-            listing: *key,
-            trades: acc.trades,
-            volume: acc.volume,
-            low: acc.low,
-            high: acc.high,
-            smallest: acc.smallest as u32,
-            mean: acc.prices as f64 / acc.trades as f64,
-        }
+    fn value(&self, acc: &BarState) -> BarState {
+        *acc
+    }
+}
+
+fn bar(pane: &Pane, key: &Listing, acc: BarState) -> Bar {
+    Bar {
+        window_start: pane.window.start,
+        window_end: pane.window.end,
+        listing: *key,
+        trades: acc.trades,
+        volume: acc.volume,
+        low: acc.low,
+        high: acc.high,
+        smallest: acc.smallest as u32,
+        mean: acc.prices as f64 / acc.trades as f64,
     }
 }
 
@@ -161,7 +165,7 @@ fn typed_bars(captures: &[Capture; 2], out: &Outputs) -> Job {
         .union(second.filter(|trade| trade.condition < 12))
         .key_by(listing)
         .window(Tumbling::of(MILLISECOND))
-        .aggregate("bars", Bars);
+        .aggregate_with("bars", Bars, bar);
     bars.sink("main", pelton_io::csv::create(&out.0[0]).unwrap());
     bars.late.sink("late", pelton_io::csv::create(&out.0[1]).unwrap());
     job

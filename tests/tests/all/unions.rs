@@ -111,7 +111,8 @@ fn rows_that_fan_out_to_more_than_a_ring_holds_do_not_lock_up() {
         });
         same_everywhere(&rings, |job, sink| {
             let rows = job.source("s", input(30)).map(row).key_by(|row| row.key);
-            let main = rows.window(Tumbling::of(Duration::from_nanos(1000))).aggregate("p", count_rows()).main;
+            let main =
+                rows.window(Tumbling::of(Duration::from_nanos(1000))).aggregate_with("p", CountRows, counted).main;
             let fanned = main.clone().flat_map(move |row| copies(row, count));
             fanned.union(main.filter(|_| false)).sink("out", sink);
         });
@@ -123,7 +124,7 @@ fn a_late_output_may_join_the_main_one() {
     same_everywhere(&[1, 256 << 10], |job, sink| {
         let shape = Shape { events: 2000, keys: 9, step_ns: 100, disorder_ns: 5000, seed: 5 };
         let rows = job.source("s", VecSource::new(samples(&shape), 64)).map(row).key_by(|row| row.key);
-        let output = rows.window(Tumbling::of(Duration::from_nanos(1000))).aggregate("p", count_rows());
+        let output = rows.window(Tumbling::of(Duration::from_nanos(1000))).aggregate_with("p", CountRows, counted);
         output.main.union(output.late).key_by(|row| row.key % 4).process("q", Emit(2)).sink("out", sink);
     });
 }
@@ -132,23 +133,23 @@ fn a_late_output_may_join_the_main_one() {
 #[derive(Clone)]
 struct CountRows;
 
-fn count_rows() -> CountRows {
-    CountRows
-}
-
-impl pelton::Aggregate<u64> for CountRows {
+impl pelton::Aggregate for CountRows {
     type In = Row;
     type Acc = u64;
-    type Out = Row;
+    type Value = u64;
     fn add(&self, acc: &mut u64, _: Timestamp, _: &Row) {
         *acc += 1;
     }
     fn merge(&self, acc: &mut u64, later: &u64) {
         *acc += later;
     }
-    fn result(&self, window: pelton::Window, key: &u64, acc: &u64) -> Row {
-        Row { key: *key, a: *acc as i64, b: window.start.as_nanos() }
+    fn value(&self, acc: &u64) -> u64 {
+        *acc
     }
+}
+
+fn counted(pane: &pelton::Pane, key: &u64, rows: u64) -> Row {
+    Row { key: *key, a: rows as i64, b: pane.window.start.as_nanos() }
 }
 
 /// Sets a timer in the past and emits when it fires.

@@ -61,14 +61,14 @@ fn run(events: &[Sample], workers: usize) -> [(Vec<(Timestamp, Row)>, usize); 4]
         .clone()
         .key_by(|row| row.key)
         .window(windows)
-        .aggregate("exact", Exact)
+        .aggregate_with("exact", Exact, Exact::row)
         .sink_unordered("exact rows", exact_sink);
-    let each = input.clone().key_by(|row| row.key).window(windows).aggregate("each", OrderHash);
+    let each = input.clone().key_by(|row| row.key).window(windows).aggregate_with("each", OrderHash, OrderHash::row);
     each.clone().main.sink_unordered("each row", ordered_sink);
     let odd = input.clone().filter(|row| row.a % 2 != 0);
     odd.union(input.clone().filter(|row| row.a % 2 == 0)).sink_unordered("union", union_sink);
     // A window that is combined reaches its sinks by a union.
-    let combined = input.key_by(|row| row.key).window(windows).aggregate("exact again", Exact).main;
+    let combined = input.key_by(|row| row.key).window(windows).aggregate_with("exact again", Exact, Exact::row).main;
     let counted = finished.clone();
     combined.union(each.main).sink_unordered("windows", move |worker| Finishing(both_sink(worker), counted.clone()));
     finish(job, Options::workers(workers));

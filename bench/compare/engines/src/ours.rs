@@ -20,7 +20,7 @@ pub fn pelton_with(blocks: Blocks, window: Duration, options: Options) -> Result
     job.source("trades", blocks.source()?)
         .key_by(|trade| trade.symbol)
         .window(Tumbling::of(window))
-        .aggregate("sizes", CountSizes)
+        .aggregate_with("sizes", CountSizes, WindowRow::new)
         .sink("out", rows.clone());
     job.run(options)?.balance()?;
     Ok(rows.take())

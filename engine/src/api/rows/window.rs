@@ -6,14 +6,13 @@ use crate::api::rows::{RowStream, bad_column};
 use crate::api::stream::Stream;
 use crate::base::row::Row;
 use crate::graph::model::Port;
-use crate::graph::window::{WindowFactory, WindowStep};
+use crate::graph::window::WindowSettings;
 use crate::operator::rows::aggregate::{AggregatePlan, BadAggregates, RESULT_WORDS, RowAggregate, RowAggregates};
 use crate::operator::rows::filter::RowChain;
 use crate::operator::rows::key::{KeyColumns, RowKey};
 use crate::operator::window::Tumbling;
 use crate::runtime::row_sink::RowSink;
 use crate::{Layout, ShapeError};
-use std::marker::PhantomData;
 use std::sync::Arc;
 
 /// Rows that are grouped by columns. Made by [`RowStream::key_by`].
@@ -113,8 +112,8 @@ impl WindowedRowStream {
     fn aggregate_all(self, name: &str, aggregates: &[(String, RowAggregate)]) -> RowOutput {
         let Self { keyed: KeyedRowStream { stream: input, columns }, windows } = self;
         let graph = input.graph();
-        if !windows.is_valid() {
-            graph.borrow_mut().mistakes.push(ShapeError::EmptyWindow(name.to_owned()));
+        if let Some(mistake) = WindowSettings::<()>::new(windows.into()).mistake() {
+            graph.borrow_mut().mistakes.push(ShapeError::BadWindow(name.to_owned(), mistake));
         }
         let RowStream { stream, rows, symbols } = input;
         let mut bad = Vec::new();
@@ -156,8 +155,9 @@ impl Step<'_> {
         let Self { name, windows, plan, rows } = self;
         let port = |name, layout: &Layout| Port { name, layout: layout.clone() };
         let results = plan.results.layout().clone();
+        let settings = WindowSettings::<Row<WORDS>>::new(windows.into());
         let step = KeyedStep {
-            title: format!("tumbling window of {windows}"),
+            title: settings.title(),
             inputs: vec![port("rows", rows)],
             outputs: vec![port("main", &results), port("late", rows)],
             key: plan.key.layout().clone(),
@@ -167,8 +167,7 @@ impl Step<'_> {
         let node = add_step(&mut graph.borrow_mut(), step, || {
             let columns = plan.clone();
             let key_of = move |row: &Row<WORDS>| columns.key.of(row.bytes());
-            let (aggregate, key) = (RowAggregates::<WORDS>(plan), PhantomData::<fn() -> RowKey>);
-            Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key }))
+            settings.step::<RowKey, _, _>(key_of, RowAggregates::<WORDS>(plan))
         });
         stream.lead_to(node, 0);
         let main = Stream::new(graph.clone(), (node, 0), RowChain::all(), None).with_layout(results);

@@ -7,11 +7,11 @@
 //! The cells compute what the aggregates for typed rows do, bit by bit.
 
 use crate::base::row::{ROW_BYTES_MAX, Row, RowLayout, at, float_at, integer_at, is_float, is_integer};
-use crate::operator::aggregate::Aggregate;
-use crate::operator::aggregate::canonical;
+use crate::operator::aggregate::WindowAggregate;
+use crate::operator::aggregate::basic::canonical;
 use crate::operator::rows::key::{KeyColumns, RowKey};
 use crate::operator::rows::{BadColumn, find};
-use crate::operator::window::Window;
+use crate::operator::window::Pane;
 use crate::{CanonicalKey, Dictionary, FieldKind, Layout, LayoutError, Timestamp};
 use bytemuck::Zeroable;
 use std::sync::Arc;
@@ -337,7 +337,7 @@ fn rows_of(acc: &[u8]) -> u64 {
 #[derive(Debug, Clone)]
 pub(crate) struct RowAggregates<const WORDS: usize>(pub(crate) Arc<AggregatePlan>);
 
-impl<const WORDS: usize> Aggregate<RowKey> for RowAggregates<WORDS> {
+impl<const WORDS: usize> WindowAggregate<RowKey> for RowAggregates<WORDS> {
     type In = Row<WORDS>;
     type Acc = Row<RESULT_WORDS>;
     type Out = Row<RESULT_WORDS>;
@@ -361,11 +361,11 @@ impl<const WORDS: usize> Aggregate<RowKey> for RowAggregates<WORDS> {
         put(acc, 0, rows.wrapping_add(rows_of(later.bytes())).to_le_bytes());
     }
 
-    fn result(&self, window: Window, key: &RowKey, acc: &Self::Acc) -> Self::Out {
+    fn result(&self, pane: &Pane, key: &RowKey, acc: &Self::Acc) -> Self::Out {
         let mut row = Row::zeroed();
         let out = row.bytes_mut();
-        put(out, 0, window.start.as_nanos().to_le_bytes());
-        put(out, TIME_BYTES, window.end.as_nanos().to_le_bytes());
+        put(out, 0, pane.window.start.as_nanos().to_le_bytes());
+        put(out, TIME_BYTES, pane.window.end.as_nanos().to_le_bytes());
         let key_bytes = &bytemuck::bytes_of(key)[..self.0.key.layout().size()];
         out[2 * TIME_BYTES..2 * TIME_BYTES + key_bytes.len()].copy_from_slice(key_bytes);
         let acc = acc.bytes();

@@ -4,8 +4,8 @@
 //! ordered by their places in it, which are numbers. Keys that are not in it yet are sorted by canonical key each time,
 //! until that has been done for a quarter as many as are in it; then they are added. Keys whose numbers order as their texts do need none of that.
 
-use crate::operator::aggregate::Aggregate;
-use crate::operator::window::Window;
+use crate::operator::aggregate::WindowAggregate;
+use crate::operator::window::{Pane, Window};
 use crate::operator::{Firing, OperatorOutput, Outbox};
 use crate::store::dense::{Bits, number_of};
 use crate::store::groups::Groups;
@@ -68,7 +68,7 @@ const WAITING: u32 = u32::MAX - 1;
 /// Keys that wait get ranks once one in so many of those that have one was sorted for want of it.
 const LEARNED_SHARE: usize = 4;
 
-fn order_of<K: Key, A: Aggregate<K>>(number: u32, key: &K, aggregate: &A, symbols: &Dictionary) -> Order {
+fn order_of<K: Key, A: WindowAggregate<K>>(number: u32, key: &K, aggregate: &A, symbols: &Dictionary) -> Order {
     (aggregate.canonical(key, symbols), number)
 }
 
@@ -85,7 +85,7 @@ fn sort<K: Key>(orders: &mut [Order], key: impl Fn(u32) -> K) {
 }
 
 /// Fires the rest of a slice to the first output, as far as `out` has room.
-pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::Out>>(
+pub(crate) fn fire_slice<K: Key, A: WindowAggregate<K>, O: OperatorOutput<0, Row = A::Out>>(
     window: Window,
     groups: &Groups<K, A::Acc>,
     order: &mut FiringOrder,
@@ -96,12 +96,13 @@ pub(crate) fn fire_slice<K: Key, A: Aggregate<K>, O: OperatorOutput<0, Row = A::
     order.start(groups, aggregate, &symbols);
     // Keys are compared with those that have no rank; otherwise they say where rows stand.
     order.needs_keys = out.has_places() || !order.sorted.is_empty();
+    let pane = Pane::only(window);
     while let Some((canonical, number)) = order.next(groups, aggregate, &symbols) {
         if out.is_full() {
             return Firing::More;
         }
         let (key, value) = groups.entry(number);
-        let row = aggregate.result(window, &key, value);
+        let row = aggregate.result(&pane, &key, value);
         out.emit_fired::<0>(window.max_timestamp(), canonical, row);
         order.fired();
     }
@@ -160,7 +161,7 @@ impl KnownKeys {
 
 impl FiringOrder {
     /// Finds the order of a window's keys, unless it is one that fires already.
-    pub(crate) fn start<K: Key, A: Aggregate<K>>(
+    pub(crate) fn start<K: Key, A: WindowAggregate<K>>(
         &mut self,
         groups: &Groups<K, A::Acc>,
         aggregate: &A,
@@ -186,7 +187,7 @@ impl FiringOrder {
     }
 
     /// Takes keys whose numbers are their ranks. Those that lie dense come in order.
-    fn take_ordered<K: Key, A: Aggregate<K>>(
+    fn take_ordered<K: Key, A: WindowAggregate<K>>(
         &mut self,
         groups: &Groups<K, A::Acc>,
         aggregate: &A,
@@ -207,7 +208,12 @@ impl FiringOrder {
     }
 
     /// Takes the keys that lie dense: where many of those that are known fire, in the order of all of them.
-    fn take_dense<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
+    fn take_dense<K: Key, A: WindowAggregate<K>>(
+        &mut self,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) {
         let Self { ranked, sorted, known, .. } = self;
         let dense = groups.dense();
         if dense.len() * KNOWN_SHARE < known.orders.len() {
@@ -233,7 +239,7 @@ impl FiringOrder {
     }
 
     /// Takes the keys that are hashed.
-    fn take_hashed<K: Key, A: Aggregate<K>>(
+    fn take_hashed<K: Key, A: WindowAggregate<K>>(
         &mut self,
         groups: &Groups<K, A::Acc>,
         aggregate: &A,
@@ -255,7 +261,7 @@ impl FiringOrder {
     }
 
     /// Orders what has a rank, where some from `first` on are new; those without one are told from the others.
-    fn end_ranking<K: Key, A: Aggregate<K>>(
+    fn end_ranking<K: Key, A: WindowAggregate<K>>(
         &mut self,
         first: usize,
         groups: &Groups<K, A::Acc>,
@@ -280,7 +286,7 @@ impl FiringOrder {
 
     /// The next entry to fire.
     #[inline]
-    pub(crate) fn next<K: Key, A: Aggregate<K>>(
+    pub(crate) fn next<K: Key, A: WindowAggregate<K>>(
         &mut self,
         groups: &Groups<K, A::Acc>,
         aggregate: &A,
@@ -303,7 +309,12 @@ impl FiringOrder {
     }
 
     /// Looks up canonical keys, side by side.
-    fn look_up<K: Key, A: Aggregate<K>>(&mut self, groups: &Groups<K, A::Acc>, aggregate: &A, symbols: &Dictionary) {
+    fn look_up<K: Key, A: WindowAggregate<K>>(
+        &mut self,
+        groups: &Groups<K, A::Acc>,
+        aggregate: &A,
+        symbols: &Dictionary,
+    ) {
         let Self { ranked, ahead, known, .. } = self;
         let end = ranked.len().min(self.looked_up + AT_ONCE);
         let packed = &ranked[self.looked_up..end];
@@ -345,6 +356,7 @@ impl FiringOrder {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::operator::aggregate::{Rows, Windowed};
     use crate::{Symbol, count};
     use proptest::prelude::*;
 
@@ -353,7 +365,7 @@ mod tests {
         let mut keys = Vec::new();
         loop {
             // Asking again to start changes nothing while a window fires.
-            let aggregate = count::<u64>();
+            let aggregate = Rows::new(count::<u64>(), Windowed::new);
             order.start(groups, &aggregate, symbols);
             order.needs_keys = true;
             let Some((_, number)) = order.next(groups, &aggregate, symbols) else { break };

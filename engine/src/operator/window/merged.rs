@@ -1,6 +1,6 @@
 //! Combining before an exchange, the receiving side: merges the parts of each window and fires it.
 
-use crate::operator::aggregate::Aggregate;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
 use crate::operator::window::part::{PartRef, PartTables};
@@ -12,14 +12,14 @@ use crate::{Key, Timestamp};
 use std::sync::Arc;
 
 /// Merges parts and fires their windows.
-pub(crate) struct MergedOperator<K: Key, A: Aggregate<K>> {
+pub(crate) struct MergedOperator<K: Key, A: WindowAggregate<K>> {
     aggregate: A,
     tables: Arc<PartTables<K, A::Acc>>,
     store: SliceStore<K, A::Acc>,
     firing: FiringOrder,
 }
 
-impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
+impl<K: Key, A: WindowAggregate<K>> MergedOperator<K, A> {
     pub(crate) fn new(
         windows: Tumbling,
         aggregate: A,
@@ -54,7 +54,7 @@ impl<K: Key, A: Aggregate<K>> MergedOperator<K, A> {
     }
 }
 
-impl<K: Key, A: Aggregate<K>> Operator for MergedOperator<K, A> {
+impl<K: Key, A: WindowAggregate<K>> Operator for MergedOperator<K, A> {
     type Outputs = (A::Out,);
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(A::Out,)>) -> Result<Firing, OperatorError> {
@@ -82,7 +82,7 @@ impl<K: Key, A: Aggregate<K>> Operator for MergedOperator<K, A> {
     }
 }
 
-impl<K: Key, A: Aggregate<K>> OperatorInput<0> for MergedOperator<K, A> {
+impl<K: Key, A: WindowAggregate<K>> OperatorInput<0> for MergedOperator<K, A> {
     type Row = PartRef;
 
     fn on_batch(&mut self, batch: Batch<'_, PartRef>, _: &mut Outbox<(A::Out,)>) -> Result<usize, OperatorError> {

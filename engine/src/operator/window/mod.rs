@@ -1,16 +1,52 @@
-//! Windows: which span of event time a row belongs to.
+//! Windows: what they are, when they fire, and what is late for them.
+//!
+//! **Windows of time** are spans of event time: `start` is in them, `end` is not. [`Tumbling`] windows stand side by side.
+//! [`Sliding`] windows of one size begin at each multiple of the slide, so they overlap. [`Cumulative`] windows begin
+//! together and end step by step, up to the largest; then the next ones begin. These three are aligned to the epoch plus an
+//! offset, and the same for all keys. A [`Session`] is a key's own: a row at `t` opens `[t, t + gap)`, and windows of a key
+//! that overlap or touch become one.
+//!
+//! **Windows without an end**: [`CountWindow`] has a key's last so many rows, each time so many have come, in the job's
+//! order. [`Global`] has all rows of a key, and fires as its trigger says.
+//!
+//! **Firing.** A window of time fires on time when the watermark reaches its last nanosecond. A [`Trigger`] may have it
+//! fire early as well: at each multiple of a period of event time, each so many rows, or at rows that a predicate chooses.
+//! A trigger without the watermark leaves out the firing on time. A window that fires again gives all its rows so far, or
+//! with a purging trigger those that came since the last firing; where there are none, it gives nothing.
+//!
+//! **Late rows.** A row is late for a window when the watermark before the row has reached the window's last nanosecond plus
+//! the allowed lateness. A row that is late for all its windows leaves by the output `late`. Until then a window is kept,
+//! and each row that comes behind its end has it fire again, at once. Whether a session is late is asked of the window that
+//! the row's own one becomes part of.
+//!
+//! **Panes.** What a window gives for a key in one firing is a [`Pane`]: they are numbered from 0 for each window and key,
+//! and say whether they are early, on time or late. Sessions that become one go on with the larger of their numbers.
+//!
+//! **Times and order of results.** A result of a window of time has the window's last nanosecond as its time, in whatever
+//! pane it is, so that windows of windows are what they seem; an update that comes late is late in the next window too,
+//! unless that allows for it. A result of a count window, or of a global window that fires at a row, has the row's time;
+//! one that fires at a period has that time. Results that a row causes stand at that row. The others stand in the order of
+//! (time of firing, key, window).
 
+mod assigners;
+pub(crate) mod count;
 pub(crate) mod firing;
 pub(crate) mod merged;
 pub(crate) mod open;
+pub(crate) mod overlapping;
 pub(crate) mod part;
+pub(crate) mod per_key;
 pub(crate) mod slice_store;
 pub(crate) mod slices;
+mod tree;
+mod trigger;
 pub(crate) mod tumbling;
 
+pub(crate) use assigners::Kind;
+pub use assigners::{CountWindow, Cumulative, Global, Session, Sliding, Tumbling, Windows};
+pub use trigger::Trigger;
+
 use crate::Timestamp;
-use crate::base::time::duration_nanos;
-use std::time::Duration;
 
 /// A span of event time: `start` is in it, `end` is not.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -35,101 +71,31 @@ impl Window {
     }
 }
 
-/// Windows of one size, side by side, aligned to the epoch plus an offset.
-///
-/// ```
-/// use pelton::{Timestamp, Tumbling};
-/// use std::time::Duration;
-///
-/// let minutes = Tumbling::of(Duration::from_secs(60));
-/// let window = minutes.assign(Timestamp::from_nanos(-1));
-/// assert_eq!(window.start, Timestamp::from_nanos(-60_000_000_000));
-/// assert_eq!(window.end, Timestamp::from_nanos(0));
-/// ```
+/// What a window gives for a key in one firing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tumbling {
-    size_nanos: i64,
-    offset_nanos: i64,
+pub struct Pane {
+    /// The window. Of a count window, from its first row's time to its last one's; of a global window, all of time.
+    pub window: Window,
+    /// How often the window has fired for the key before.
+    pub number: u64,
+    /// When it fires.
+    pub timing: Timing,
 }
 
-impl Tumbling {
-    /// Windows of this size; 0 is refused when the job is run.
-    pub fn of(size: Duration) -> Self {
-        Self { size_nanos: duration_nanos(size), offset_nanos: 0 }
-    }
-
-    /// Moves all windows by `offset`.
-    pub fn offset(mut self, offset: Duration) -> Self {
-        self.offset_nanos = duration_nanos(offset);
-        self
-    }
-
-    /// The window that `time` is in. At the ends of the range of times it is cut short.
-    #[inline]
-    pub fn assign(&self, time: Timestamp) -> Window {
-        let (nanos, size) = (time.as_nanos(), self.size_nanos);
-        if let Some(shifted) = nanos.checked_sub(self.offset_nanos)
-            && let Some(start) = nanos.checked_sub(shifted.rem_euclid(size))
-            && let Some(end) = start.checked_add(size)
-        {
-            return Window { start: Timestamp::from_nanos(start), end: Timestamp::from_nanos(end) };
-        }
-        self.assign_cut_short(time)
-    }
-
-    #[cold]
-    fn assign_cut_short(&self, time: Timestamp) -> Window {
-        // In 128 bits nothing overflows; the ends are clamped.
-        let shifted = i128::from(time.as_nanos()) - i128::from(self.offset_nanos);
-        let start = shifted - shifted.rem_euclid(i128::from(self.size_nanos)) + i128::from(self.offset_nanos);
-        let clamp = |nanos: i128| Timestamp::from_nanos(nanos.clamp(i128::from(i64::MIN), i128::from(i64::MAX)) as i64);
-        Window { start: clamp(start), end: clamp(start + i128::from(self.size_nanos)) }
-    }
-
-    /// The number of the window that starts at `start`, growing by one from window to window.
-    pub(crate) const fn number(&self, start: Timestamp) -> i64 {
-        start.as_nanos().saturating_sub(self.offset_nanos).div_euclid(self.size_nanos)
-    }
-
-    pub(crate) const fn size_nanos(&self) -> i64 {
-        self.size_nanos
-    }
-
-    pub(crate) const fn is_valid(&self) -> bool {
-        self.size_nanos > 0
+impl Pane {
+    /// The only pane of a window that fires once.
+    pub(crate) const fn only(window: Window) -> Self {
+        Self { window, number: 0, timing: Timing::OnTime }
     }
 }
 
-impl std::fmt::Display for Tumbling {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?}", Duration::from_nanos(self.size_nanos.unsigned_abs()))?;
-        if self.offset_nanos != 0 {
-            write!(f, " from {:?}", Duration::from_nanos(self.offset_nanos.unsigned_abs()))?;
-        }
-        Ok(())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use proptest::prelude::*;
-
-    proptest! {
-        #[test]
-        fn a_time_is_in_its_window_and_the_window_is_aligned(
-            time: i64, size in 1i64..1_000_000_000_000, offset in 0i64..1_000_000_000_000
-        ) {
-            let windows = Tumbling { size_nanos: size, offset_nanos: offset };
-            let window = windows.assign(Timestamp::from_nanos(time));
-            if time < i64::MAX {
-                prop_assert!(window.contains(Timestamp::from_nanos(time)));
-            }
-            if window.start > Timestamp::MIN && window.end < Timestamp::MAX {
-                let start = i128::from(window.start.as_nanos());
-                prop_assert_eq!((start - i128::from(offset)).rem_euclid(i128::from(size)), 0);
-                prop_assert_eq!(i128::from(window.end.as_nanos()) - start, i128::from(size));
-            }
-        }
-    }
+/// When a window fires, by the watermark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Timing {
+    /// Before the watermark has reached its last nanosecond.
+    Early,
+    /// When the watermark reaches it.
+    OnTime,
+    /// Behind that, for a row that came late and is allowed for.
+    Late,
 }

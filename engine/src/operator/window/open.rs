@@ -158,6 +158,16 @@ impl<S> OpenWindows<S> {
         self.slot_at(*slot).map(|(window, state)| (*window, state))
     }
 
+    /// What the window has that starts then, where it is open.
+    pub(crate) fn starting(&self, start: Timestamp) -> Option<&S> {
+        self.order.get(&start).and_then(|slot| self.slot_at(*slot)).map(|(_, state)| state)
+    }
+
+    /// The start of the first open window that starts at this time or later.
+    pub(crate) fn first_from(&self, time: Timestamp) -> Option<Timestamp> {
+        self.order.range(time..).next().map(|(start, _)| *start)
+    }
+
     /// Closes the first window and hands out its start and what it has.
     pub(crate) fn close_first(&mut self) -> Option<(Timestamp, S)> {
         let (start, slot) = self.order.pop_first()?;

@@ -6,7 +6,7 @@
 //! lies. Tables go back to the worker that filled them, in whose cache they are.
 
 use crate::base::parcels::Parcels;
-use crate::operator::aggregate::Aggregate;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::slice_store::merging_store;
 use crate::operator::window::slices::Slices;
@@ -30,14 +30,14 @@ pub(crate) struct PartRef {
 pub(crate) type PartTables<K, V> = Parcels<Groups<K, V>>;
 
 /// Aggregates this worker's rows. Its outputs: late rows, and parts.
-pub(crate) struct PartOperator<K: Key, F, A: Aggregate<K>> {
+pub(crate) struct PartOperator<K: Key, F, A: WindowAggregate<K>> {
     worker: usize,
     seed: HashSeed,
     slices: Slices<K, F, A>,
     tables: Arc<PartTables<K, A::Acc>>,
 }
 
-impl<K: Key, F, A: Aggregate<K>> PartOperator<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> PartOperator<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
@@ -53,7 +53,7 @@ where
     }
 }
 
-impl<K: Key, F, A: Aggregate<K>> Operator for PartOperator<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> Operator for PartOperator<K, F, A>
 where
     F: Fn(&A::In) -> K + 'static,
 {
@@ -95,7 +95,7 @@ where
     }
 }
 
-impl<K: Key, F, A: Aggregate<K>> OperatorInput<0> for PartOperator<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> OperatorInput<0> for PartOperator<K, F, A>
 where
     F: Fn(&A::In) -> K + 'static,
 {

@@ -1,6 +1,6 @@
 //! Accumulators by slice of time and key: what window operators keep.
 
-use crate::operator::aggregate::Aggregate;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::open::OpenWindows;
 use crate::operator::window::{Tumbling, Window};
 use crate::store::groups::Groups;
@@ -14,7 +14,7 @@ type Merge<V> = Box<dyn Fn(&mut V, &V)>;
 
 /// The slices of a step whose workers may each have something of one key, where its aggregate is exact: parts that were
 /// combined on one number of workers go on as slices on another.
-pub(crate) fn merging_store<K: Key, A: Aggregate<K>>(
+pub(crate) fn merging_store<K: Key, A: WindowAggregate<K>>(
     windows: Tumbling,
     aggregate: &A,
     settings: &StoreSettings,
@@ -37,6 +37,8 @@ pub(crate) struct SliceStore<K, V> {
     pub(crate) open: OpenWindows<Groups<K, V>>,
     /// Empty groups for slices to come.
     spare: Vec<Groups<K, V>>,
+    /// Bytes of what is combined of slices, and can be made again.
+    combined: usize,
     /// The starts of slices that were closed since the last mark, once there was one.
     closed: Option<Vec<Timestamp>>,
     marked: Marked,
@@ -64,6 +66,7 @@ impl<K: Key, V: Record> SliceStore<K, V> {
             layout,
             open: OpenWindows::new(windows, settings.open_windows_max),
             spare: Vec::new(),
+            combined: 0,
             closed: None,
             marked: Marked::default(),
             merge: None,
@@ -92,6 +95,27 @@ impl<K: Key, V: Record> SliceStore<K, V> {
     #[cold]
     pub(crate) const fn too_many_keys(&self) -> StoreError {
         StoreError::TooManyKeys(self.keys_max)
+    }
+
+    /// The slice with this number, where it is open.
+    pub(crate) fn numbered(&self, number: i64) -> Option<&Groups<K, V>> {
+        self.open.starting(self.windows.start_of(number))
+    }
+
+    /// Whether any slice with a number in this range is open.
+    pub(crate) fn has_any(&self, numbers: Range<i64>) -> bool {
+        let first = self.open.first_from(self.windows.start_of(numbers.start));
+        first.is_some_and(|start| self.windows.number(start) < numbers.end)
+    }
+
+    /// Empty groups.
+    pub(crate) fn fresh(&self) -> Groups<K, V> {
+        Groups::new(self.seed)
+    }
+
+    /// What is combined of slices takes so many bytes.
+    pub(crate) const fn count_combined(&mut self, bytes: usize) {
+        self.combined = bytes;
     }
 
     /// Puts other accumulators in place of those of an open slice, and hands those out.
@@ -200,7 +224,7 @@ impl<K: Key, V: Record> Store for SliceStore<K, V> {
 
     fn bytes(&self) -> usize {
         let all = self.open.iter().chain(&self.spare);
-        all.map(Groups::bytes).sum::<usize>() + self.marked.kept.len()
+        all.map(Groups::bytes).sum::<usize>() + self.marked.kept.len() + self.combined
     }
 
     fn mark(&mut self, scope: Scope) {

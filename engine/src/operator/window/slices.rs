@@ -4,7 +4,7 @@
 
 use crate::base::blame;
 use crate::base::prefetch::Ahead;
-use crate::operator::aggregate::Aggregate;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::slice_store::SliceStore;
 use crate::operator::{Batch, OperatorError, OperatorOutput, Outbox};
@@ -14,7 +14,7 @@ use crate::{Key, Timestamp};
 use std::ops::Range;
 
 /// The open slices of one step on one worker.
-pub(crate) struct Slices<K: Key, F, A: Aggregate<K>> {
+pub(crate) struct Slices<K: Key, F, A: WindowAggregate<K>> {
     pub(crate) windows: Tumbling,
     key_of: F,
     pub(crate) aggregate: A,
@@ -60,7 +60,7 @@ struct Run<'a, T, I> {
     ahead: Ahead,
 }
 
-impl<K: Key, F, A: Aggregate<K>> Slices<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> Slices<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
@@ -132,8 +132,7 @@ where
             self.kept = kept;
             return result;
         }
-        let (times, values) = (batch.times(), batch.values());
-        self.add(Run { times, values, bounds: batch.bounds(), index_of: |row| row, ahead: batch.ahead })
+        self.add_ahead(batch)
     }
 
     /// Whether any row is late: then the others are in `kept`.
@@ -204,6 +203,18 @@ where
             |row, time, value, acc| blame::at_index(index_of(row), || aggregate.add(acc, time, value)),
         );
         if groups.len() > keys_max { Err(StoreError::TooManyKeys(keys_max).into()) } else { Ok(()) }
+    }
+
+    /// Adds the rows of a batch, all of which are ahead of the watermark.
+    pub(crate) fn add_ahead(&mut self, batch: Batch<'_, A::In>) -> Result<(), OperatorError> {
+        let (times, values) = (batch.times(), batch.values());
+        self.add(Run { times, values, bounds: batch.bounds(), index_of: |row| row, ahead: batch.ahead })
+    }
+
+    /// Adds a row.
+    pub(crate) fn add_one(&mut self, time: Timestamp, row: &A::In) -> Result<(), OperatorError> {
+        let (times, values) = (std::slice::from_ref(&time), std::slice::from_ref(row));
+        self.add(Run { times, values, bounds: (time, time), index_of: |row| row, ahead: Ahead::NONE })
     }
 
     /// Adds rows, all of them on time.

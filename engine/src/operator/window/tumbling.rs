@@ -1,7 +1,7 @@
 //! The tumbling window operator: a slice fires when the watermark reaches its last nanosecond, and its
 //! rows leave in canonical order of keys.
 
-use crate::operator::aggregate::Aggregate;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::Tumbling;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
 use crate::operator::window::slice_store::merging_store;
@@ -10,13 +10,13 @@ use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Out
 use crate::store::{Store, StoreSettings};
 use crate::{Key, Timestamp};
 
-pub(crate) struct TumblingOperator<K: Key, F, A: Aggregate<K>> {
+pub(crate) struct TumblingOperator<K: Key, F, A: WindowAggregate<K>> {
     slices: Slices<K, F, A>,
     /// Of the first slice.
     firing: FiringOrder,
 }
 
-impl<K: Key, F, A: Aggregate<K>> TumblingOperator<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> TumblingOperator<K, F, A>
 where
     F: Fn(&A::In) -> K,
 {
@@ -27,7 +27,7 @@ where
     }
 }
 
-impl<K: Key, F, A: Aggregate<K>> Operator for TumblingOperator<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> Operator for TumblingOperator<K, F, A>
 where
     F: Fn(&A::In) -> K + 'static,
 {
@@ -60,7 +60,7 @@ where
     }
 }
 
-impl<K: Key, F, A: Aggregate<K>> OperatorInput<0> for TumblingOperator<K, F, A>
+impl<K: Key, F, A: WindowAggregate<K>> OperatorInput<0> for TumblingOperator<K, F, A>
 where
     F: Fn(&A::In) -> K + 'static,
 {

@@ -2,15 +2,10 @@
 
 use super::windows::Spread;
 use super::{Row, at, cases, rows};
-use crate::{
-    Aggregate, Timestamp, Window, Windowed, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64,
-    weighted_mean,
-};
+use crate::{Aggregate, Timestamp, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, weighted_mean};
 use proptest::prelude::*;
 
-const WINDOW: Window = Window { start: Timestamp::from_nanos(0), end: Timestamp::from_nanos(10) };
-
-fn state<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)]) -> A::Acc {
+fn state<A: Aggregate<In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)]) -> A::Acc {
     let mut acc = bytemuck::Zeroable::zeroed();
     rows.iter().for_each(|(time, row)| aggregate.add(&mut acc, *time, row));
     acc
@@ -18,7 +13,7 @@ fn state<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)]) 
 
 /// Merges the states of three runs of rows in both ways and holds them against the state of all
 /// rows, bit by bit: empty ones may be merged into, but are never merged.
-fn merges<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)], cuts: (usize, usize)) {
+fn merges<A: Aggregate<In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)], cuts: (usize, usize)) {
     let (a, b) = (cuts.0.min(cuts.1).min(rows.len()), cuts.0.max(cuts.1).min(rows.len()));
     let parts = [&rows[..a], &rows[a..b], &rows[b..]];
     let merge = |acc: &mut A::Acc, rows: &[(Timestamp, Row)], later: &A::Acc| {
@@ -49,7 +44,7 @@ fn merges<A: Aggregate<u64, In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)],
     for merged in [from_left, from_right] {
         assert_eq!(bytemuck::bytes_of(&merged), bytemuck::bytes_of(&all));
         if !rows.is_empty() {
-            let [merged, all] = [merged, all].map(|acc| aggregate.result(WINDOW, &7, &acc));
+            let [merged, all] = [merged, all].map(|acc| aggregate.value(&acc));
             assert_eq!(bytemuck::bytes_of(&merged), bytemuck::bytes_of(&all));
         }
     }
@@ -121,10 +116,10 @@ proptest! {
     }
 }
 
-fn value<V: Copy>(aggregate: impl Aggregate<u64, In = Row, Out = Windowed<u64, V>>, floats: &[f64]) -> V {
+fn value<V: Copy>(aggregate: impl Aggregate<In = Row, Value = V>, floats: &[f64]) -> V {
     let row = |float: &f64| (at(1), Row { value: i64::MAX, weight: 0, float: *float, key: 7 });
     let rows: Vec<_> = floats.iter().map(row).collect();
-    aggregate.result(WINDOW, &7, &state(&aggregate, &rows)).value()
+    aggregate.value(&state(&aggregate, &rows))
 }
 
 #[test]

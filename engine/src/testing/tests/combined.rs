@@ -2,6 +2,7 @@
 
 use super::windows::{fire, restored};
 use super::{Row, at, cases, steps};
+use crate::operator::aggregate::{Rows, WindowAggregate};
 use crate::operator::state;
 use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
@@ -14,9 +15,14 @@ use proptest::prelude::*;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Counts rows.
+fn counted() -> impl WindowAggregate<u64, In = u64, Acc = u64, Out = Windowed<u64, u64>> {
+    Rows::new(count::<u64>(), Windowed::new)
+}
+
 /// Runs a step as several workers do that combine their rows: row `i` and what is done at step `i` is up to
 /// `choices[i]`.
-fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, choices: &[usize]) {
+fn hold_combined<A: Aggregate<In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, choices: &[usize]) {
     const WORKERS: usize = 4;
     assert!(A::EXACT);
     let windows = Tumbling::of(Duration::from_nanos(size as u64));
@@ -34,9 +40,9 @@ fn hold_combined<A: Aggregate<u64, In = Row>>(steps: &[Step<Row>], size: i64, ag
 
     let settings = StoreSettings::default();
     let tables = Arc::new(PartTables::new());
-    let part =
-        |worker: usize| PartOperator::new(worker, windows, (key_of, aggregate.clone()), &settings, tables.clone());
-    let merged = || MergedOperator::new(windows, aggregate.clone(), &settings, tables.clone());
+    let rows = || Rows::new(aggregate.clone(), Windowed::new);
+    let part = |worker: usize| PartOperator::new(worker, windows, (key_of, rows()), &settings, tables.clone());
+    let merged = || MergedOperator::new(windows, rows(), &settings, tables.clone());
     let (mut parts, mut merging) = (Vec::from_iter((0..WORKERS).map(part)), merged());
     let (mut main, mut late) = (Vec::new(), Vec::new());
     let (mut part_out, mut out) = (Outbox::new(2, Default::default()), Outbox::new(3, Default::default()));
@@ -115,8 +121,8 @@ fn windows_combined_on_some_workers_go_on_on_any_other_number() {
     let key_of: fn(&u64) -> u64 = |key| *key;
     let settings = StoreSettings::default();
     let tables = Arc::new(PartTables::new());
-    let part = |worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone());
-    let merged = || MergedOperator::new(windows, count::<u64>(), &settings, tables.clone());
+    let part = |worker| PartOperator::new(worker, windows, (key_of, counted()), &settings, tables.clone());
+    let merged = || MergedOperator::new(windows, counted(), &settings, tables.clone());
     let mut out = Outbox::new(16, Default::default());
     let (mut parts, mut merging) = ([part(0), part(1)], merged());
     let (times, rows) = ([1, 2, 11, 12, 13].map(at), [1, 2, 1, 3, 1]);
@@ -150,12 +156,13 @@ fn windows_combined_on_some_workers_go_on_on_any_other_number() {
 
     // And back, to three workers.
     let tables = Arc::new(PartTables::new());
-    let mut parts: Vec<_> =
-        (0..3).map(|worker| PartOperator::new(worker, windows, (key_of, count()), &settings, tables.clone())).collect();
+    let mut parts: Vec<_> = (0..3)
+        .map(|worker| PartOperator::new(worker, windows, (key_of, counted()), &settings, tables.clone()))
+        .collect();
     for (at, piece) in single_pieces.iter().enumerate() {
         state::restore(&mut parts[at % 3], piece, &ALL_SLOTS, true).unwrap();
     }
-    let mut merging = MergedOperator::new(windows, count::<u64>(), &settings, tables);
+    let mut merging = MergedOperator::new(windows, counted(), &settings, tables);
     let (mut refs, mut found) = (Vec::new(), Vec::new());
     for part in &mut parts {
         fire(part, Timestamp::MAX, &mut out, |out| refs.extend_from_slice(out.rows::<1>().1));

@@ -6,7 +6,8 @@ use crate::graph::exchange::{AnyExchange, ExchangeSpec};
 use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepFactory, WayIn};
 use crate::graph::model::{Graph, Kind, StoreDeclaration};
 use crate::graph::step::single_input;
-use crate::graph::window::{WindowFactory, WindowStep};
+use crate::graph::window::WindowSettings;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::chain::Identity;
 use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
@@ -21,7 +22,6 @@ use crate::{
     Options, Outbox, Record, Sink, SinkCheckpoint, Slot, Timestamp, Tumbling, VecSource, Watermarks, Windowed,
     WorkerStep, sum,
 };
-use std::marker::PhantomData;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -181,24 +181,28 @@ impl StepFactory for Planted {
             false,
             move |context| {
                 let (worker, stores) = (context.worker, &context.stores);
-                let operator = PartOperator::new(worker, windows(), (user, sum(cents)), stores, of_parts.clone());
+                let operator = PartOperator::new(worker, windows(), (user, sums()), stores, of_parts.clone());
                 LateParts { operator, held: Held::default() }
             },
         );
         let merged = single_input(
             |_, _| ToOne,
             false,
-            move |context| MergedOperator::<u64, _>::new(windows(), sum(cents), &context.stores, tables.clone()),
+            move |context| MergedOperator::<u64, _>::new(windows(), sums(), &context.stores, tables.clone()),
         );
         let connect = Box::new(TypedChain(Identity::<PartRef>::new()));
         Some(Combining { parts, merged, connect, part: PartRef::layout() })
     }
 }
 
+fn sums() -> impl WindowAggregate<u64, In = Paid, Acc = [u8; 16], Out = Windowed<u64, i128>> {
+    crate::operator::aggregate::Rows::new(sum(cents), Windowed::new)
+}
+
 fn plant(graph: &mut Graph) {
-    let whole = WindowStep { windows: windows(), key_of: user, aggregate: sum(cents), key: PhantomData::<fn() -> u64> };
+    let whole = WindowSettings::new(windows().into()).step(user, sums());
     let step = graph.nodes.iter_mut().find(|node| &*node.name == "sums").unwrap();
-    step.kind = Kind::Step(Box::new(Planted(Box::new(WindowFactory::new(whole)))));
+    step.kind = Kind::Step(Box::new(Planted(whole)));
 }
 
 type Rows = Vec<(Timestamp, Windowed<u64, i128>)>;

@@ -4,6 +4,7 @@ mod aggregates;
 mod broadcast;
 mod combined;
 mod epochs;
+mod firings;
 mod functions;
 mod fuzz;
 mod joins;

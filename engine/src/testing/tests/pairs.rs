@@ -221,6 +221,7 @@ fn verify(fault: Fault) -> Result<(), Failure> {
             .left(span + 13, ask(1, 5))
             .right(span + 14, quote(3, 11))
             .watermark(span + 16)
+            .right(span + 17, quote(1, 12))
             .left(span + 17, ask(3, 6))
             .left(span + 18, ask(1, 6));
     }

@@ -29,7 +29,7 @@ type Rows<'a> = &'a [(Timestamp, Row)];
 /// Holds windows with `aggregate` against `value` of all rows of a window and key.
 fn hold<A, V>(steps: &[Step<Row>], size: i64, aggregate: A, value: impl Fn(Rows<'_>) -> V) -> Verdict
 where
-    A: Aggregate<u64, In = Row, Out = Windowed<u64, V>>,
+    A: Aggregate<In = Row, Value = V>,
     V: Record,
 {
     let offset = size / 3;
@@ -119,10 +119,10 @@ pub(super) struct Extremes {
     high: i64,
 }
 
-impl Aggregate<u64> for Spread {
+impl Aggregate for Spread {
     type In = Row;
     type Acc = Extremes;
-    type Out = Windowed<u64, i128>;
+    type Value = i128;
 
     fn add(&self, acc: &mut Extremes, _: Timestamp, row: &Row) {
         self.merge(acc, &Extremes { rows: 1, low: row.value, high: row.value });
@@ -133,8 +133,8 @@ impl Aggregate<u64> for Spread {
         *acc = Extremes { rows: acc.rows + later.rows, low: low.min(later.low), high: high.max(later.high) };
     }
 
-    fn result(&self, window: Window, key: &u64, acc: &Extremes) -> Windowed<u64, i128> {
-        windowed(window, *key, i128::from(acc.high) - i128::from(acc.low))
+    fn value(&self, acc: &Extremes) -> i128 {
+        i128::from(acc.high) - i128::from(acc.low)
     }
 }
 

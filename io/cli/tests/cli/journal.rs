@@ -49,7 +49,7 @@ fn watermarks() -> Watermarks {
 /// Bars of 10 ms with late trades, as `pelton replay` makes them.
 fn bars_into<C: Chain<Out = Trade>>(trades: Stream<Trade, C>, place: &Place) {
     let bars = trades.key_by(|trade| trade.symbol).window(Tumbling::of(Duration::from_millis(10)));
-    let bars = bars.aggregate("bars", pelton_io::bars::bars());
+    let bars = bars.aggregate_with("bars", pelton_io::bars::bars(), pelton_io::bars::Bar::new);
     bars.sink("out", csv::create(place.path("live.csv")).unwrap());
     bars.late.sink("late", csv::create(place.path("live_late.csv")).unwrap());
 }

@@ -122,7 +122,7 @@ impl LiveJob<'_> {
         let (mut input, source) = push::<Trade>(1024);
         let pushed = job.source("trades", source).watermarks(Watermarks::bounded(DISORDER / 2));
         let windows = pushed.key_by(|trade| trade.symbol).window(Tumbling::of(Duration::from_millis(10)));
-        let bars = windows.aggregate("bars", bars::bars());
+        let bars = windows.aggregate_with("bars", bars::bars(), bars::Bar::new);
         bars.sink("bars_file", file(FILES[0]));
         bars.late.sink("late_file", file(FILES[1]));
 

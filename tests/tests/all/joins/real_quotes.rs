@@ -4,7 +4,7 @@ use pelton::{AsOf, Job, Options, Record, VecSource, collect};
 use pelton_io::Trade;
 use pelton_io::codec::lean::{self, LeanOptions, Quote};
 use pelton_io::codec::{Input, InputLimits, events};
-use pelton_tests::data::data;
+use pelton_tests::data::{data, time_of_day};
 use pelton_tests::rows::assert_same;
 use pelton_tests::running::finish;
 
@@ -25,14 +25,6 @@ fn quoted(trade: &Trade, quote: Option<&Quote>) -> QuotedTrade {
     let venue = u64::from(u16::from_be_bytes(trade.venue));
     let (bid, ask, quote_ns) = quote.map_or((-1, -1, 0), |quote| (quote.bid_price, quote.ask_price, quote.time_ns));
     QuotedTrade { trade_ns: trade.time_ns, venue, price: trade.price, bid, ask, quote_ns }
-}
-
-/// Nanoseconds of the day in `"1970-01-01 09:31:15.52Z"`, with or without the quotation marks.
-fn time_of_day(text: &str) -> i64 {
-    let time = text.trim_matches('"').strip_prefix("1970-01-01 ").unwrap().strip_suffix('Z').unwrap();
-    let (whole, fraction) = time.split_once('.').unwrap_or((time, ""));
-    let seconds = whole.split(':').fold(0, |sum, part| sum * 60 + part.parse::<i64>().unwrap());
-    seconds * 1_000_000_000 + format!("{fraction:0<9}").parse::<i64>().unwrap()
 }
 
 /// Venue, time, price, bid, ask, time of the quote.

@@ -4,8 +4,8 @@ use super::{BLOCKS, WORKERS};
 use bytemuck::{Pod, Zeroable};
 use pelton::rows::{Comparison, RowAggregate, RowStream, VecRows};
 use pelton::{
-    Aggregate, Job, Layout, Options, Record, Timestamp, Tumbling, VecSource, Watermarks, Window, count, first, last,
-    max, max_f64, mean, min, min_f64, sum, sum_f64,
+    Aggregate, Job, Layout, Options, Pane, Record, Timestamp, Tumbling, VecSource, Watermarks, count, first, last, max,
+    max_f64, mean, min, min_f64, sum, sum_f64,
 };
 use pelton_tests::running::finish;
 use std::time::Duration;
@@ -44,7 +44,7 @@ fn readings() -> Vec<Reading> {
 
 /// What is done with each of the typed aggregates in turn.
 trait Visit {
-    fn visit<A: Aggregate<i16, In = Reading>>(&mut self, aggregate: A);
+    fn visit<A: Aggregate<In = Reading>>(&mut self, aggregate: A);
 }
 
 /// The exact ones first.
@@ -102,7 +102,7 @@ impl Record for Results {
 struct Add<'a>(&'a mut [u8], usize, Timestamp, &'a Reading);
 
 impl Visit for Add<'_> {
-    fn visit<A: Aggregate<i16, In = Reading>>(&mut self, aggregate: A) {
+    fn visit<A: Aggregate<In = Reading>>(&mut self, aggregate: A) {
         let state = &mut self.0[self.1..self.1 + size_of::<A::Acc>()];
         let mut acc = bytemuck::pod_read_unaligned(state);
         aggregate.add(&mut acc, self.2, self.3);
@@ -111,23 +111,30 @@ impl Visit for Add<'_> {
     }
 }
 
-struct Give<'a>(&'a [u8], usize, Window, i16, Vec<u8>);
+struct Give<'a>(&'a [u8], usize, Vec<u8>);
 
 impl Visit for Give<'_> {
-    fn visit<A: Aggregate<i16, In = Reading>>(&mut self, aggregate: A) {
+    fn visit<A: Aggregate<In = Reading>>(&mut self, aggregate: A) {
         let state = &self.0[self.1..self.1 + size_of::<A::Acc>()];
-        let windowed = aggregate.result(self.2, &self.3, &bytemuck::pod_read_unaligned(state));
-        let bytes = bytemuck::bytes_of(&windowed);
-        // The window and the key come once, and the values one behind the other.
-        self.4.extend_from_slice(if self.1 == 0 { bytes } else { &bytes[18..] });
+        let value = aggregate.value(&bytemuck::pod_read_unaligned(state));
+        self.2.extend_from_slice(bytemuck::bytes_of(&value));
         self.1 += size_of::<A::Acc>();
     }
 }
 
-impl Aggregate<i16> for AllTyped {
+/// The window, the key, and the values one behind the other.
+fn results(pane: &Pane, key: &i16, acc: [u8; 256]) -> Results {
+    let mut give = Give(&acc, 0, Vec::new());
+    give.2.extend_from_slice(bytemuck::bytes_of(&[pane.window.start, pane.window.end]));
+    give.2.extend_from_slice(bytemuck::bytes_of(key));
+    each_typed(&mut give);
+    Results(give.2.try_into().unwrap())
+}
+
+impl Aggregate for AllTyped {
     type In = Reading;
     type Acc = [u8; 256];
-    type Out = Results;
+    type Value = [u8; 256];
 
     fn add(&self, acc: &mut [u8; 256], time: Timestamp, row: &Reading) {
         each_typed(&mut Add(acc, 0, time, row));
@@ -137,10 +144,8 @@ impl Aggregate<i16> for AllTyped {
         unreachable!("it is not exact")
     }
 
-    fn result(&self, window: Window, key: &i16, acc: &[u8; 256]) -> Results {
-        let mut give = Give(acc, 0, window, *key, Vec::new());
-        each_typed(&mut give);
-        Results(give.4.try_into().unwrap())
+    fn value(&self, acc: &[u8; 256]) -> [u8; 256] {
+        *acc
     }
 }
 
@@ -161,7 +166,7 @@ fn each_aggregate_over_a_column_gives_the_bytes_of_the_typed_one() {
         .watermarks(Watermarks::bounded(bound))
         .key_by(|reading| reading.key)
         .window(windows)
-        .aggregate("step", AllTyped)
+        .aggregate_with("step", AllTyped, results)
         .sink("out", pelton_io::csv::create(&path).unwrap());
     finish(job, Options::workers(2));
     let all = std::fs::read_to_string(&path).unwrap();

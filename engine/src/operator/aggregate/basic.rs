@@ -1,149 +1,8 @@
-//! Aggregates: what a window keeps for a key, and what it gives when it fires.
+//! The built-in aggregates of one number a row: counts, sums, means, extremes, first and last.
 
-use crate::base::record::SCALAR_FIELD;
-use crate::operator::window::Window;
-use crate::{CanonicalKey, Dictionary, Field, Key, Layout, Record, Timestamp};
-use bytemuck::{Pod, Zeroable};
-use std::borrow::Cow;
+use crate::operator::aggregate::Aggregate;
+use crate::{Record, Timestamp};
 use std::marker::PhantomData;
-
-/// An aggregate over the rows of one key and window.
-///
-/// `Acc` is the state: a record, which starts as zeros. Rows come in the job's order.
-///
-/// ```
-/// use pelton::{Aggregate, Record, Timestamp, Window};
-///
-/// /// The range of prices.
-/// #[derive(Clone)]
-/// struct Range;
-/// #[derive(Clone, Copy, Record)]
-/// #[repr(C)]
-/// struct Extremes { rows: u64, low: i64, high: i64 }
-///
-/// impl Aggregate<u32> for Range {
-///     type In = i64;
-///     type Acc = Extremes;
-///     type Out = i64;
-///     fn add(&self, acc: &mut Extremes, _: Timestamp, price: &i64) {
-///         acc.low = if acc.rows == 0 { *price } else { acc.low.min(*price) };
-///         acc.high = if acc.rows == 0 { *price } else { acc.high.max(*price) };
-///         acc.rows += 1;
-///     }
-///     fn merge(&self, acc: &mut Extremes, later: &Extremes) {
-///         acc.low = if acc.rows == 0 { later.low } else { acc.low.min(later.low) };
-///         acc.high = if acc.rows == 0 { later.high } else { acc.high.max(later.high) };
-///         acc.rows += later.rows;
-///     }
-///     fn result(&self, _: Window, _: &u32, acc: &Extremes) -> i64 {
-///         acc.high - acc.low
-///     }
-/// }
-/// ```
-pub trait Aggregate<K>: Clone + Send + Sync + 'static {
-    /// The rows it takes.
-    type In: Record;
-    /// Its state for one key and window; zeros where nothing was added.
-    type Acc: Record;
-    /// What it gives.
-    type Out: Record;
-
-    /// Adds a row.
-    fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Self::In);
-
-    /// Whether [`Aggregate::merge`] gives the same bits in any order and grouping. Then each worker
-    /// may combine the rows it reads instead of sending them to their keys; order among them is lost.
-    ///
-    /// True for integers, counts and extremes; false for sums of floats, and for all that keeps an
-    /// order among rows of equal time.
-    const EXACT: bool = false;
-
-    /// [`Aggregate::EXACT`], for an aggregate of which only its value knows.
-    #[doc(hidden)]
-    fn is_exact(&self) -> bool {
-        Self::EXACT
-    }
-
-    /// Adds all that `later` holds, which is not empty. What `acc` holds came before, unless the
-    /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
-    fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
-
-    /// The row for a window and key.
-    fn result(&self, window: Window, key: &K, acc: &Self::Acc) -> Self::Out;
-
-    /// The layout of what is kept for a key, where it is not that of its type.
-    #[doc(hidden)]
-    fn state_layout(&self) -> Layout {
-        Self::Acc::layout()
-    }
-
-    /// By which the rows of a window are ordered. An aggregate that knows more of its keys than their type does may
-    /// say so; keys that differ must then have canonical keys that differ.
-    fn canonical(&self, key: &K, symbols: &Dictionary) -> CanonicalKey
-    where
-        K: Key,
-    {
-        CanonicalKey::of(key, symbols)
-    }
-}
-
-/// A result of an aggregate with its window and key: columns `window_start, window_end, <key>, value`.
-///
-/// It has no padding whatever its parts are, so its fields are read through methods.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, packed)]
-pub struct Windowed<K, V> {
-    start: Timestamp,
-    end: Timestamp,
-    key: K,
-    value: V,
-}
-
-impl<K: Copy, V: Copy> Windowed<K, V> {
-    /// The window.
-    pub fn window(&self) -> Window {
-        Window { start: self.start, end: self.end }
-    }
-
-    /// The key.
-    pub fn key(&self) -> K {
-        self.key
-    }
-
-    /// The aggregate's value.
-    pub fn value(&self) -> V {
-        self.value
-    }
-}
-
-impl<K: Copy + std::fmt::Debug, V: Copy + std::fmt::Debug> std::fmt::Debug for Windowed<K, V> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{:?} {:?}: {:?}", self.window(), self.key(), self.value())
-    }
-}
-
-impl<K: Record, V: Record> Record for Windowed<K, V> {
-    fn layout() -> Layout {
-        let time = Timestamp::layout;
-        let parts = [("window_start", time()), ("window_end", time()), ("key", K::layout()), ("value", V::layout())];
-        packed_layout("Windowed", &parts)
-    }
-}
-
-/// The layout of parts that follow one another without padding. A part that is a single number,
-/// symbol or text gets the part's name; the fields of others keep theirs.
-pub(crate) fn packed_layout(name: &'static str, parts: &[(&'static str, Layout)]) -> Layout {
-    let mut fields = Vec::new();
-    let mut offset = 0;
-    for (part, layout) in parts {
-        fields.extend(layout.fields().iter().map(|field| {
-            let name = if field.name == SCALAR_FIELD { Cow::Borrowed(*part) } else { field.name.clone() };
-            Field { name, offset: offset + field.offset, time: false, ..field.clone() }
-        }));
-        offset += layout.size();
-    }
-    Layout::new(name, offset, 1, fields)
-}
 
 macro_rules! extracting {
     ($(#[$doc:meta])* $maker:ident, $name:ident<$input:ident: $extracted:ty>, exact $exact:expr, acc $acc:ty, out $out:ty,
@@ -170,13 +29,13 @@ macro_rules! extracting {
             }
         }
 
-        impl<K: Key, $input: Record, F> Aggregate<K> for $name<$input, F>
+        impl<$input: Record, F> Aggregate for $name<$input, F>
         where
             F: Fn(&$input) -> $extracted + Clone + Send + Sync + 'static,
         {
             type In = $input;
             type Acc = $acc;
-            type Out = Windowed<K, $out>;
+            type Value = $out;
             const EXACT: bool = $exact;
 
             #[inline(always)]
@@ -189,12 +48,15 @@ macro_rules! extracting {
                 $merge
             }
 
-            fn result(&self, window: Window, key: &K, $state: &$acc) -> Self::Out {
-                Windowed { start: window.start, end: window.end, key: *key, value: $result }
+            #[inline]
+            fn value(&self, $state: &$acc) -> $out {
+                $result
             }
         }
     };
 }
+
+pub(super) use extracting;
 
 /// A value with the number of rows behind it.
 #[derive(Debug, Clone, Copy, Default, crate::Record)]
@@ -252,7 +114,7 @@ fn add_to(sum: &mut [u8; 16], value: i128) {
 
 /// A count that was restored may be anything: it wraps like a sum.
 #[inline]
-fn count_to(count: &mut u64, more: u64) {
+pub(super) fn count_to(count: &mut u64, more: u64) {
     *count = count.wrapping_add(more);
 }
 
@@ -420,10 +282,10 @@ impl<T> Clone for Count<T> {
     }
 }
 
-impl<K: Key, T: Record> Aggregate<K> for Count<T> {
+impl<T: Record> Aggregate for Count<T> {
     type In = T;
     type Acc = u64;
-    type Out = Windowed<K, u64>;
+    type Value = u64;
     const EXACT: bool = true;
 
     #[inline(always)]
@@ -435,8 +297,9 @@ impl<K: Key, T: Record> Aggregate<K> for Count<T> {
         count_to(acc, *later);
     }
 
-    fn result(&self, window: Window, key: &K, acc: &u64) -> Self::Out {
-        Windowed { start: window.start, end: window.end, key: *key, value: *acc }
+    #[inline]
+    fn value(&self, acc: &u64) -> u64 {
+        *acc
     }
 }
 

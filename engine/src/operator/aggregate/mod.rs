@@ -1,0 +1,216 @@
+//! Aggregates: what a window keeps for a key, and what it gives when it fires.
+
+pub(crate) mod basic;
+pub(crate) mod statistics;
+
+use crate::base::record::SCALAR_FIELD;
+use crate::operator::window::{Pane, Window};
+use crate::{CanonicalKey, Dictionary, Field, Key, Layout, Record, Timestamp};
+use bytemuck::{Pod, Zeroable};
+use std::borrow::Cow;
+
+/// An aggregate over the rows of one key and window.
+///
+/// `Acc` is the state: a record, which starts as zeros. Rows come in the job's order. What it gives is a value; the step
+/// puts window and key beside it ([`Windowed`]), or makes a row of all three
+/// ([`aggregate_with`](crate::WindowedStream::aggregate_with)).
+///
+/// ```
+/// use pelton::{Aggregate, Record, Timestamp};
+///
+/// /// The range of prices.
+/// #[derive(Clone)]
+/// struct Range;
+/// #[derive(Clone, Copy, Record)]
+/// #[repr(C)]
+/// struct Extremes { rows: u64, low: i64, high: i64 }
+///
+/// impl Aggregate for Range {
+///     type In = i64;
+///     type Acc = Extremes;
+///     type Value = i64;
+///     fn add(&self, acc: &mut Extremes, _: Timestamp, price: &i64) {
+///         self.merge(acc, &Extremes { rows: 1, low: *price, high: *price });
+///     }
+///     fn merge(&self, acc: &mut Extremes, later: &Extremes) {
+///         acc.low = if acc.rows == 0 { later.low } else { acc.low.min(later.low) };
+///         acc.high = if acc.rows == 0 { later.high } else { acc.high.max(later.high) };
+///         acc.rows += later.rows;
+///     }
+///     fn value(&self, acc: &Extremes) -> i64 {
+///         acc.high - acc.low
+///     }
+/// }
+/// ```
+pub trait Aggregate: Clone + Send + Sync + 'static {
+    /// The rows it takes.
+    type In: Record;
+    /// Its state for one key and window; zeros where nothing was added.
+    type Acc: Record;
+    /// What it gives.
+    type Value: Record;
+
+    /// Adds a row.
+    fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Self::In);
+
+    /// Whether [`Aggregate::merge`] gives the same bits in any order and grouping. Then each worker
+    /// may combine the rows it reads instead of sending them to their keys; order among them is lost.
+    ///
+    /// True for integers, counts and extremes; false for sums of floats, and for all that keeps an
+    /// order among rows of equal time.
+    const EXACT: bool = false;
+
+    /// Adds all that `later` holds, which is not empty. What `acc` holds came before, unless the
+    /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
+    fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
+
+    /// What was added comes to this.
+    fn value(&self, acc: &Self::Acc) -> Self::Value;
+}
+
+/// What a window step keeps for a key, and the row that it makes of it.
+pub(crate) trait WindowAggregate<K>: Clone + Send + Sync + 'static {
+    /// The rows it takes.
+    type In: Record;
+    /// Its state for one key and window; zeros where nothing was added.
+    type Acc: Record;
+    /// The rows that it makes.
+    type Out: Record;
+
+    /// As [`Aggregate::add`].
+    fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &Self::In);
+
+    /// As [`Aggregate::merge`].
+    fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
+
+    /// Whether it merges exactly: [`Aggregate::EXACT`].
+    fn is_exact(&self) -> bool;
+
+    /// The row of a firing for a key.
+    fn result(&self, pane: &Pane, key: &K, acc: &Self::Acc) -> Self::Out;
+
+    /// The layout of what is kept for a key, where it is not that of its type.
+    fn state_layout(&self) -> Layout {
+        Self::Acc::layout()
+    }
+
+    /// By which the rows of a window are ordered. Who knows more of the keys than their type does may say so; keys that
+    /// differ must then have canonical keys that differ.
+    fn canonical(&self, key: &K, symbols: &Dictionary) -> CanonicalKey
+    where
+        K: Key,
+    {
+        CanonicalKey::of(key, symbols)
+    }
+}
+
+/// An aggregate, and what makes rows of its values.
+#[derive(Clone)]
+pub(crate) struct Rows<A, R> {
+    aggregate: A,
+    row: R,
+}
+
+impl<A: Aggregate, R> Rows<A, R> {
+    /// `row` makes a row of a firing, a key and a value.
+    pub(crate) const fn new<K, Out>(aggregate: A, row: R) -> Self
+    where
+        R: Fn(&Pane, &K, A::Value) -> Out,
+    {
+        Self { aggregate, row }
+    }
+}
+
+impl<K, A, R, Out> WindowAggregate<K> for Rows<A, R>
+where
+    A: Aggregate,
+    Out: Record,
+    R: Fn(&Pane, &K, A::Value) -> Out + Clone + Send + Sync + 'static,
+{
+    type In = A::In;
+    type Acc = A::Acc;
+    type Out = Out;
+
+    #[inline(always)]
+    fn add(&self, acc: &mut A::Acc, time: Timestamp, row: &A::In) {
+        self.aggregate.add(acc, time, row);
+    }
+
+    #[inline(always)]
+    fn merge(&self, acc: &mut A::Acc, later: &A::Acc) {
+        self.aggregate.merge(acc, later);
+    }
+
+    fn is_exact(&self) -> bool {
+        A::EXACT
+    }
+
+    #[inline(always)]
+    fn result(&self, pane: &Pane, key: &K, acc: &A::Acc) -> Out {
+        (self.row)(pane, key, self.aggregate.value(acc))
+    }
+}
+
+/// A result of an aggregate with its window and key: columns `window_start, window_end, <key>, value`.
+///
+/// It has no padding whatever its parts are, so its fields are read through methods.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, packed)]
+pub struct Windowed<K, V> {
+    start: Timestamp,
+    end: Timestamp,
+    key: K,
+    value: V,
+}
+
+impl<K: Copy, V: Copy> Windowed<K, V> {
+    /// The row of a firing.
+    #[inline(always)]
+    pub(crate) fn new(pane: &Pane, key: &K, value: V) -> Self {
+        Self { start: pane.window.start, end: pane.window.end, key: *key, value }
+    }
+
+    /// The window.
+    pub fn window(&self) -> Window {
+        Window { start: self.start, end: self.end }
+    }
+
+    /// The key.
+    pub fn key(&self) -> K {
+        self.key
+    }
+
+    /// The aggregate's value.
+    pub fn value(&self) -> V {
+        self.value
+    }
+}
+
+impl<K: Copy + std::fmt::Debug, V: Copy + std::fmt::Debug> std::fmt::Debug for Windowed<K, V> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} {:?}: {:?}", self.window(), self.key(), self.value())
+    }
+}
+
+impl<K: Record, V: Record> Record for Windowed<K, V> {
+    fn layout() -> Layout {
+        let time = Timestamp::layout;
+        let parts = [("window_start", time()), ("window_end", time()), ("key", K::layout()), ("value", V::layout())];
+        packed_layout("Windowed", &parts)
+    }
+}
+
+/// The layout of parts that follow one another without padding. A part that is a single number,
+/// symbol or text gets the part's name; the fields of others keep theirs.
+pub(crate) fn packed_layout(name: &'static str, parts: &[(&'static str, Layout)]) -> Layout {
+    let mut fields = Vec::new();
+    let mut offset = 0;
+    for (part, layout) in parts {
+        fields.extend(layout.fields().iter().map(|field| {
+            let name = if field.name == SCALAR_FIELD { Cow::Borrowed(*part) } else { field.name.clone() };
+            Field { name, offset: offset + field.offset, time: false, ..field.clone() }
+        }));
+        offset += layout.size();
+    }
+    Layout::new(name, offset, 1, fields)
+}
