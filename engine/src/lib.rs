@@ -87,6 +87,7 @@ pub use log::journal::{DurableInput, InputCount};
 pub use operator::aggregate::basic::{
     Count, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };
+pub use operator::aggregate::fold::{fold, fold_merging};
 pub use operator::aggregate::statistics::{arg_max, arg_min, stddev_pop, stddev_samp, var_pop, var_samp};
 pub use operator::aggregate::{Aggregate, Windowed};
 pub use operator::asof::AsOf;
@@ -95,6 +96,8 @@ pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
 pub use operator::keyed::ProcessContext;
 pub use operator::process::ProcessFunction;
+#[cfg(feature = "calendar")]
+pub use operator::window::Calendar;
 pub use operator::window::{
     CountWindow, Cumulative, Global, Pane, Session, Sliding, Timing, Trigger, Tumbling, Window, Windows,
 };

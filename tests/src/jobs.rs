@@ -3,7 +3,7 @@
 
 use crate::events::{Row, Sample};
 use pelton::{
-    Aggregate, Collected, Job, Pane, ProcessContext, ProcessFunction, Record, Sink, Source, StepOutput, Stream,
+    Aggregate, CountWindow, Cumulative, Session, Sliding, Trigger, Collected, Job, Pane, ProcessContext, ProcessFunction, Record, Sink, Source, StepOutput, Stream,
     Timestamp, Tumbling, Watermarks, collect,
 };
 use std::time::Duration;
@@ -56,6 +56,12 @@ impl Exact {
     /// The row of a firing.
     pub fn row(pane: &Pane, key: &u64, state: Row) -> Row {
         Row { key: *key << 32 | state.key, a: state.a, b: state.b ^ pane.window.end.as_nanos() }
+    }
+
+    /// The row of a firing, with which one it is.
+    pub fn pane(pane: &Pane, key: &u64, state: Row) -> Row {
+        let row = Self::row(pane, key, state);
+        Row { a: row.a ^ (pane.number << 2 | pane.timing as u64) as i64, b: row.b ^ pane.window.start.as_nanos(), ..row }
     }
 }
 
@@ -150,11 +156,21 @@ pub enum Kind {
     SelfUnion,
     /// Stateless steps only.
     Stateless,
+    /// Windows that overlap, sessions that fire early and late, and windows of so many rows, all in one stream.
+    Windows,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 7] =
-    [Kind::Window, Kind::Combined, Kind::TwoExchanges, Kind::Timers, Kind::Diamond, Kind::SelfUnion, Kind::Stateless];
+pub const KINDS: [Kind; 8] = [
+    Kind::Window,
+    Kind::Combined,
+    Kind::TwoExchanges,
+    Kind::Timers,
+    Kind::Diamond,
+    Kind::SelfUnion,
+    Kind::Stateless,
+    Kind::Windows,
+];
 
 /// The bound of out-of-orderness of test jobs.
 pub const BOUND_NS: u64 = 40_000;
@@ -223,6 +239,23 @@ pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (si
             );
             output.sink("out", sink);
             late_rows(&output, late_sink);
+        }
+        Kind::Windows => {
+            let nanos = |nanos| Duration::from_nanos(nanos);
+            let sliding = Sliding::of(nanos(WINDOW_NS), nanos(WINDOW_NS / 5 * 2));
+            let sliding = input.clone().key_by(|row| row.key % 7).window(sliding);
+            let sliding = sliding.aggregate_with("sliding", Exact, Exact::pane);
+            let cumulative = Cumulative::of(nanos(WINDOW_NS * 2), nanos(WINDOW_NS / 2));
+            let cumulative = input.clone().window_all(cumulative);
+            let cumulative = cumulative.aggregate_with("cumulative", Exact, |pane, (), sums| Exact::pane(pane, &1, sums));
+            let sessions = input.clone().key_by(|row| row.key).window(Session::gap(nanos(WINDOW_NS / 4)));
+            let sessions = sessions.allowed_lateness(nanos(BOUND_NS / 2));
+            let sessions = sessions.trigger(Trigger::watermark().early_every(nanos(WINDOW_NS)).early_count(5));
+            let sessions = sessions.aggregate_with("sessions", Exact, Exact::pane);
+            let counted = input.key_by(|row| row.key % 3).window(CountWindow::of(9).every(4));
+            let counted = counted.aggregate_with("counted", Exact, Exact::pane);
+            late_rows(&sessions, late_sink);
+            sliding.main.union(cumulative.main).union(sessions.main).union(counted.main).sink("out", sink);
         }
         Kind::Stateless => {
             input.filter(|row| row.a > 0).flat_map(|row| [*row, Row { a: -row.a, ..*row }]).sink("out", sink);

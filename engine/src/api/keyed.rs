@@ -175,6 +175,10 @@ where
         if let Some(mistake) = settings.mistake() {
             graph.borrow_mut().mistakes.push(ShapeError::BadWindow(name.to_owned(), mistake));
         }
+        if settings.merge() && !A::MERGES {
+            let mistake = "they merge what they keep, which their aggregate cannot: give a fold what merges its states";
+            graph.borrow_mut().mistakes.push(ShapeError::BadWindow(name.to_owned(), mistake));
+        }
         let step = KeyedStep {
             title: settings.title(),
             inputs: vec![port::<T>("rows")],

@@ -48,6 +48,15 @@ impl<T> WindowSettings<T> {
         }
     }
 
+    /// Whether they merge what they keep.
+    pub(crate) const fn merge(&self) -> bool {
+        match &self.windows.0 {
+            Kind::Session(_) => true,
+            Kind::Count(windows) => windows.slides(),
+            _ => false,
+        }
+    }
+
     /// How a step is called that has them.
     pub(crate) fn title(&self) -> String {
         let Self { windows, trigger, lateness } = self;
@@ -79,6 +88,7 @@ impl<T> WindowSettings<T> {
             Kind::Sliding(_) | Kind::Cumulative(_)
                 if trigger.is_default()
                     && lateness == 0
+                    && aggregate.merges()
                     && let Some(windows) = Overlapping::of(&windows) =>
             {
                 single_input(route, false, move |context| {

@@ -11,10 +11,25 @@ use std::time::Duration;
 /// What a process function can do besides changing its state.
 pub struct ProcessContext<'a, Out: Record, In = ()> {
     out: &'a mut OutColumns<Out>,
-    asked: &'a mut Vec<Timestamp>,
-    clears: &'a mut bool,
+    asked: &'a mut Asked,
     call: Call,
     rows: PhantomData<fn(In)>,
+}
+
+/// What a function asks for.
+#[derive(Default)]
+struct Asked {
+    timers: Vec<Timestamp>,
+    /// Timers of these times are removed first.
+    removed: Vec<Timestamp>,
+    /// Whether the key's state is to be removed.
+    clears: bool,
+}
+
+impl Asked {
+    const fn is_nothing(&self) -> bool {
+        self.timers.is_empty() && self.removed.is_empty() && !self.clears
+    }
 }
 
 /// What a function is called for.
@@ -46,12 +61,18 @@ impl<Out: Record, In> ProcessContext<'_, Out, In> {
     /// for at or before its own time; if that one asks for another such, that is not fired, so that none goes on
     /// for ever.
     pub fn timer(&mut self, time: Timestamp) {
-        self.asked.push(time);
+        self.asked.timers.push(time);
+    }
+
+    /// Removes the key's timer for `time`, also one that was asked for in this call; nothing changes where there is none.
+    pub fn delete_timer(&mut self, time: Timestamp) {
+        self.asked.timers.retain(|asked| *asked != time);
+        self.asked.removed.push(time);
     }
 
     /// Removes the key's state once the function returns: it is zeros again, whatever the function makes of it.
     pub fn clear_state(&mut self) {
-        *self.clears = true;
+        self.asked.clears = true;
     }
 
     /// The watermark before the row, or the time that a timer was due; [`Timestamp::MAX`] at the end of the input.
@@ -74,15 +95,13 @@ pub(crate) struct Keyed<K, S> {
     timers: Timers,
     /// Timers behind this fire at the end of the input.
     end: Timestamp,
-    asked: Vec<Timestamp>,
-    /// Whether the function asked for the key's state to be removed.
-    clears: bool,
+    asked: Asked,
 }
 
 impl<K: Key, S: Record> Keyed<K, S> {
     pub(crate) fn new(settings: &StoreSettings, time_to_live: Option<Duration>) -> Self {
         let table = KeyedTable::new(settings).with_time_to_live(time_to_live);
-        Self { table, timers: Timers::new(settings), end: Timestamp::MAX, asked: Vec::new(), clears: false }
+        Self { table, timers: Timers::new(settings), end: Timestamp::MAX, asked: Asked::default() }
     }
 
     /// The time of the first timer, or [`Timestamp::MAX`].
@@ -109,10 +128,10 @@ impl<K: Key, S: Record> Keyed<K, S> {
     ) -> Result<(), OperatorError> {
         let entry = self.table.find_or_insert(key)?;
         self.table.touch(entry, row_time, call.watermark);
-        let Self { table, asked, clears, .. } = self;
-        let mut context = ProcessContext { out: &mut *out, asked, clears, call, rows: PhantomData };
+        let Self { table, asked, .. } = self;
+        let mut context = ProcessContext { out: &mut *out, asked, call, rows: PhantomData };
         on_row(&key, table.value_mut(entry), &mut context);
-        if self.asked.is_empty() && !self.clears {
+        if self.asked.is_nothing() {
             return Ok(());
         }
         self.row_end(entry, call, out, on_timer)
@@ -126,7 +145,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
         out: &mut OutColumns<Out>,
         on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
     ) -> Result<(), OperatorError> {
-        self.clear_where_asked(entry);
+        self.remove_where_asked(entry);
         // What a timer of the past emits is not late to anybody.
         let time = call.watermark.plus_nanos(1);
         self.take_asked(entry, call.watermark, Call { time, is_behind: false, ..call }, out, on_timer)?;
@@ -134,10 +153,13 @@ impl<K: Key, S: Record> Keyed<K, S> {
         Ok(())
     }
 
-    /// Makes zeros of the state of a key whose function asked for that.
-    fn clear_where_asked(&mut self, entry: usize) {
-        if std::mem::take(&mut self.clears) {
+    /// Makes zeros of the state of a key, and removes timers of it, where its function asked for that.
+    fn remove_where_asked(&mut self, entry: usize) {
+        if std::mem::take(&mut self.asked.clears) {
             *self.table.value_mut(entry) = S::zeroed();
+        }
+        for time in self.asked.removed.drain(..) {
+            self.timers.remove(&mut self.table, time, entry);
         }
     }
 
@@ -151,7 +173,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
         out: &mut OutColumns<Out>,
         mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
     ) -> Result<(), OperatorError> {
-        let mut asked = std::mem::take(&mut self.asked);
+        let mut asked = std::mem::take(&mut self.asked.timers);
         asked.sort_unstable();
         asked.dedup();
         for &at in &asked {
@@ -160,12 +182,12 @@ impl<K: Key, S: Record> Keyed<K, S> {
                 continue;
             }
             self.call_timer(entry, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer);
-            for later in self.asked.drain(..).filter(|later| *later > reached) {
+            for later in self.asked.timers.drain(..).filter(|later| *later > reached) {
                 self.timers.insert(&mut self.table, later, entry)?;
             }
         }
         asked.clear();
-        self.asked = asked;
+        self.asked.timers = asked;
         Ok(())
     }
 
@@ -180,10 +202,10 @@ impl<K: Key, S: Record> Keyed<K, S> {
     ) {
         let key = *self.table.key(entry);
         self.table.expire(entry, at);
-        let Self { table, asked, clears, .. } = self;
-        let mut context = ProcessContext { out, asked, clears, call, rows: PhantomData };
+        let Self { table, asked, .. } = self;
+        let mut context = ProcessContext { out, asked, call, rows: PhantomData };
         on_timer(&key, at, table.value_mut(entry), &mut context);
-        self.clear_where_asked(entry);
+        self.remove_where_asked(entry);
     }
 
     /// Fires the timers that `watermark` has reached, until `out` is full.
@@ -211,7 +233,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
             self.call_timer(entry, at, call, out.column_mut(), &mut on_timer);
             if is_end {
                 // The input has ended: a timer that renews itself would never stop.
-                self.asked.clear();
+                self.asked.timers.clear();
             }
             self.take_asked(entry, at, call, out.column_mut(), &mut on_timer)?;
             self.table.remove_if_empty(entry);

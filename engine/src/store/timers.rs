@@ -122,6 +122,18 @@ impl Timers {
         changed.copied().unwrap_or_else(|| self.waiting.contains(timer))
     }
 
+    /// Removes a time of an entry; whether it was there. The entry stays until it is removed.
+    pub fn remove<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>, time: Timestamp, entry: usize) -> bool {
+        let is_there = self.waiting.contains(&(time, entry as u32));
+        if is_there {
+            if time == self.first {
+                self.firing.retain(|(_, other)| *other != entry as u32);
+            }
+            self.take(time, entry as u32, table);
+        }
+        is_there
+    }
+
     /// The next timer that is marked; it no longer is.
     fn next_marked(&mut self) -> Option<Timer> {
         let next = match &mut self.marked {

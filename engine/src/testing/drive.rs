@@ -312,8 +312,7 @@ where
                 }
             }
         }
-        self.told = self.told.max(watermark);
-        self.reached = self.reached.max(watermark);
+        (self.told, self.reached) = (self.told.max(watermark), self.reached.max(watermark));
         Ok(())
     }
 

@@ -90,6 +90,8 @@ pub enum Call<In> {
 pub struct Actions<Out> {
     /// Rows it emitted, in order.
     pub rows: Vec<Out>,
+    /// Times whose timers it removed, before it asked for any.
+    pub removed: Vec<Timestamp>,
     /// Times it asked timers for, in order.
     pub timers: Vec<Timestamp>,
 }
@@ -139,9 +141,9 @@ pub struct Actions<Out> {
 ///         model::process(script, |row| row % 2, |_, call, last: &mut u32| match call {
 ///             Call::Row { time, row, .. } => {
 ///                 *last = row;
-///                 Actions { rows: vec![], timers: vec![time.plus_nanos(5)] }
+///                 Actions { rows: vec![], removed: vec![], timers: vec![time.plus_nanos(5)] }
 ///             }
-///             Call::Timer { .. } => Actions { rows: vec![*last], timers: vec![] },
+///             Call::Timer { .. } => Actions { rows: vec![*last], removed: vec![], timers: vec![] },
 ///         })
 ///     })
 ///     .check();
@@ -188,6 +190,7 @@ impl<K: Key, S: Record, Out, F> Job<'_, K, S, Out, F> {
         });
         let actions = (self.function)(key, call, &mut self.states[at].1);
         self.main.extend(actions.rows.into_iter().map(|row| (time, row)));
+        self.timers.retain(|(at, other)| other != key || !actions.removed.contains(at));
         actions.timers
     }
 

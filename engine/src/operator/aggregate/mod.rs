@@ -1,7 +1,9 @@
 //! Aggregates: what a window keeps for a key, and what it gives when it fires.
 
 pub(crate) mod basic;
+pub(crate) mod fold;
 pub(crate) mod statistics;
+pub(crate) mod tuple;
 
 use crate::base::record::SCALAR_FIELD;
 use crate::operator::window::{Pane, Window};
@@ -13,7 +15,8 @@ use std::borrow::Cow;
 ///
 /// `Acc` is the state: a record, which starts as zeros. Rows come in the job's order. What it gives is a value; the step
 /// puts window and key beside it ([`Windowed`]), or makes a row of all three
-/// ([`aggregate_with`](crate::WindowedStream::aggregate_with)).
+/// ([`aggregate_with`](crate::WindowedStream::aggregate_with)). Closures make one too ([`fold`](crate::fold)), and a tuple
+/// of up to six aggregates is one that computes all of them in one pass.
 ///
 /// ```
 /// use pelton::{Aggregate, Record, Timestamp};
@@ -60,6 +63,9 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
     /// order among rows of equal time.
     const EXACT: bool = false;
 
+    /// Whether it can merge at all. Sessions and count windows that slide need it; a job refuses them otherwise.
+    const MERGES: bool = true;
+
     /// Adds all that `later` holds, which is not empty. What `acc` holds came before, unless the
     /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
     fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
@@ -85,6 +91,11 @@ pub(crate) trait WindowAggregate<K>: Clone + Send + Sync + 'static {
 
     /// Whether it merges exactly: [`Aggregate::EXACT`].
     fn is_exact(&self) -> bool;
+
+    /// Whether it can merge at all: [`Aggregate::MERGES`].
+    fn merges(&self) -> bool {
+        true
+    }
 
     /// The row of a firing for a key.
     fn result(&self, pane: &Pane, key: &K, acc: &Self::Acc) -> Self::Out;
@@ -143,6 +154,10 @@ where
 
     fn is_exact(&self) -> bool {
         A::EXACT
+    }
+
+    fn merges(&self) -> bool {
+        A::MERGES
     }
 
     #[inline(always)]

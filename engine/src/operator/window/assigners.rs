@@ -313,6 +313,11 @@ impl CountWindow {
         Self { slide, ..self }
     }
 
+    /// Whether windows have rows in common.
+    pub(crate) const fn slides(&self) -> bool {
+        self.slide != self.size
+    }
+
     pub(crate) const fn is_valid(&self) -> bool {
         self.slide > 0 && self.slide <= self.size
     }
@@ -339,6 +344,8 @@ pub(crate) enum Kind<T> {
     Session(Session<T>),
     Count(CountWindow),
     Global,
+    #[cfg(feature = "calendar")]
+    Calendar(super::Calendar),
 }
 
 impl<T> Clone for Windows<T> {
@@ -350,6 +357,8 @@ impl<T> Clone for Windows<T> {
             Kind::Session(windows) => Kind::Session(windows.clone()),
             Kind::Count(windows) => Kind::Count(*windows),
             Kind::Global => Kind::Global,
+            #[cfg(feature = "calendar")]
+            Kind::Calendar(windows) => Kind::Calendar(windows.clone()),
         })
     }
 }
@@ -369,6 +378,8 @@ impl<T> std::fmt::Display for Windows<T> {
             Kind::Session(windows) => write!(f, "session window with {windows}"),
             Kind::Count(windows) => write!(f, "count window of {windows}"),
             Kind::Global => f.write_str("global window"),
+            #[cfg(feature = "calendar")]
+            Kind::Calendar(windows) => write!(f, "calendar window of {windows}"),
         }
     }
 }
@@ -391,6 +402,13 @@ impl<T> From<CountWindow> for Windows<T> {
     }
 }
 
+#[cfg(feature = "calendar")]
+impl<T> From<super::Calendar> for Windows<T> {
+    fn from(windows: super::Calendar) -> Self {
+        Self(Kind::Calendar(windows))
+    }
+}
+
 impl<T> From<Global> for Windows<T> {
     fn from(_: Global) -> Self {
         Self(Kind::Global)
@@ -409,6 +427,8 @@ impl<T> Windows<T> {
                 Some("their step must be more than 0, and their size a multiple of it")
             }
             Kind::Session(Session(Gap::Fixed(0))) => Some("they have a gap of 0"),
+            #[cfg(feature = "calendar")]
+            Kind::Calendar(windows) => windows.mistake(),
             Kind::Count(windows) if !windows.is_valid() => {
                 Some("their slide must be more than 0 and at most their size: a longer one would leave out rows")
             }

@@ -81,8 +81,11 @@ impl<K: Key, F, A: WindowAggregate<K>> CountOperator<K, F, A> {
         let first = slices.partition_point(|slice| slice.first_row < end.saturating_sub(size));
         let mut acc = A::Acc::zeroed();
         let (mut earliest, mut latest) = (Timestamp::MAX, Timestamp::MIN);
-        for slice in &slices[first..] {
-            self.aggregate.merge(&mut acc, &{ slice.acc });
+        for (at, slice) in slices[first..].iter().enumerate() {
+            match at {
+                0 => acc = slice.acc,
+                _ => self.aggregate.merge(&mut acc, &{ slice.acc }),
+            }
             (earliest, latest) = (earliest.min(slice.earliest), latest.max(slice.latest));
         }
         let kept = slices.iter().filter(|slice| slice.first_row >= (end + slide).saturating_sub(size)).count();

@@ -3,7 +3,8 @@
 //! **Windows of time** are spans of event time: `start` is in them, `end` is not. [`Tumbling`] windows stand side by side.
 //! [`Sliding`] windows of one size begin at each multiple of the slide, so they overlap. [`Cumulative`] windows begin
 //! together and end step by step, up to the largest; then the next ones begin. These three are aligned to the epoch plus an
-//! offset, and the same for all keys. A [`Session`] is a key's own: a row at `t` opens `[t, t + gap)`, and windows of a key
+//! offset, and the same for all keys. With the feature `calendar` there are days, weeks and months of a time zone as well
+//! (`Calendar`). A [`Session`] is a key's own: a row at `t` opens `[t, t + gap)`, and windows of a key
 //! that overlap or touch become one.
 //!
 //! **Windows without an end**: [`CountWindow`] has a key's last so many rows, each time so many have come, in the job's
@@ -29,8 +30,11 @@
 //! (time of firing, key, window).
 
 mod assigners;
+#[cfg(feature = "calendar")]
+mod calendar;
 pub(crate) mod count;
 pub(crate) mod firing;
+mod kept;
 pub(crate) mod merged;
 pub(crate) mod open;
 pub(crate) mod overlapping;
@@ -44,6 +48,8 @@ pub(crate) mod tumbling;
 
 pub(crate) use assigners::Kind;
 pub use assigners::{CountWindow, Cumulative, Global, Session, Sliding, Tumbling, Windows};
+#[cfg(feature = "calendar")]
+pub use calendar::Calendar;
 pub use trigger::Trigger;
 
 use crate::Timestamp;

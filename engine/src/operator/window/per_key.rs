@@ -9,83 +9,16 @@
 //! own. So a timer that finds nothing to do is not a mistake.
 
 use crate::base::blame;
-use crate::operator::aggregate::{WindowAggregate, packed_layout};
+use crate::operator::aggregate::WindowAggregate;
+use crate::operator::window::kept::{GLOBAL, Kept, WindowId};
 use crate::operator::window::{Kind, Pane, Session, Timing, Trigger, Window, Windows};
 use crate::operator::{Batch, Cause, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{KeyedMaps, KeyedTable, Of, Store, StoreSettings, Timers};
-use crate::{CanonicalKey, Key, Layout, Record, Timestamp};
-use bytemuck::{Pod, Zeroable};
+use crate::{CanonicalKey, Key, Timestamp};
+use bytemuck::Zeroable;
 
 /// Timers that fire in one call, where the outbox does not fill up before.
 const TIMERS_AT_ONCE: usize = if cfg!(test) { 8 } else { 1024 };
-
-/// By which the windows of a key are found. Sessions, whose end moves, are found by their start alone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, crate::Record)]
-#[repr(C)]
-pub(crate) struct WindowId {
-    start: Timestamp,
-    end: Timestamp,
-}
-
-impl WindowId {
-    /// In place of the end of a session.
-    const OPEN: Timestamp = Timestamp::MIN;
-
-    const fn session(start: Timestamp) -> Self {
-        Self { start, end: Self::OPEN }
-    }
-}
-
-/// What is kept of a window of a key.
-#[derive(Clone, Copy, Pod, Zeroable)]
-#[repr(C, packed)]
-pub(crate) struct Kept<V> {
-    end: Timestamp,
-    /// When it fires early, at a period; `Timestamp::MAX` where it does not.
-    early: Timestamp,
-    /// Rows in `acc`, and those of them that came since it last fired.
-    rows: u64,
-    fresh: u64,
-    fired: u64,
-    /// Whether the watermark has reached its last nanosecond.
-    is_over: u8,
-    acc: V,
-}
-
-impl<V: Record> Record for Kept<V> {
-    fn layout() -> Layout {
-        let time = Timestamp::layout;
-        packed_layout(
-            "Kept",
-            &[
-                ("end", time()),
-                ("early", time()),
-                ("rows", u64::layout()),
-                ("fresh", u64::layout()),
-                ("fired", u64::layout()),
-                ("is_over", u8::layout()),
-                ("acc", V::layout()),
-            ],
-        )
-    }
-}
-
-impl<V: Record> Kept<V> {
-    /// A window without rows.
-    fn new(end: Timestamp, is_over: bool) -> Self {
-        Self { end, early: Timestamp::MAX, is_over: is_over.into(), ..Self::zeroed() }
-    }
-
-    fn max_timestamp(&self) -> Timestamp {
-        { self.end }.minus_nanos(1)
-    }
-
-    /// When there is something to do for it next, early firings aside.
-    fn due(&self, lateness: i64) -> Timestamp {
-        let last = self.max_timestamp();
-        if self.is_over == 1 { last.plus_nanos(lateness) } else { last }
-    }
-}
 
 /// What is the same for all keys.
 pub(crate) struct PerKeySettings<T> {
@@ -130,6 +63,9 @@ pub(crate) struct PerKeyOperator<K, F, A: WindowAggregate<K>> {
     end: Timestamp,
     /// Windows that a row or timer has to do with; kept for the memory.
     touched: Vec<WindowId>,
+    /// The calendar window that the last row was in: finding one takes long.
+    #[cfg(feature = "calendar")]
+    day: Window,
 }
 
 impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
@@ -143,6 +79,8 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
             timers: Timers::new(stores),
             end: Timestamp::MAX,
             touched: Vec::new(),
+            #[cfg(feature = "calendar")]
+            day: Window { start: Timestamp::MAX, end: Timestamp::MAX },
         }
     }
 
@@ -178,6 +116,14 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
             Kind::Sliding(windows) => touched.extend(windows.assign(time).map(WindowId::from)),
             Kind::Cumulative(windows) => touched.extend(windows.assign(time).map(WindowId::from)),
             Kind::Global | Kind::Count(_) => touched.push(GLOBAL.into()),
+            #[cfg(feature = "calendar")]
+            Kind::Calendar(windows) => {
+                if !self.day.contains(time) {
+                    // A job has no calendar without a zone.
+                    self.day = windows.assign(time).unwrap_or(GLOBAL);
+                }
+                touched.push(self.day.into());
+            }
             Kind::Session(Session(gap)) => {
                 let gap = gap.of(row);
                 if gap == 0 {
@@ -351,6 +297,8 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
                     found.extend(windows.range(entry, ..=WindowId::session(last)).next_back().map(|(id, _)| *id));
                 }
                 Kind::Global | Kind::Count(_) => {}
+                #[cfg(feature = "calendar")]
+                Kind::Calendar(windows) => found.extend(windows.assign(last).map(WindowId::from)),
             }
             if settings.lateness == 0 {
                 break;
@@ -422,15 +370,6 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
             self.keys.remove_if_empty(entry);
         }
         Ok(Firing::Done)
-    }
-}
-
-/// The window of windows without an end.
-const GLOBAL: Window = Window { start: Timestamp::MIN, end: Timestamp::MAX };
-
-impl From<Window> for WindowId {
-    fn from(window: Window) -> Self {
-        Self { start: window.start, end: window.end }
     }
 }
 

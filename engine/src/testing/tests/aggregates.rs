@@ -2,7 +2,7 @@
 
 use super::windows::Spread;
 use super::{Row, at, cases, rows};
-use crate::{Aggregate, Timestamp, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, weighted_mean};
+use crate::{Aggregate, Timestamp, arg_max, arg_min, count, first, fold_merging, last, max, max_f64, mean, min, min_f64, stddev_pop, stddev_samp, sum, sum_f64, var_pop, var_samp, weighted_mean};
 use proptest::prelude::*;
 
 fn state<A: Aggregate<In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)]) -> A::Acc {
@@ -69,8 +69,62 @@ proptest! {
         merges(&first(|row: &Row| row.value), &rows, cuts);
         merges(&last(|row: &Row| row.value), &rows, cuts);
         merges(&Spread, &rows, cuts);
+        let pair = |row: &Row| (row.weight, row.value);
+        merges(&arg_min(pair), &rows, cuts);
+        merges(&arg_max(pair), &rows, cuts);
+        let sums = |sum: &mut i64, _: Timestamp, row: &Row| *sum = sum.wrapping_add(row.weight);
+        merges(&fold_merging(5, sums, |sum: &mut i64, later: &i64| *sum = sum.wrapping_add(later - 5)), &rows, cuts);
+        merges(&(count(), first(|row: &Row| row.value), arg_max(pair)), &rows, cuts);
         // Floats add exactly while they are small whole numbers; other sums depend on the grouping.
         merges(&sum_f64(|row: &Row| row.weight as f64), &rows, cuts);
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(256))]
+
+    /// Two passes over the values, the first of which finds their mean.
+    #[test]
+    fn variances_are_those_of_two_passes_also_when_they_are_merged(
+        values in prop::collection::vec(-1e6f64..1e6, 1..30), cut in 0usize..30
+    ) {
+        let row = |float: &f64| (at(1), Row { value: 1, weight: 1, float: *float, key: 7 });
+        let rows: Vec<_> = values.iter().map(row).collect();
+        let (early, late) = rows.split_at(cut.min(rows.len()));
+        let float = |row: &Row| row.float;
+        let mut merged = state(&var_pop(float), early);
+        if !late.is_empty() {
+            var_pop(float).merge(&mut merged, &state(&var_pop(float), late));
+        }
+        let count = values.len() as f64;
+        let mean = values.iter().sum::<f64>() / count;
+        let squares: f64 = values.iter().map(|value| (value - mean).powi(2)).sum();
+        let is_near = |found: f64, expected: f64| (found - expected).abs() <= 1e-9 * (1e12 + expected);
+        for state in [merged, state(&var_pop(float), &rows)] {
+            prop_assert!(is_near(var_pop(float).value(&state), squares / count));
+            prop_assert!((stddev_pop(float).value(&state) - var_pop(float).value(&state).sqrt()).abs() == 0.0);
+            let samples = (var_samp(float).value(&state), stddev_samp(float).value(&state));
+            match values.len() {
+                1 => prop_assert!(samples.0.to_bits() == NAN_BITS && samples.1.is_nan()),
+                _ => prop_assert!(is_near(samples.0, squares / (count - 1.0)) && samples.1 == samples.0.sqrt()),
+            }
+        }
+    }
+
+    #[test]
+    fn a_tuple_gives_what_its_parts_give_and_extremes_of_pairs_break_ties_by_value(
+        rows in prop::collection::vec((0i64..5, rows()), 1..20)
+    ) {
+        let rows: Vec<_> = rows.into_iter().map(|(time, row)| (at(time), Row { weight: row.weight % 3, ..row })).collect();
+        let pair = |row: &Row| (row.weight, row.value);
+        let all = (count(), last(|row: &Row| row.value), arg_min(pair), arg_max(pair));
+        let (rows_found, last_found, low, high) = all.value(&state(&all, &rows)).parts();
+        prop_assert_eq!(rows_found, rows.len() as u64);
+        prop_assert_eq!(last_found, rows.iter().max_by_key(|row| row.0).unwrap().1.value);
+        prop_assert_eq!(low, rows.iter().map(|row| pair(&row.1)).min().unwrap().1);
+        let largest = rows.iter().map(|row| row.1.weight).max().unwrap();
+        let values = rows.iter().filter(|row| row.1.weight == largest).map(|row| row.1.value);
+        prop_assert_eq!(high, values.min().unwrap());
     }
 }
 

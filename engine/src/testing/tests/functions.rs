@@ -54,7 +54,12 @@ fn act(asks: Asks, key: &u64, call: Call<Row>, state: &mut State) -> Actions<Not
                 4 => vec![time.plus_nanos(1), time.plus_nanos(30)],
                 _ => vec![time.plus_nanos(row.value % 8)],
             };
-            Actions { rows, timers }
+            let removed = match row.weight.rem_euclid(5) {
+                0 => vec![time.plus_nanos(1), time.plus_nanos(30)],
+                1 => (0..20).map(|nanos| watermark.plus_nanos(nanos)).collect(),
+                _ => vec![],
+            };
+            Actions { rows, removed, timers }
         }
         Call::Timer { time, watermark } => {
             let rows = (0..state.fuel % 3).map(|_| note(state, time, watermark)).collect();
@@ -76,7 +81,11 @@ fn act(asks: Asks, key: &u64, call: Call<Row>, state: &mut State) -> Actions<Not
                     _ => vec![time.minus_nanos(2), time],
                 };
             }
-            Actions { rows, timers }
+            let removed = match state.sum.rem_euclid(4) {
+                0 => vec![time.plus_nanos(12), time],
+                _ => vec![],
+            };
+            Actions { rows, removed, timers }
         }
     }
 }
@@ -86,6 +95,7 @@ struct Acting(Asks);
 
 fn perform(actions: Actions<Note>, context: &mut ProcessContext<'_, Note, Row>) {
     actions.rows.into_iter().for_each(|row| context.emit(row));
+    actions.removed.into_iter().for_each(|time| context.delete_timer(time));
     actions.timers.into_iter().for_each(|time| context.timer(time));
 }
 

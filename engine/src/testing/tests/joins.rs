@@ -97,7 +97,7 @@ fn act(key: &u64, call: Call<Item>, seen: &mut u64) -> Actions<Met> {
             (time.as_nanos() as u64, if seen.is_multiple_of(3) { vec![time.plus_nanos(4), time] } else { vec![] })
         }
     };
-    Actions { rows: vec![Met { key: *key, left, right: *seen }], timers }
+    Actions { rows: vec![Met { key: *key, left, right: *seen }], removed: vec![], timers }
 }
 
 #[derive(Clone)]

@@ -28,7 +28,7 @@ fn act(key: u64, call: Call<u64>, seen: &mut i64) -> Actions<Note> {
             (time, watermark, if asks { vec![time.plus_nanos(1), time] } else { vec![] })
         }
     };
-    Actions { rows: vec![Note { time, watermark, seen: *seen, key }], timers }
+    Actions { rows: vec![Note { time, watermark, seen: *seen, key }], removed: vec![], timers }
 }
 
 #[derive(Clone)]

@@ -152,7 +152,7 @@ fn all_mistakes_are_told_at_once_with_the_step_and_the_column() {
         "`nothing` cannot use the column `sise`: there is none",
         "`filter 1 behind trades` cannot use the column `symbol`: symbols are compared for equality only",
         "the rows of `many` do not work: a record of 368 bytes is too wide",
-        "the windows of `long` have no size",
+        "the windows of `long` do not work: they have no size",
         "`long` cannot use the column `x`: with it the key has 40 bytes, and 32 are the most",
     ];
     assert_eq!(mistakes.len(), expected.len(), "{mistakes:#?}");
