@@ -3,8 +3,8 @@
 
 use crate::events::{Row, Sample};
 use pelton::{
-    Aggregate, CountWindow, Cumulative, Session, Sliding, Trigger, Collected, Job, Pane, ProcessContext, ProcessFunction, Record, Sink, Source, StepOutput, Stream,
-    Timestamp, Tumbling, Watermarks, collect,
+    Aggregate, Chain, Collected, CountWindow, Cumulative, Job, Pane, ProcessContext, ProcessFunction, Record, Session,
+    Sink, Sliding, Source, Stream, Timestamp, Trigger, Tumbling, Watermarks, collect,
 };
 use std::time::Duration;
 
@@ -61,7 +61,11 @@ impl Exact {
     /// The row of a firing, with which one it is.
     pub fn pane(pane: &Pane, key: &u64, state: Row) -> Row {
         let row = Self::row(pane, key, state);
-        Row { a: row.a ^ (pane.number << 2 | pane.timing as u64) as i64, b: row.b ^ pane.window.start.as_nanos(), ..row }
+        Row {
+            a: row.a ^ (pane.number << 2 | pane.timing as u64) as i64,
+            b: row.b ^ pane.window.start.as_nanos(),
+            ..row
+        }
     }
 }
 
@@ -186,59 +190,70 @@ pub fn job(kind: Kind, source: impl Into<Source<Sample>>) -> TestJob {
 /// A job of this kind over a source into a main and a late sink.
 pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (sink, late_sink): (S, S)) -> Job {
     let mut job = Job::new(format!("{kind:?}"));
-    let input = job
-        .source("samples", source)
+    if kind == Kind::Stateless {
+        let input = input(&mut job, source.into());
+        let both: fn(&Row) -> [Row; 2] = |row| [*row, Row { a: -row.a, ..*row }];
+        let is_positive: fn(&Row) -> bool = |row| row.a > 0;
+        input.filter(is_positive).flat_map(both).sink("out", sink);
+        return job;
+    }
+    let (rows, late) = declare(kind, &mut job, source.into());
+    rows.sink("out", sink);
+    if let Some(late) = late {
+        late.sink("late", late_sink);
+    }
+    job
+}
+
+/// The rows of a source.
+fn input(job: &mut Job, source: Source<Sample>) -> Stream<Row, impl Chain<Out = Row> + use<>> {
+    job.source("samples", source)
         .watermarks(Watermarks::bounded(Duration::from_nanos(BOUND_NS)))
-        .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 });
+        .map(|sample: &Sample| Row { key: sample.key, a: sample.value, b: sample.number as i64 })
+}
+
+/// The steps of a job that has any, with their rows and late rows. It is compiled once, whatever the sinks are.
+fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, Option<Stream<Row>>) {
+    let input = input(job, source);
     let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
-    let window = |stream: Stream<Row>, name: &str| -> StepOutput<Row, Row> {
-        stream.key_by(|row| row.key).window(windows).aggregate_with(name, OrderHash, OrderHash::row)
-    };
-    let late_rows = |output: &StepOutput<Row, Row>, sink: S| output.late.clone().sink("late", sink);
     match kind {
         Kind::Window => {
-            let output =
-                input.key_by(|row| row.key).window(windows).aggregate_with("window", OrderHash, OrderHash::row);
-            output.sink("out", sink);
-            late_rows(&output, late_sink);
+            let output = input.key_by(|row| row.key).window(windows);
+            let output = output.aggregate_with("window", OrderHash, OrderHash::row);
+            (output.main, Some(output.late))
         }
         Kind::Combined => {
             let kept = input.filter(|row| row.a % 7 != 0);
             let output = kept.key_by(|row| row.key).window(windows).aggregate_with("window", Exact, Exact::row);
-            output.sink("out", sink);
-            late_rows(&output, late_sink);
+            (output.main, Some(output.late))
         }
         Kind::TwoExchanges => {
             let first = input.key_by(|row| row.key).process("running", Running { timer_ns: 0 });
-            let second = window(first.main, "window");
-            second.sink("out", sink);
-            late_rows(&second, late_sink);
+            let second = first.key_by(|row| row.key).window(windows);
+            let second = second.aggregate_with("window", OrderHash, OrderHash::row);
+            (second.main, Some(second.late))
         }
         Kind::Timers => {
             let first = input.key_by(|row| row.key).process("first", Running { timer_ns: 70_000 });
-            let second = first.main.key_by(|row| row.key % 3).process("second", Running { timer_ns: 50_000 });
-            second.sink("out", sink);
+            let second = first.key_by(|row| row.key % 3).process("second", Running { timer_ns: 50_000 });
+            (second.main, None)
         }
         Kind::Diamond => {
             let left = input.clone().key_by(|row| row.key).process("left", Running { timer_ns: 30_000 });
-            let right =
-                input.key_by(|row| row.key % 5).window(windows).aggregate_with("right", OrderHash, OrderHash::row);
-            late_rows(&right, late_sink);
-            let both = left.main.filter(|row| row.a % 3 != 0).union(right.main);
-            both.key_by(|row| row.key % 4).process("both", Running { timer_ns: 0 }).sink("out", sink);
+            let right = input.key_by(|row| row.key % 5).window(windows);
+            let right = right.aggregate_with("right", OrderHash, OrderHash::row);
+            let both = left.filter(|row| row.a % 3 != 0).union(right.main);
+            let both = both.key_by(|row| row.key % 4).process("both", Running { timer_ns: 0 });
+            (both.main, Some(right.late))
         }
         Kind::SelfUnion => {
             let other = input.clone().flat_map(|row| {
                 let row = *row;
                 (0..row.a.rem_euclid(3)).map(move |i| Row { a: row.a + i, ..row })
             });
-            let output = input.union(other).key_by(|row| row.key).window(windows).aggregate_with(
-                "window",
-                OrderHash,
-                OrderHash::row,
-            );
-            output.sink("out", sink);
-            late_rows(&output, late_sink);
+            let output = input.union(other).key_by(|row| row.key).window(windows);
+            let output = output.aggregate_with("window", OrderHash, OrderHash::row);
+            (output.main, Some(output.late))
         }
         Kind::Windows => {
             let nanos = |nanos| Duration::from_nanos(nanos);
@@ -247,19 +262,17 @@ pub fn job_into<S: Sink<Row>>(kind: Kind, source: impl Into<Source<Sample>>, (si
             let sliding = sliding.aggregate_with("sliding", Exact, Exact::pane);
             let cumulative = Cumulative::of(nanos(WINDOW_NS * 2), nanos(WINDOW_NS / 2));
             let cumulative = input.clone().window_all(cumulative);
-            let cumulative = cumulative.aggregate_with("cumulative", Exact, |pane, (), sums| Exact::pane(pane, &1, sums));
+            let cumulative =
+                cumulative.aggregate_with("cumulative", Exact, |pane, (), sums| Exact::pane(pane, &1, sums));
             let sessions = input.clone().key_by(|row| row.key).window(Session::gap(nanos(WINDOW_NS / 4)));
             let sessions = sessions.allowed_lateness(nanos(BOUND_NS / 2));
             let sessions = sessions.trigger(Trigger::watermark().early_every(nanos(WINDOW_NS)).early_count(5));
             let sessions = sessions.aggregate_with("sessions", Exact, Exact::pane);
             let counted = input.key_by(|row| row.key % 3).window(CountWindow::of(9).every(4));
             let counted = counted.aggregate_with("counted", Exact, Exact::pane);
-            late_rows(&sessions, late_sink);
-            sliding.main.union(cumulative.main).union(sessions.main).union(counted.main).sink("out", sink);
+            let all = sliding.union(cumulative.main).union(sessions.main).union(counted.main);
+            (all, Some(sessions.late))
         }
-        Kind::Stateless => {
-            input.filter(|row| row.a > 0).flat_map(|row| [*row, Row { a: -row.a, ..*row }]).sink("out", sink);
-        }
+        Kind::Stateless => unreachable!("it has no steps"),
     }
-    job
 }

@@ -1,5 +1,6 @@
-//! Keyed and windowed streams, and the outputs of stateful steps.
+//! Keyed and windowed streams.
 
+use crate::api::output::StepOutput;
 use crate::api::stream::Stream;
 use crate::base::time::duration_nanos;
 use crate::graph::factory::StepFactory;
@@ -7,14 +8,12 @@ use crate::graph::model::{Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::step::single_input;
 use crate::graph::window::WindowSettings;
 use crate::operator::aggregate::{Aggregate, Rows, Windowed};
-use crate::operator::chain::{Chain, Identity};
+use crate::operator::chain::Chain;
 use crate::operator::process::{ProcessFunction, ProcessOperator};
 use crate::operator::window::{Pane, Trigger, Windows};
 use crate::runtime::route::KeyRoute;
-use crate::{Key, Layout, Record, ShapeError, Sink};
-use std::cell::RefCell;
+use crate::{Key, Layout, Record, ShapeError};
 use std::marker::PhantomData;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// A stream whose rows are grouped by a key.
@@ -189,33 +188,5 @@ where
         let node = add_step(&mut graph.borrow_mut(), step, || settings.step(key_of, Rows::new(aggregate, row)));
         stream.lead_to(node, 0);
         StepOutput::new(graph, node)
-    }
-}
-
-/// The outputs of a stateful step. It can be used as its main output.
-#[derive(Clone)]
-pub struct StepOutput<Out: Record, In: Record> {
-    /// What the step emits.
-    pub main: Stream<Out>,
-    /// Rows that came too late. Where nothing takes them they are counted.
-    pub late: Stream<In>,
-}
-
-impl<Out: Record, In: Record> StepOutput<Out, In> {
-    fn new(graph: Rc<RefCell<Graph>>, node: NodeId) -> Self {
-        Self {
-            main: Stream::new(graph.clone(), (node, 0), Identity::new(), None),
-            late: Stream::new(graph, (node, 1), Identity::new(), None),
-        }
-    }
-
-    /// Gives the main output to a sink: [`Stream::sink`].
-    pub fn sink(&self, name: &str, sink: impl Sink<Out>) {
-        self.main.clone().sink(name, sink);
-    }
-
-    /// Gives the main output to a sink of each worker: [`Stream::sink_unordered`].
-    pub fn sink_unordered<S: Sink<Out>>(&self, name: &str, make: impl Fn(usize) -> S + Send + Sync + 'static) {
-        self.main.clone().sink_unordered(name, make);
     }
 }

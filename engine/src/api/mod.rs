@@ -8,5 +8,6 @@ pub(crate) mod job;
 pub(crate) mod keyed;
 pub(crate) mod operate;
 pub(crate) mod options;
+pub(crate) mod output;
 pub(crate) mod rows;
 pub(crate) mod stream;

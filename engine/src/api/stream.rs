@@ -29,6 +29,9 @@ pub struct Stream<T: Record, C: Chain<Out = T> = Identity<T>> {
     watermarks: Option<Arc<Mutex<Watermarks>>>,
 }
 
+/// Some rows of a stream.
+type Filtered<T, C, F> = Stream<T, Filter<C, F>>;
+
 impl<T: Record, C: Chain<Out = T>> Clone for Stream<T, C> {
     fn clone(&self) -> Self {
         let Self { graph, from, chain, steps, layout, watermarks } = self;
@@ -150,6 +153,46 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         F: Fn(&T) -> I + Clone + Send + Sync + 'static,
     {
         self.with("flat_map", |inner, step| FlatMap { inner, map, step })
+    }
+
+    /// Shows each row to a function on its way.
+    pub fn peek<F>(self, look: F) -> Stream<T, Map<C, impl Fn(&T) -> T + Clone + Send + Sync + use<T, C, F>>>
+    where
+        F: Fn(&T) + Clone + Send + Sync + 'static,
+    {
+        self.map(move |row: &T| {
+            look(row);
+            *row
+        })
+    }
+
+    /// The rows for which `is_first` returns true, and the others. It is called for each of the two.
+    ///
+    /// ```
+    /// use pelton::{Job, Options, VecSource, collect};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Paid { #[event(time)] time_ns: i64, cents: i64 }
+    ///
+    /// let paid = [5, -7, 9].map(|cents| Paid { time_ns: 1, cents });
+    /// let mut job = Job::new("paid");
+    /// let ((in_sink, incomes), (out_sink, refunds)) = (collect(), collect());
+    /// let (income, refund) = job.source("paid", VecSource::new(paid.into(), 64)).split(|paid| paid.cents > 0);
+    /// income.sink("income", in_sink);
+    /// refund.sink("refund", out_sink);
+    /// job.run(Options::workers(1))?;
+    /// assert_eq!((incomes.take().len(), refunds.take().len()), (2, 1));
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    #[expect(clippy::type_complexity, reason = "a closure's type has no name")]
+    pub fn split<F>(self, is_first: F) -> (Filtered<T, C, F>, Filtered<T, C, impl Fn(&T) -> bool + Clone + Send + Sync>)
+    where
+        F: Fn(&T) -> bool + Clone + Send + Sync + 'static,
+    {
+        let is_other = is_first.clone();
+        let others = self.clone().filter(move |row: &T| !is_other(row));
+        (self.filter(is_first), others)
     }
 
     /// The rows of both streams, in the job's order; of rows with the same cause, this stream's first.

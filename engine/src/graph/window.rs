@@ -95,7 +95,7 @@ impl<T> WindowSettings<T> {
                     OverlappingOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
                 })
             }
-            Kind::Count(windows) => single_input(route, false, move |context| {
+            Kind::Count(windows) => single_input(route, true, move |context| {
                 CountOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
             }),
             windows => {

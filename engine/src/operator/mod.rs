@@ -233,7 +233,9 @@ pub trait Operator: 'static {
     /// The least watermark that fires something, or [`Timestamp::MAX`].
     fn next_firing(&self) -> Timestamp;
 
-    /// Whether it asks for the watermark before each row, and not only before those that lie behind.
+    /// Whether it asks for the watermark before each row, and not only before those that lie behind. One that emits rows
+    /// for others that are ahead of the watermark must say so too: without it nobody knows where they stand among what
+    /// is fired.
     fn needs_watermarks(&self) -> bool {
         true
     }

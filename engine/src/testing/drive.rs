@@ -1,6 +1,7 @@
 //! One run of an operator over a script in one mode. Every answer is held against the contract.
 
 use super::check::{Call, Rows, Stand};
+use super::failure::panic_message;
 use super::input::{Inputs, Piece};
 use super::mode::{Mode, Random, Restore, Split, Tell};
 use super::output::Tested;
@@ -9,7 +10,6 @@ use crate::base::blame;
 use crate::base::key::slots_of;
 use crate::operator::state;
 use crate::{ALL_SLOTS, Firing, Operator, Outbox, Outputs, SLOTS, Scope, Share, Slot, Timestamp, slot_of, worker_of};
-use std::any::Any;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -133,7 +133,7 @@ where
         blame::take();
         catch_unwind(AssertUnwindSafe(|| self.run_steps())).unwrap_or_else(|payload| {
             let index = blame::take().index.map_or_else(String::new, |index| format!(" at row {index} of the batch"));
-            Err(format!("panicked{index}: {}", message(&*payload)))
+            Err(format!("panicked{index}: {}", panic_message(&*payload)))
         })
     }
 
@@ -389,7 +389,7 @@ where
     fn deal_out(&mut self, instances: usize) -> Result<(), String> {
         let workers = self.instances.len();
         let mut pieces: Vec<state::Piece> = Vec::new();
-        // What all have alike is taken once.
+        // Of this one what all have alike is taken.
         let chosen = self.random.up_to(workers) - 1;
         for (worker, Instance { operator, .. }) in self.instances.iter_mut().enumerate() {
             let saved = state::save(operator, Scope::All);
@@ -464,9 +464,4 @@ fn restore<Op: Operator>(
 
 fn check<Op: Operator>(instance: &mut Instance<Op>) -> Result<(), String> {
     state::check(&mut instance.operator).map_err(|error| format!("what was restored is beyond a limit: {error}"))
-}
-
-fn message(payload: &(dyn Any + Send)) -> String {
-    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
-    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| String::from("(no text)"))
 }

@@ -1,5 +1,6 @@
 //! What the harness found: the mode, the step, what was expected and what was there.
 
+use std::any::Any;
 use std::fmt;
 
 /// Why an operator did not stand the harness.
@@ -70,4 +71,10 @@ impl Verdict {
     pub fn result(self) -> Result<(), Failure> {
         self.0
     }
+}
+
+/// What a panic says.
+pub(super) fn panic_message(payload: &(dyn Any + Send)) -> String {
+    let text = payload.downcast_ref::<&str>().map(|text| (*text).to_owned());
+    text.or_else(|| payload.downcast_ref::<String>().cloned()).unwrap_or_else(|| String::from("(no text)"))
 }

@@ -112,10 +112,6 @@ where
         Timestamp::MAX
     }
 
-    fn needs_watermarks(&self) -> bool {
-        false
-    }
-
     fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
         show("rows", &mut self.rows);
         show("slices", &mut Of::new(&mut self.rows, &mut self.slices));

@@ -2,7 +2,10 @@
 
 use super::windows::Spread;
 use super::{Row, at, cases, rows};
-use crate::{Aggregate, Timestamp, arg_max, arg_min, count, first, fold_merging, last, max, max_f64, mean, min, min_f64, stddev_pop, stddev_samp, sum, sum_f64, var_pop, var_samp, weighted_mean};
+use crate::{
+    Aggregate, Timestamp, arg_max, arg_min, count, first, fold_merging, last, max, max_f64, mean, min, min_f64,
+    stddev_pop, stddev_samp, sum, sum_f64, var_pop, var_samp, weighted_mean,
+};
 use proptest::prelude::*;
 
 fn state<A: Aggregate<In = Row>>(aggregate: &A, rows: &[(Timestamp, Row)]) -> A::Acc {

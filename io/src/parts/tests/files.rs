@@ -2,7 +2,7 @@
 
 use crate::capture::{self, Capture};
 use crate::sink::{Format, Roll, Rolling, TextSink};
-use pelton::{BoxError, CheckpointOptions, Job, Options, Sink, Stop, Timestamp};
+use pelton::{BoxError, CheckpointOptions, Job, Options, Sink, Stop, Timestamp, VecSource};
 use pelton_tests::events::{Sample, Shape, samples};
 use std::fs;
 use std::path::Path;
@@ -140,18 +140,14 @@ fn what_is_in_the_way_is_an_error_and_is_removed_only_where_that_was_asked_for()
 fn run(dir: &Path, sink: impl Sink<u64>, workers: usize, stops: bool) -> Result<bool, String> {
     let events = samples(&Shape { events: 4000, keys: 5, step_ns: HOUR / 100, disorder_ns: 0, seed: 3 });
     let mut job = Job::new("rows");
-    let source = pelton_tests::running::paced(&events, 64, stops.then_some(2.0e6));
-    job.source("samples", source).map(|sample: &Sample| sample.number).sink("rows", sink);
+    let middle = Timestamp::from_nanos(events[events.len() / 2].time_ns);
+    let count = events.len() as u64;
+    job.source("samples", VecSource::new(events, 64)).map(|sample: &Sample| sample.number).sink("rows", sink);
     let checkpoints = CheckpointOptions::in_directory(dir.join("state"));
+    let checkpoints = if stops { checkpoints.stop_at(middle) } else { checkpoints };
     let handle = job.start(Options::workers(workers).pin(false).checkpoints(checkpoints)).map_err(|e| e.to_string())?;
-    if stops {
-        pelton_tests::running::wait_until("rows", || {
-            handle.report().step("rows").is_some_and(|step| step.rows_in > 300)
-        });
-        let report = handle.stop_with_savepoint().map_err(|error| error.to_string())?;
-        return Ok(!report.halted);
-    }
-    handle.join_within(pelton_tests::running::DEADLINE).map(|_| true).map_err(|error| error.to_string())
+    let report = handle.join_within(pelton_tests::running::DEADLINE).map_err(|error| error.to_string())?;
+    Ok(report.events_read() == count)
 }
 
 fn rolling(dir: &Path, roll: Roll) -> TextSink {
