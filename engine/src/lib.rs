@@ -90,6 +90,7 @@ pub use operator::aggregate::basic::{
 };
 pub use operator::aggregate::fold::{fold, fold_merging};
 pub use operator::aggregate::statistics::{arg_max, arg_min, stddev_pop, stddev_samp, var_pop, var_samp};
+pub use operator::aggregate::tuple::{Tuple2, Tuple3, Tuple4, Tuple5, Tuple6};
 pub use operator::aggregate::{Aggregate, Windowed};
 pub use operator::asof::AsOf;
 pub use operator::broadcast::BroadcastProcessFunction;

@@ -271,6 +271,12 @@ impl<K: Key, V: Pod> Groups<K, V> {
         self.sparse.entries().map(|(number, key, value)| (SPARSE + number as u32, *key, value))
     }
 
+    /// Shows all keys and values.
+    pub(crate) fn each(&self, mut show: impl FnMut(K, &V)) {
+        self.dense.entries().for_each(|(_, key, value)| show(key, value));
+        self.sparse.entries().for_each(|(_, key, value)| show(*key, value));
+    }
+
     /// The entry with this number.
     #[inline]
     pub(crate) fn entry(&self, number: u32) -> (K, &V) {

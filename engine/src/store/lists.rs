@@ -28,25 +28,44 @@ use bytemuck::Pod;
 pub struct KeyedLists<T>(Collections<List<T>>);
 
 #[derive(Debug)]
-pub(crate) struct List<T>(Vec<T>);
+pub(crate) struct List<T> {
+    rows: Vec<T>,
+    /// Rows before this one were dropped.
+    start: usize,
+}
 
 impl<T> Default for List<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self { rows: Vec::new(), start: 0 }
+    }
+}
+
+impl<T> List<T> {
+    fn rows(&self) -> &[T] {
+        &self.rows[self.start..]
+    }
+
+    /// Drops rows at the front; their room is given back once they are half of all.
+    fn drop_front(&mut self, count: usize) {
+        self.start += count;
+        if self.start * 2 >= self.rows.len() {
+            self.rows.drain(..self.start);
+            self.start = 0;
+        }
     }
 }
 
 impl<T: Pod> Collection for List<T> {
     fn len(&self) -> usize {
-        self.0.len()
+        self.rows().len()
     }
 
     fn write(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(bytemuck::cast_slice(&self.0));
+        out.extend_from_slice(bytemuck::cast_slice(self.rows()));
     }
 
     fn read(bytes: &[u8]) -> Option<Self> {
-        Some(Self(elements(bytes)?.collect()))
+        Some(Self { rows: elements(bytes)?.collect(), start: 0 })
     }
 }
 
@@ -59,12 +78,12 @@ impl<T: Record> KeyedLists<T> {
 
     /// The rows of an entry.
     pub fn get(&self, entry: usize) -> &[T] {
-        self.0.get(entry).map_or(&[], |list| &list.0)
+        self.0.get(entry).map_or(&[], List::rows)
     }
 
     /// The last row of an entry, to be changed.
     pub fn last_mut<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, entry: usize) -> Option<&mut T> {
-        self.0.get_mut(table, entry)?.0.last_mut()
+        self.0.get_mut(table, entry)?.rows.last_mut()
     }
 
     /// Adds a row at the end.
@@ -77,13 +96,13 @@ impl<T: Record> KeyedLists<T> {
         entry: usize,
         row: T,
     ) -> Result<(), StoreError> {
-        self.0.change(table, entry, |list| list.0.push(row));
+        self.0.change(table, entry, |list| list.rows.push(row));
         self.0.check()
     }
 
     /// Drops all but the last `len` rows.
     pub fn truncate_front<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>, entry: usize, len: usize) {
-        self.0.change(table, entry, |list| list.0.drain(..list.0.len().saturating_sub(len)).count());
+        self.0.change(table, entry, |list| list.drop_front(list.rows().len().saturating_sub(len)));
     }
 
     /// Drops all rows of an entry.

@@ -8,6 +8,7 @@ macro_rules! extracting {
     ($(#[$doc:meta])* $maker:ident, $name:ident<$input:ident: $extracted:ty>, exact $exact:expr, acc $acc:ty, out $out:ty,
      add |$a:ident, $time:ident, $value:ident| $add:block,
      merge |$into:ident, $later:ident| $merge:block,
+     $(unmerge |$from:ident, $merged:ident| $unmerge:block,)?
      result |$state:ident| $result:expr) => {
         $(#[$doc])*
         pub fn $maker<T: Record, F>(of: F) -> $name<T, F>
@@ -47,6 +48,15 @@ macro_rules! extracting {
             fn merge(&self, $into: &mut $acc, $later: &$acc) {
                 $merge
             }
+
+            $(
+                const INVERTIBLE: bool = true;
+
+                #[inline(always)]
+                fn unmerge(&self, $from: &mut $acc, $merged: &$acc) {
+                    $unmerge
+                }
+            )?
 
             #[inline]
             fn value(&self, $state: &$acc) -> $out {
@@ -112,6 +122,10 @@ fn add_to(sum: &mut [u8; 16], value: i128) {
     *sum = i128::from_le_bytes(*sum).wrapping_add(value).to_le_bytes();
 }
 
+fn take_from(sum: &mut [u8; 16], merged: &[u8; 16]) {
+    *sum = i128::from_le_bytes(*sum).wrapping_sub(i128::from_le_bytes(*merged)).to_le_bytes();
+}
+
 /// A count that was restored may be anything: it wraps like a sum.
 #[inline]
 pub(super) fn count_to(count: &mut u64, more: u64) {
@@ -123,6 +137,7 @@ extracting! {
     sum, Sum<T: i64>, exact true, acc [u8; 16], out i128,
     add |acc, _time, value| { add_to(acc, i128::from(value)) },
     merge |acc, later| { add_to(acc, i128::from_le_bytes(*later)) },
+    unmerge |acc, merged| { take_from(acc, merged) },
     result |acc| i128::from_le_bytes(*acc)
 }
 
@@ -200,6 +215,7 @@ extracting! {
     mean, Mean<T: i64>, exact true, acc CountedSum, out f64,
     add |acc, _time, value| { add_to(&mut acc.sum, i128::from(value)); count_to(&mut acc.rows, 1); },
     merge |acc, later| { add_to(&mut acc.sum, i128::from_le_bytes(later.sum)); count_to(&mut acc.rows, later.rows); },
+    unmerge |acc, merged| { take_from(&mut acc.sum, &merged.sum); acc.rows = acc.rows.wrapping_sub(merged.rows); },
     result |acc| canonical(i128::from_le_bytes(acc.sum) as f64 / acc.rows as f64)
 }
 
@@ -214,6 +230,10 @@ extracting! {
     merge |acc, later| {
         add_to(&mut acc.sum, i128::from_le_bytes(later.sum));
         add_to(&mut acc.weight, i128::from_le_bytes(later.weight));
+    },
+    unmerge |acc, merged| {
+        take_from(&mut acc.sum, &merged.sum);
+        take_from(&mut acc.weight, &merged.weight);
     },
     result |acc| canonical(i128::from_le_bytes(acc.sum) as f64 / i128::from_le_bytes(acc.weight) as f64)
 }
@@ -295,6 +315,13 @@ impl<T: Record> Aggregate for Count<T> {
 
     fn merge(&self, acc: &mut u64, later: &u64) {
         count_to(acc, *later);
+    }
+
+    const INVERTIBLE: bool = true;
+
+    #[inline(always)]
+    fn unmerge(&self, acc: &mut u64, merged: &u64) {
+        *acc = acc.wrapping_sub(*merged);
     }
 
     #[inline]

@@ -70,6 +70,17 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
     /// merge is [exact](Aggregate::EXACT); it may be nothing, which is zeros.
     fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc);
 
+    /// Whether [`Aggregate::unmerge`] takes off exactly what was merged. Then windows that slide need not be combined from
+    /// their slices each time.
+    const INVERTIBLE: bool = false;
+
+    /// Takes off what was merged, and leaves the same bits as if it never had been: only where it is
+    /// [invertible](Aggregate::INVERTIBLE).
+    fn unmerge(&self, acc: &mut Self::Acc, merged: &Self::Acc) {
+        let _ = (acc, merged);
+        unreachable!("nothing is taken off an aggregate that is not invertible")
+    }
+
     /// What was added comes to this.
     fn value(&self, acc: &Self::Acc) -> Self::Value;
 }
@@ -95,6 +106,17 @@ pub(crate) trait WindowAggregate<K>: Clone + Send + Sync + 'static {
     /// Whether it can merge at all: [`Aggregate::MERGES`].
     fn merges(&self) -> bool {
         true
+    }
+
+    /// As [`Aggregate::INVERTIBLE`].
+    fn is_invertible(&self) -> bool {
+        false
+    }
+
+    /// As [`Aggregate::unmerge`].
+    fn unmerge(&self, acc: &mut Self::Acc, merged: &Self::Acc) {
+        let _ = (acc, merged);
+        unreachable!("nothing is taken off an aggregate that is not invertible")
     }
 
     /// The row of a firing for a key.
@@ -158,6 +180,15 @@ where
 
     fn merges(&self) -> bool {
         A::MERGES
+    }
+
+    fn is_invertible(&self) -> bool {
+        A::INVERTIBLE
+    }
+
+    #[inline(always)]
+    fn unmerge(&self, acc: &mut A::Acc, merged: &A::Acc) {
+        self.aggregate.unmerge(acc, merged);
     }
 
     #[inline(always)]

@@ -55,6 +55,17 @@ macro_rules! tuples {
                 )+
             }
 
+            const INVERTIBLE: bool = true $(&& $part::INVERTIBLE)+;
+
+            #[inline(always)]
+            fn unmerge(&self, acc: &mut Self::Acc, merged: &Self::Acc) {
+                $(
+                    let mut part = acc.$field;
+                    self.$field.unmerge(&mut part, &{ merged.$field });
+                    acc.$field = part;
+                )+
+            }
+
             #[inline(always)]
             fn value(&self, acc: &Self::Acc) -> Self::Value {
                 $name($(self.$field.value(&{ acc.$field })),+)

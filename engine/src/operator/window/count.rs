@@ -1,7 +1,8 @@
 //! Count windows: the last so many rows of a key, each time so many have come.
 //!
 //! Rows of a key are numbered. Windows begin and end at fixed numbers, so rows between two of those are one slice, whatever
-//! windows it is in. A window is merged from its slices when it fires.
+//! windows it is in. A window is merged from its slices when it fires, or slices are taken off from window to window where
+//! the aggregate can do that.
 
 use crate::base::blame;
 use crate::operator::aggregate::WindowAggregate;
@@ -17,16 +18,29 @@ use bytemuck::{Pod, Zeroable};
 #[repr(C, packed)]
 pub(crate) struct Slice<V> {
     first_row: u64,
-    earliest: Timestamp,
-    latest: Timestamp,
+    /// Of the first row.
+    time: Timestamp,
     acc: V,
 }
 
 impl<V: Record> Record for Slice<V> {
     fn layout() -> Layout {
-        let time = Timestamp::layout;
-        let parts = [("first_row", u64::layout()), ("earliest", time()), ("latest", time()), ("acc", V::layout())];
-        packed_layout("Slice", &parts)
+        packed_layout("Slice", &[("first_row", u64::layout()), ("time", Timestamp::layout()), ("acc", V::layout())])
+    }
+}
+
+/// What is kept of a key beside its slices.
+#[derive(Clone, Copy, Pod, Zeroable)]
+#[repr(C, packed)]
+pub(crate) struct Counted<V> {
+    rows: u64,
+    /// Of all slices, where they can be taken off.
+    all: V,
+}
+
+impl<V: Record> Record for Counted<V> {
+    fn layout() -> Layout {
+        packed_layout("Counted", &[("rows", u64::layout()), ("all", V::layout())])
     }
 }
 
@@ -34,14 +48,17 @@ pub(crate) struct CountOperator<K, F, A: WindowAggregate<K>> {
     windows: CountWindow,
     key_of: F,
     aggregate: A,
-    /// How many rows each key has had.
-    rows: KeyedTable<K, u64>,
+    keys: KeyedTable<K, Counted<A::Acc>>,
     slices: KeyedLists<Slice<A::Acc>>,
+    /// Whether slices are taken off when windows leave them behind.
+    takes_off: bool,
 }
 
 impl<K: Key, F, A: WindowAggregate<K>> CountOperator<K, F, A> {
     pub(crate) fn new(windows: CountWindow, key_of: F, aggregate: A, settings: &StoreSettings) -> Self {
-        Self { windows, key_of, aggregate, rows: KeyedTable::new(settings), slices: KeyedLists::new(settings) }
+        let takes_off = windows.slides() && aggregate.is_invertible();
+        let (keys, slices) = (KeyedTable::new(settings), KeyedLists::new(settings));
+        Self { windows, key_of, aggregate, keys, slices, takes_off }
     }
 
     /// Whether a window begins or ends before the row with this number.
@@ -52,47 +69,59 @@ impl<K: Key, F, A: WindowAggregate<K>> CountOperator<K, F, A> {
 
     /// Adds a row to its key; what the window gives that it is the last row of.
     fn add(&mut self, key: K, time: Timestamp, row: &A::In) -> Result<Option<A::Out>, OperatorError> {
-        let entry = self.rows.find_or_insert(key)?;
-        let count = self.rows.value_mut(entry);
-        let number = *count;
+        let entry = self.keys.find_or_insert(key)?;
+        let counted = self.keys.value_mut(entry);
+        let number = counted.rows;
         // It wraps after 2^64 rows.
-        *count = number.wrapping_add(1);
-        if self.is_cut(number) {
-            let slice = Slice { first_row: number, earliest: time, latest: time, acc: A::Acc::zeroed() };
-            self.slices.push(&mut self.rows, entry, slice)?;
+        counted.rows = number.wrapping_add(1);
+        if self.takes_off {
+            let mut all = counted.all;
+            self.aggregate.add(&mut all, time, row);
+            counted.all = all;
         }
-        let Self { slices, rows, aggregate, .. } = self;
-        if let Some(slice) = slices.last_mut(rows, entry) {
-            (slice.earliest, slice.latest) = (time.min(slice.earliest), time.max(slice.latest));
+        if self.is_cut(number) {
+            let slice = Slice { first_row: number, time, acc: A::Acc::zeroed() };
+            self.slices.push(&mut self.keys, entry, slice)?;
+        }
+        if let Some(slice) = self.slices.last_mut(&self.keys, entry) {
             let mut acc = slice.acc;
-            aggregate.add(&mut acc, time, row);
+            self.aggregate.add(&mut acc, time, row);
             slice.acc = acc;
         }
         if !number.wrapping_add(1).is_multiple_of(self.windows.slide) {
             return Ok(None);
         }
-        Ok(Some(self.fire(key, entry, number.wrapping_add(1))))
+        Ok(Some(self.fire(key, entry, number.wrapping_add(1), time)))
     }
 
     /// What the window gives that ends before the row with this number; slices that no later one has are dropped.
-    fn fire(&mut self, key: K, entry: usize, end: u64) -> A::Out {
+    fn fire(&mut self, key: K, entry: usize, end: u64, last: Timestamp) -> A::Out {
         let CountWindow { size, slide } = self.windows;
-        let slices = self.slices.get(entry);
-        let first = slices.partition_point(|slice| slice.first_row < end.saturating_sub(size));
+        let Self { slices: lists, aggregate, keys, .. } = self;
+        let slices = lists.get(entry);
+        // Slices before the window were dropped when the one before it fired.
         let mut acc = A::Acc::zeroed();
-        let (mut earliest, mut latest) = (Timestamp::MAX, Timestamp::MIN);
-        for (at, slice) in slices[first..].iter().enumerate() {
-            match at {
-                0 => acc = slice.acc,
-                _ => self.aggregate.merge(&mut acc, &{ slice.acc }),
+        match slices.split_first() {
+            _ if self.takes_off => acc = keys.value(entry).all,
+            Some((first, more)) => {
+                acc = first.acc;
+                more.iter().for_each(|slice| aggregate.merge(&mut acc, &{ slice.acc }));
             }
-            (earliest, latest) = (earliest.min(slice.earliest), latest.max(slice.latest));
+            None => {}
         }
-        let kept = slices.iter().filter(|slice| slice.first_row >= (end + slide).saturating_sub(size)).count();
-        self.slices.truncate_front(&mut self.rows, entry, kept);
-        let window = Window { start: earliest, end: latest.plus_nanos(1) };
+        let first = slices.first().map_or(last, |slice| slice.time);
+        let window = Window { start: first.min(last), end: first.max(last).plus_nanos(1) };
         let pane = Pane { window, number: end / slide - 1, timing: Timing::OnTime };
-        self.aggregate.result(&pane, &key, &acc)
+        let result = aggregate.result(&pane, &key, &acc);
+        let dropped = slices.partition_point(|slice| slice.first_row < (end + slide).saturating_sub(size));
+        if self.takes_off {
+            let mut all = acc;
+            slices[..dropped].iter().for_each(|slice| aggregate.unmerge(&mut all, &{ slice.acc }));
+            keys.value_mut(entry).all = all;
+        }
+        let kept = slices.len() - dropped;
+        lists.truncate_front(keys, entry, kept);
+        result
     }
 }
 
@@ -113,8 +142,8 @@ where
     }
 
     fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
-        show("rows", &mut self.rows);
-        show("slices", &mut Of::new(&mut self.rows, &mut self.slices));
+        show("keys", &mut self.keys);
+        show("slices", &mut Of::new(&mut self.keys, &mut self.slices));
     }
 }
 

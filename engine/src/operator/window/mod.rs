@@ -40,6 +40,7 @@ pub(crate) mod open;
 pub(crate) mod overlapping;
 pub(crate) mod part;
 pub(crate) mod per_key;
+mod running;
 pub(crate) mod slice_store;
 pub(crate) mod slices;
 mod tree;
@@ -80,7 +81,7 @@ impl Window {
 /// What a window gives for a key in one firing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Pane {
-    /// The window. Of a count window, from its first row's time to its last one's; of a global window, all of time.
+    /// The window. Of a count window, from the time of its first row to that of its last one; of a global window, all of time.
     pub window: Window,
     /// How often the window has fired for the key before.
     pub number: u64,

@@ -10,6 +10,7 @@ use crate::Timestamp;
 use crate::operator::window::{Tumbling, Window};
 use crate::store::StoreError;
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 /// The most windows that the ring holds.
 const RING_MAX: usize = 1 << 17;
@@ -161,6 +162,11 @@ impl<S> OpenWindows<S> {
     /// What the window has that starts then, where it is open.
     pub(crate) fn starting(&self, start: Timestamp) -> Option<&S> {
         self.order.get(&start).and_then(|slot| self.slot_at(*slot)).map(|(_, state)| state)
+    }
+
+    /// What the windows have that start in this range, in order.
+    pub(crate) fn starting_in(&self, starts: Range<Timestamp>) -> impl Iterator<Item = &S> {
+        self.order.range(starts).filter_map(|(_, slot)| self.slot_at(*slot)).map(|(_, state)| state)
     }
 
     /// The start of the first open window that starts at this time or later.

@@ -6,6 +6,7 @@
 
 use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::firing::{FiringOrder, fire_slice};
+use crate::operator::window::running::Running;
 use crate::operator::window::slice_store::SliceStore;
 use crate::operator::window::slices::Slices;
 use crate::operator::window::tree::Tree;
@@ -91,13 +92,20 @@ impl Overlapping {
 pub(crate) struct OverlappingOperator<K: Key, F, A: WindowAggregate<K>> {
     windows: Overlapping,
     slices: Slices<K, F, A>,
-    tree: Tree<K, A::Acc>,
+    combined: Combined<K, A>,
     /// The windows that end at or before the nanosecond behind this have fired.
     passed: Latest,
-    /// The window that fires, whose rows are in `whole`.
+    /// The window that fires, whose rows are combined.
     firing: Option<Window>,
-    whole: Groups<K, A::Acc>,
     order: FiringOrder,
+}
+
+/// How windows are combined from slices.
+enum Combined<K: Key, A: WindowAggregate<K>> {
+    /// From runs of them, into a table.
+    Tree(Tree<K, A::Acc>, Groups<K, A::Acc>),
+    /// As what changes from window to window.
+    Running(Running<K, A>),
 }
 
 impl<K: Key, F, A: WindowAggregate<K>> OverlappingOperator<K, F, A>
@@ -108,11 +116,13 @@ where
         let store = SliceStore::new(windows.slices, aggregate.state_layout(), settings);
         Self {
             windows,
+            combined: match aggregate.is_invertible() {
+                true => Combined::Running(Running::new(aggregate.clone(), &store)),
+                false => Combined::Tree(Tree::default(), Groups::new(settings.seed)),
+            },
             slices: Slices::new(windows.slices, key_of, aggregate, store),
-            tree: Tree::default(),
             passed: Latest::new(),
             firing: None,
-            whole: Groups::new(settings.seed),
             order: FiringOrder::default(),
         }
     }
@@ -135,27 +145,62 @@ where
 
     /// Closes slices that no window has that ends later, and forgets what was combined of them.
     fn close_up_to(&mut self, end: Timestamp) {
-        let Self { windows, slices, tree, .. } = self;
+        let Self { windows, slices, combined, .. } = self;
         let store = &mut slices.store;
-        let mut has_closed = false;
         while let Some(first) = store.open.first_from(Timestamp::MIN)
             && windows.last_end(first) <= end
         {
-            store.close_first();
-            has_closed = true;
+            let Some((start, mut groups)) = store.take_first() else { break };
+            let number = windows.slices.number(start);
+            match combined {
+                Combined::Tree(tree, _) => tree.forget_before(number + 1),
+                Combined::Running(running) => running.take_off(number, &groups),
+            }
+            groups.clear();
+            store.keep_spare(groups);
         }
-        if has_closed {
-            let first = store.open.first_from(Timestamp::MIN);
-            tree.forget_before(first.map_or(i64::MAX, |start| windows.slices.number(start)));
+        store.count_combined(match combined {
+            Combined::Tree(tree, whole) => tree.bytes() + whole.bytes(),
+            Combined::Running(running) => running.bytes(),
+        });
+    }
+
+    /// Combines the slices of a window; how many keys there are.
+    fn combine(&mut self, window: Window) -> usize {
+        let Self { windows, slices, combined, .. } = self;
+        let number = |time| windows.slices.number(time);
+        match combined {
+            Combined::Tree(tree, whole) => {
+                whole.clear();
+                let merge = |value: &mut A::Acc, more: &A::Acc| slices.aggregate.merge(value, more);
+                tree.combine(number(window.start)..number(window.end), &slices.store, whole, &merge);
+                whole.len()
+            }
+            Combined::Running(running) => {
+                running.add_up_to(number(window.end), &slices.store);
+                running.all.len()
+            }
         }
-        store.count_combined(tree.bytes());
+    }
+
+    /// Fires the window that is combined, as far as `out` has room.
+    fn fire(&mut self, window: Window, out: &mut Outbox<(A::Out, A::In)>) -> Firing {
+        let Self { combined, order, slices, .. } = self;
+        match combined {
+            Combined::Tree(_, whole) => fire_slice(window, whole, order, &slices.aggregate, out),
+            Combined::Running(running) => fire_slice(window, &running.all, order, &running.totals, out),
+        }
     }
 
     /// Adds a row that is behind the watermark and not late.
     fn add_behind(&mut self, time: Timestamp, row: &A::In) -> Result<(), OperatorError> {
-        let Self { slices, tree, windows, .. } = self;
-        slices.add_one(time, row)?;
-        tree.forget(windows.slices.number(windows.slices.assign(time).start));
+        let Self { slices, combined, windows, .. } = self;
+        let (key, is_new) = slices.add_one(time, row)?;
+        let number = windows.slices.number(windows.slices.assign(time).start);
+        match combined {
+            Combined::Tree(tree, _) => tree.forget(number),
+            Combined::Running(running) => running.add_behind(number, key, is_new, time, row),
+        }
         Ok(())
     }
 }
@@ -173,8 +218,7 @@ where
     ) -> Result<Firing, OperatorError> {
         loop {
             if let Some(window) = self.firing {
-                let Self { whole, order, slices, .. } = self;
-                if fire_slice(window, whole, order, &slices.aggregate, out) == Firing::More {
+                if self.fire(window, out) == Firing::More {
                     return Ok(Firing::More);
                 }
                 self.firing = None;
@@ -185,13 +229,9 @@ where
                 self.passed.reach(watermark);
                 return Ok(Firing::Done);
             };
-            let Self { windows, slices, tree, whole, .. } = self;
-            let number = |time| windows.slices.number(time);
-            whole.clear();
-            let merge = |value: &mut A::Acc, more: &A::Acc| slices.aggregate.merge(value, more);
-            tree.combine(number(window.start)..number(window.end), &slices.store, whole, &merge);
-            if whole.len() > slices.store.keys_max() {
-                return Err(StoreError::TooManyKeys(slices.store.keys_max()).into());
+            let keys_max = self.slices.store.keys_max();
+            if self.combine(window) > keys_max {
+                return Err(StoreError::TooManyKeys(keys_max).into());
             }
             self.firing = Some(window);
         }

@@ -108,6 +108,16 @@ impl<K: Key, V: Record> SliceStore<K, V> {
         first.is_some_and(|start| self.windows.number(start) < numbers.end)
     }
 
+    /// The open slices with numbers in this range, in order.
+    pub(crate) fn numbered_in(&self, numbers: Range<i64>) -> impl Iterator<Item = &Groups<K, V>> {
+        self.open.starting_in(self.windows.start_of(numbers.start)..self.windows.start_of(numbers.end))
+    }
+
+    /// The seed of hashes.
+    pub(crate) const fn seed(&self) -> HashSeed {
+        self.seed
+    }
+
     /// Empty groups.
     pub(crate) fn fresh(&self) -> Groups<K, V> {
         Groups::new(self.seed)

@@ -211,10 +211,14 @@ where
         self.add(Run { times, values, bounds: batch.bounds(), index_of: |row| row, ahead: batch.ahead })
     }
 
-    /// Adds a row.
-    pub(crate) fn add_one(&mut self, time: Timestamp, row: &A::In) -> Result<(), OperatorError> {
+    /// Adds a row, the first of a batch; its key, and whether that is new in its slice.
+    pub(crate) fn add_one(&mut self, time: Timestamp, row: &A::In) -> Result<(K, bool), OperatorError> {
+        let key = blame::at_index(0, || (self.key_of)(row));
+        let (slot, _) = self.store.find_or_open(time)?;
+        let keys = self.store.groups_mut(slot).len();
         let (times, values) = (std::slice::from_ref(&time), std::slice::from_ref(row));
-        self.add(Run { times, values, bounds: (time, time), index_of: |row| row, ahead: Ahead::NONE })
+        self.add_run(slot, |_| 0, times, values, Ahead::NONE)?;
+        Ok((key, self.store.groups_mut(slot).len() > keys))
     }
 
     /// Adds rows, all of them on time.

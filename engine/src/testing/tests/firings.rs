@@ -8,7 +8,7 @@ use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
 use crate::testing::{Expected, Script, Step, Verify};
 use crate::{
     Aggregate, CanonicalKey, CountWindow, Cumulative, Global, OperatorInput, Pane, Record, Session, Sliding,
-    StoreSettings, Timestamp, Timing, Trigger, Tumbling, Window, Windows,
+    StoreSettings, Timestamp, Timing, Trigger, Tumbling, Tuple2, Window, Windows, count, sum,
 };
 use proptest::prelude::*;
 use std::time::Duration;
@@ -113,6 +113,11 @@ fn own_gap(row: &Row) -> i64 {
 }
 
 impl Setting {
+    /// Windows that fire once.
+    fn plain(kind: Kind) -> Self {
+        Self { kind, fires_at_end: true, every: None, count: None, at_negative: false, purges: false, lateness: 0 }
+    }
+
     fn windows(&self) -> Windows<Row> {
         match self.kind {
             Kind::Tumbling(size, offset) => Tumbling::of(nanos(size)).offset(nanos(offset)).into(),
@@ -383,20 +388,42 @@ fn windows_of_all_kinds_fire_as_a_model_that_keeps_every_row() {
 #[test]
 fn windows_that_share_slices_fire_as_if_each_had_its_own_rows() {
     proptest!(cases(400), |(kind in kinds(), steps in steps(50))| {
-        let setting = Setting {
-            kind,
-            fires_at_end: true,
-            every: None,
-            count: None,
-            at_negative: false,
-            purges: false,
-            lateness: 0,
-        };
+        let setting = Setting::plain(kind);
         let Some(windows) = Overlapping::of(&setting.windows().0) else { return Ok(()) };
         let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
         let operator = || OverlappingOperator::new(windows, key_of, Rows::new(Facts, fired), &settings);
         let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
         if let Err(failure) = verify.against(|script| model(&setting, script)).result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    });
+}
+
+/// What is told where there are sums alone.
+fn summed(pane: &Pane, key: &u64, sums: Tuple2<u64, i128>) -> Fired {
+    let (rows, sum) = sums.parts();
+    fired(pane, key, Known { rows, sum: sum as i64, ..bytemuck::Zeroable::zeroed() })
+}
+
+/// The same without what sums do not tell.
+fn sums_of(mut expected: Expected<Fired, Row>) -> Expected<Fired, Row> {
+    for (_, row) in &mut expected.main {
+        *row = Fired { first_time: at(0), first: 0, last_time: at(0), last: 0, ..*row };
+    }
+    expected
+}
+
+#[test]
+fn windows_that_take_slices_off_fire_as_if_each_had_its_own_rows() {
+    proptest!(cases(400), |(kind in kinds(), steps in steps(50))| {
+        let setting = Setting::plain(kind);
+        let Some(windows) = Overlapping::of(&setting.windows().0) else { return Ok(()) };
+        let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
+        let sums = (count(), sum(|row: &Row| row.value));
+        let operator = || OverlappingOperator::new(windows, key_of, Rows::new(sums.clone(), summed), &settings);
+        let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
+        let verdict = verify.against(|script| sums_of(model(&setting, script)));
+        if let Err(failure) = verdict.result() {
             return Err(TestCaseError::fail(failure.to_string()));
         }
     });
@@ -415,8 +442,8 @@ fn count_model(windows: (u64, u64), script: &Script<Row>) -> Expected<Fired, Row
             let own = &own[count.saturating_sub(size) as usize..];
             let mut known = bytemuck::Zeroable::zeroed();
             own.iter().for_each(|(time, row)| Facts.add(&mut known, at(*time), row));
-            let times = own.iter().map(|row| row.0);
-            let window = Window { start: at(times.clone().min().unwrap()), end: at(times.max().unwrap() + 1) };
+            let (first, last) = (own[0].0, own[own.len() - 1].0);
+            let window = Window { start: at(first.min(last)), end: at(first.max(last) + 1) };
             let pane = Pane { window, number: count / slide - 1, timing: Timing::OnTime };
             expected.main.push((time, fired(&pane, &value.key, known)));
         }
@@ -434,6 +461,21 @@ fn count_windows_have_the_last_rows_of_a_key() {
         };
         let verify = Verify::new(operator).keyed_by(|row: &Row| row.key).seed(size).steps(steps.iter().copied());
         if let Err(failure) = verify.against(|script| count_model((size, slide), script)).result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    });
+}
+
+#[test]
+fn count_windows_that_take_slices_off_have_the_last_rows_of_a_key() {
+    proptest!(cases(200), |(size in 1u64..9, slide in 1u64..9, steps in steps(60))| {
+        let (size, slide) = (size.max(slide), size.min(slide));
+        let windows = CountWindow::of(size).every(slide);
+        let rows = Rows::new((count(), sum(|row: &Row| row.value)), summed);
+        let operator = || CountOperator::new(windows, |row: &Row| row.key, rows.clone(), &StoreSettings::default());
+        let verify = Verify::new(operator).keyed_by(|row: &Row| row.key).seed(size).steps(steps.iter().copied());
+        let verdict = verify.against(|script| sums_of(count_model((size, slide), script)));
+        if let Err(failure) = verdict.result() {
             return Err(TestCaseError::fail(failure.to_string()));
         }
     });

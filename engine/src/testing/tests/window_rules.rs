@@ -247,7 +247,7 @@ fn a_count_window_has_a_keys_last_rows_and_the_time_of_the_last_one() {
         .row(8, 7)
         .row(6, 7)
         .end()
-        .expect([(3, row((3, 6), 0, OnTime, 2)), (6, row((3, 9), 1, OnTime, 3))], [])
+        .expect([(3, row((3, 6), 0, OnTime, 2)), (6, row((3, 7), 1, OnTime, 3))], [])
         .check();
 }
 
