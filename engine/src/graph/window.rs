@@ -13,6 +13,7 @@ use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
 use crate::operator::window::tumbling::TumblingOperator;
+use crate::operator::window::updated::UpdatedOperator;
 use crate::operator::window::{Kind, Trigger, Tumbling, Windows};
 use crate::runtime::route::{KeyRoute, Route, ToOne};
 use crate::runtime::task::Task;
@@ -85,6 +86,9 @@ impl<T> WindowSettings<T> {
             Kind::Tumbling(windows) if trigger.is_default() && lateness == 0 => {
                 Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key: PhantomData }))
             }
+            Kind::Tumbling(windows) if trigger.is_default() => single_input(route, false, move |context| {
+                UpdatedOperator::new((windows, lateness), key_of.clone(), aggregate.clone(), &context.stores)
+            }),
             Kind::Sliding(_) | Kind::Cumulative(_)
                 if trigger.is_default()
                     && lateness == 0

@@ -180,6 +180,14 @@ impl<'a, T> Batch<'a, T> {
         self.times[index] <= self.watermark(index)
     }
 
+    /// How many rows at the front are ahead of the watermark before them.
+    pub(crate) fn ahead_of_watermark(&self) -> usize {
+        match self.is_on_time() || self.bounds().0 > self.watermark(self.len() - 1) {
+            true => self.len(),
+            false => (0..self.len()).take_while(|index| !self.is_behind(*index)).count(),
+        }
+    }
+
     /// Whether all rows are known to be on time without a look at each.
     pub(crate) const fn is_on_time(&self) -> bool {
         matches!(self.marks, Marks::OnTime)

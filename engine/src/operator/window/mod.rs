@@ -46,6 +46,7 @@ pub(crate) mod slices;
 mod tree;
 mod trigger;
 pub(crate) mod tumbling;
+pub(crate) mod updated;
 
 pub(crate) use assigners::Kind;
 pub use assigners::{CountWindow, Cumulative, Global, Session, Sliding, Tumbling, Windows};

@@ -12,7 +12,6 @@ use crate::operator::window::slices::Slices;
 use crate::operator::window::tree::Tree;
 use crate::operator::window::{Kind, Tumbling, Window};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
-use crate::store::groups::Groups;
 use crate::store::latest::Latest;
 use crate::store::{Store, StoreError, StoreSettings};
 use crate::{Key, Timestamp};
@@ -102,10 +101,10 @@ pub(crate) struct OverlappingOperator<K: Key, F, A: WindowAggregate<K>> {
 
 /// How windows are combined from slices.
 enum Combined<K: Key, A: WindowAggregate<K>> {
-    /// From runs of them, into a table.
-    Tree(Tree<K, A::Acc>, Groups<K, A::Acc>),
+    /// From runs of them.
+    Tree(Box<Tree<K, A::Acc>>),
     /// As what changes from window to window.
-    Running(Running<K, A>),
+    Running(Box<Running<K, A>>),
 }
 
 impl<K: Key, F, A: WindowAggregate<K>> OverlappingOperator<K, F, A>
@@ -117,8 +116,8 @@ where
         Self {
             windows,
             combined: match aggregate.is_invertible() {
-                true => Combined::Running(Running::new(aggregate.clone(), &store)),
-                false => Combined::Tree(Tree::default(), Groups::new(settings.seed)),
+                true => Combined::Running(Box::new(Running::new(aggregate.clone(), &store))),
+                false => Combined::Tree(Box::new(Tree::new(settings.seed))),
             },
             slices: Slices::new(windows.slices, key_of, aggregate, store),
             passed: Latest::new(),
@@ -153,14 +152,14 @@ where
             let Some((start, mut groups)) = store.take_first() else { break };
             let number = windows.slices.number(start);
             match combined {
-                Combined::Tree(tree, _) => tree.forget_before(number + 1),
+                Combined::Tree(tree) => tree.forget_before(number + 1),
                 Combined::Running(running) => running.take_off(number, &groups),
             }
             groups.clear();
             store.keep_spare(groups);
         }
         store.count_combined(match combined {
-            Combined::Tree(tree, whole) => tree.bytes() + whole.bytes(),
+            Combined::Tree(tree) => tree.bytes(),
             Combined::Running(running) => running.bytes(),
         });
     }
@@ -170,11 +169,10 @@ where
         let Self { windows, slices, combined, .. } = self;
         let number = |time| windows.slices.number(time);
         match combined {
-            Combined::Tree(tree, whole) => {
-                whole.clear();
+            Combined::Tree(tree) => {
                 let merge = |value: &mut A::Acc, more: &A::Acc| slices.aggregate.merge(value, more);
-                tree.combine(number(window.start)..number(window.end), &slices.store, whole, &merge);
-                whole.len()
+                tree.combine(number(window.start)..number(window.end), &slices.store, &merge);
+                tree.whole.len()
             }
             Combined::Running(running) => {
                 running.add_up_to(number(window.end), &slices.store);
@@ -187,7 +185,7 @@ where
     fn fire(&mut self, window: Window, out: &mut Outbox<(A::Out, A::In)>) -> Firing {
         let Self { combined, order, slices, .. } = self;
         match combined {
-            Combined::Tree(_, whole) => fire_slice(window, whole, order, &slices.aggregate, out),
+            Combined::Tree(tree) => fire_slice(window, &tree.whole, order, &slices.aggregate, out),
             Combined::Running(running) => fire_slice(window, &running.all, order, &running.totals, out),
         }
     }
@@ -198,7 +196,7 @@ where
         let (key, is_new) = slices.add_one(time, row)?;
         let number = windows.slices.number(windows.slices.assign(time).start);
         match combined {
-            Combined::Tree(tree, _) => tree.forget(number),
+            Combined::Tree(tree) => tree.forget(number),
             Combined::Running(running) => running.add_behind(number, key, is_new, time, row),
         }
         Ok(())
@@ -261,11 +259,7 @@ where
     type Row = A::In;
 
     fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<(A::Out, A::In)>) -> Result<usize, OperatorError> {
-        let is_ahead = |index: usize| !batch.is_behind(index);
-        let ahead = match batch.is_on_time() || batch.bounds().0 > batch.watermark(batch.len() - 1) {
-            true => batch.len(),
-            false => (0..batch.len()).take_while(|index| is_ahead(*index)).count(),
-        };
+        let ahead = batch.ahead_of_watermark();
         if ahead > 0 {
             self.slices.add_ahead(batch.first(ahead))?;
             return Ok(ahead);

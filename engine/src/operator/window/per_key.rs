@@ -1,4 +1,5 @@
-//! Windows that each key keeps for itself: sessions, global windows, and windows of time with a trigger or allowed lateness.
+//! Windows that each key keeps for itself: sessions, global windows, windows of time with a trigger, and those that overlap
+//! and allow for late rows.
 //!
 //! A key has a sorted map of its windows, each with what was added since it began or was purged, and when it fires next.
 //! Adding a row takes a look at each window that it is in. Windows of time that fire once share slices instead

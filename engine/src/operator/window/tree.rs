@@ -9,9 +9,9 @@
 //! a job begins, and a tree can be made again from its slices. Tangwongsan, Hirzel and Schneider call the tree of single
 //! values FlatFAT (General Incremental Sliding-Window Aggregation, VLDB 2015); here each node has a table of keys.
 
-use crate::Key;
 use crate::operator::window::slice_store::SliceStore;
 use crate::store::groups::Groups;
+use crate::{HashSeed, Key, Record};
 use bytemuck::Pod;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,12 +21,8 @@ pub(crate) struct Tree<K, V> {
     /// By level from 1 on, and by the number of the run in its level.
     levels: Vec<BTreeMap<i64, Groups<K, V>>>,
     spare: Vec<Groups<K, V>>,
-}
-
-impl<K, V> Default for Tree<K, V> {
-    fn default() -> Self {
-        Self { levels: Vec::new(), spare: Vec::new() }
-    }
+    /// What was combined last.
+    pub(crate) whole: Groups<K, V>,
 }
 
 /// The slices of a run.
@@ -34,7 +30,12 @@ const fn slices_of(level: u32, number: i64) -> Range<i64> {
     number << level..(number + 1) << level
 }
 
-impl<K: Key, V: Pod + crate::Record> Tree<K, V> {
+impl<K: Key, V: Pod + Record> Tree<K, V> {
+    /// Nothing is combined yet.
+    pub(crate) fn new(seed: HashSeed) -> Self {
+        Self { levels: Vec::new(), spare: Vec::new(), whole: Groups::new(seed) }
+    }
+
     /// A slice has changed: runs with it are made again.
     pub(crate) fn forget(&mut self, slice: i64) {
         for (level, runs) in (1..).zip(&mut self.levels) {
@@ -53,24 +54,21 @@ impl<K: Key, V: Pod + crate::Record> Tree<K, V> {
         }
     }
 
-    /// Adds the slices in a range to a table, in order.
-    pub(crate) fn combine(
-        &mut self,
-        range: Range<i64>,
-        slices: &SliceStore<K, V>,
-        into: &mut Groups<K, V>,
-        merge: &impl Fn(&mut V, &V),
-    ) {
+    /// Combines the slices in a range, in order.
+    pub(crate) fn combine(&mut self, range: Range<i64>, slices: &SliceStore<K, V>, merge: &impl Fn(&mut V, &V)) {
         let Range { mut start, end } = range;
+        let mut whole = std::mem::replace(&mut self.whole, slices.fresh());
+        whole.clear();
         while start < end {
             let level = start.trailing_zeros().min((end - start).ilog2());
             let number = start >> level;
             self.make(level, number, slices, merge);
             if let Some(run) = self.find(level, number, slices) {
-                into.absorb(run, merge);
+                whole.absorb(run, merge);
             }
             start = slices_of(level, number).end;
         }
+        self.whole = whole;
     }
 
     fn find<'a>(&'a self, level: u32, number: i64, slices: &'a SliceStore<K, V>) -> Option<&'a Groups<K, V>> {
@@ -102,6 +100,7 @@ impl<K: Key, V: Pod + crate::Record> Tree<K, V> {
 
     /// Bytes of all runs.
     pub(crate) fn bytes(&self) -> usize {
-        self.levels.iter().flat_map(BTreeMap::values).chain(&self.spare).map(Groups::bytes).sum()
+        let runs = self.levels.iter().flat_map(BTreeMap::values);
+        runs.chain(&self.spare).chain([&self.whole]).map(Groups::bytes).sum()
     }
 }

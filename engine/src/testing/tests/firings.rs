@@ -5,6 +5,7 @@ use crate::operator::aggregate::Rows;
 use crate::operator::window::count::CountOperator;
 use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
+use crate::operator::window::updated::UpdatedOperator;
 use crate::testing::{Expected, Script, Step, Verify};
 use crate::{
     Aggregate, CanonicalKey, CountWindow, Cumulative, Global, OperatorInput, Pane, Record, Session, Sliding,
@@ -392,6 +393,20 @@ fn windows_that_share_slices_fire_as_if_each_had_its_own_rows() {
         let Some(windows) = Overlapping::of(&setting.windows().0) else { return Ok(()) };
         let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
         let operator = || OverlappingOperator::new(windows, key_of, Rows::new(Facts, fired), &settings);
+        let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
+        if let Err(failure) = verify.against(|script| model(&setting, script)).result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    });
+}
+
+#[test]
+fn tumbling_windows_that_late_rows_update_fire_as_a_model_that_keeps_every_row() {
+    proptest!(cases(400), |(size in 1i64..40, offset in 0i64..9, lateness in 1i64..40, steps in steps(50))| {
+        let setting = Setting { lateness, ..Setting::plain(Kind::Tumbling(size, offset)) };
+        let windows = Tumbling::of(nanos(size)).offset(nanos(offset));
+        let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
+        let operator = || UpdatedOperator::new((windows, lateness), key_of, Rows::new(Facts, fired), &settings);
         let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
         if let Err(failure) = verify.against(|script| model(&setting, script)).result() {
             return Err(TestCaseError::fail(failure.to_string()));
