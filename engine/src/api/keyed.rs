@@ -101,6 +101,29 @@ where
     /// Groups each key's rows by windows: [`Tumbling`](crate::Tumbling), [`Sliding`](crate::Sliding),
     /// [`Cumulative`](crate::Cumulative), [`Session`](crate::Session), [`CountWindow`](crate::CountWindow) or
     /// [`Global`](crate::Global).
+    ///
+    /// ```
+    /// use pelton::{Job, Options, Session, VecSource, collect, count, max, mean};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Reading { #[event(time)] time_ns: i64, sensor: u64, value: i64 }
+    ///
+    /// let readings = [(0, 3), (1, 5), (9, 4)].map(|(time_ns, value)| Reading { time_ns, sensor: 7, value });
+    /// let mut job = Job::new("readings");
+    /// let (sink, rows) = collect();
+    /// job.source("readings", VecSource::new(readings.into(), 64))
+    ///     .key_by(|reading| reading.sensor)
+    ///     .window(Session::gap(Duration::from_nanos(5)))
+    ///     // Several aggregates in one pass.
+    ///     .aggregate("bursts", (count(), max(|r: &Reading| r.value), mean(|r: &Reading| r.value)))
+    ///     .sink("out", sink);
+    /// job.run(Options::workers(1))?;
+    /// let bursts: Vec<_> = rows.take().iter().map(|(_, row)| row.value().parts()).collect();
+    /// assert_eq!(bursts, [(2, 5, 4.0), (1, 4, 4.0)]);
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
     pub fn window(self, windows: impl Into<Windows<T>>) -> WindowedStream<K, T, C, F> {
         WindowedStream { keyed: self, settings: WindowSettings::new(windows.into()) }
     }

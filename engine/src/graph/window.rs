@@ -112,6 +112,14 @@ impl<T> WindowSettings<T> {
     }
 }
 
+impl WindowSettings<()> {
+    /// The same over rows of another type, of which they know nothing.
+    pub(crate) fn over<T>(self) -> WindowSettings<T> {
+        let Self { windows, trigger, lateness } = self;
+        WindowSettings { windows: windows.over(), trigger: trigger.over(), lateness }
+    }
+}
+
 /// What a window step does.
 struct WindowStep<K, F, A> {
     windows: Tumbling,

@@ -275,6 +275,25 @@ fn the_readme_shows_the_example_as_it_is() {
     assert!(readme.contains(&format!("```rust\n{program}```\n")), "README.md shows another program than vwap.rs");
 }
 
+#[test]
+fn the_tests_that_the_rules_of_windows_name_are_there() {
+    let read = |path: &str| fs::read_to_string(root().join("engine/src").join(path)).unwrap();
+    let tests = ["operator/window/assigners.rs", "operator/window/calendar.rs", "testing/tests/window_rules.rs"];
+    let tests: String = tests.map(read).concat();
+    let rules = read("operator/window/mod.rs");
+    let named =
+        rules.lines().filter(|line| line.starts_with("//!")).flat_map(|line| line.split('`').skip(1).step_by(2));
+    let named: Vec<&str> = named.filter(|name| name.matches('_').count() > 3).collect();
+    assert!(named.len() > 15, "{named:?}");
+    for name in named {
+        assert!(tests.contains(&format!("fn {name}(")), "there is no test {name}");
+    }
+    for name in read("testing/tests/window_rules.rs").split("#[test]\nfn ").skip(1) {
+        let name = &name[..name.find('(').unwrap()];
+        assert!(rules.contains(name), "no rule names the test {name}");
+    }
+}
+
 /// Each rule finds what it is there for.
 #[test]
 fn planted_violations_are_found() {

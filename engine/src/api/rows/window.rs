@@ -5,15 +5,17 @@ use crate::api::rows::class::{AnyStream, ClassStream, of_class};
 use crate::api::rows::{RowStream, bad_column};
 use crate::api::stream::Stream;
 use crate::base::row::Row;
+use crate::base::time::duration_nanos;
 use crate::graph::model::Port;
 use crate::graph::window::WindowSettings;
 use crate::operator::rows::aggregate::{AggregatePlan, BadAggregates, RESULT_WORDS, RowAggregate, RowAggregates};
 use crate::operator::rows::filter::RowChain;
 use crate::operator::rows::key::{KeyColumns, RowKey};
-use crate::operator::window::Tumbling;
+use crate::operator::window::{Trigger, Windows};
 use crate::runtime::row_sink::RowSink;
 use crate::{Layout, ShapeError};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Rows that are grouped by columns. Made by [`RowStream::key_by`].
 pub struct KeyedRowStream {
@@ -26,16 +28,17 @@ impl KeyedRowStream {
         Self { stream, columns }
     }
 
-    /// Groups each key's rows by windows of event time.
-    pub fn window(self, windows: Tumbling) -> WindowedRowStream {
-        WindowedRowStream { keyed: self, windows }
+    /// Groups each key's rows by windows of any kind: [`KeyedStream::window`](crate::KeyedStream::window). Gaps of sessions
+    /// are the same for all rows.
+    pub fn window(self, windows: impl Into<Windows<()>>) -> WindowedRowStream {
+        WindowedRowStream { keyed: self, settings: WindowSettings::new(windows.into()) }
     }
 }
 
 /// Keyed rows that are grouped by windows. Made by [`KeyedRowStream::window`].
 pub struct WindowedRowStream {
     keyed: KeyedRowStream,
-    windows: Tumbling,
+    settings: WindowSettings<()>,
 }
 
 /// The outputs of a window over rows.
@@ -72,6 +75,37 @@ impl RowOutput {
 }
 
 impl WindowedRowStream {
+    /// When the windows fire: [`WindowedStream::trigger`](crate::WindowedStream::trigger).
+    ///
+    /// ```
+    /// use pelton::rows::{self, RowAggregate, VecRows};
+    /// use pelton::{Job, Layout, Options, Sliding, Trigger};
+    /// use std::sync::atomic::{AtomicU64, Ordering};
+    /// use std::time::Duration;
+    ///
+    /// static FIRED: AtomicU64 = AtomicU64::new(0);
+    /// let ticks = [1i64, 4, 8].map(i64::to_le_bytes).concat();
+    /// let mut job = Job::new("ticks");
+    /// job.rows("ticks", VecRows::new(Layout::parse("8/8 t:i64@0*")?, ticks, 64))
+    ///     .key_by(["t"])
+    ///     .window(Sliding::of(Duration::from_nanos(10), Duration::from_nanos(5)))
+    ///     .trigger(Trigger::watermark().early_count(1))
+    ///     .aggregate("counts", [("n", RowAggregate::count())])
+    ///     .sink("out", rows::callback(|_, _| drop(FIRED.fetch_add(1, Ordering::Relaxed))));
+    /// job.run(Options::workers(1))?;
+    /// // Each of three ticks is in two windows, which fire early and on time.
+    /// assert_eq!(FIRED.load(Ordering::Relaxed), 12);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn trigger(self, trigger: Trigger<()>) -> Self {
+        Self { settings: WindowSettings { trigger, ..self.settings }, ..self }
+    }
+
+    /// Keeps windows for so long behind their end: [`WindowedStream::allowed_lateness`](crate::WindowedStream::allowed_lateness).
+    pub fn allowed_lateness(self, lateness: Duration) -> Self {
+        Self { settings: WindowSettings { lateness: duration_nanos(lateness), ..self.settings }, ..self }
+    }
+
     /// Aggregates each key and window: columns by name. The step's name is the identity of the state.
     ///
     /// It works as [`WindowedStream::aggregate`](crate::WindowedStream::aggregate) does, and rows leave in the same
@@ -110,9 +144,9 @@ impl WindowedRowStream {
     }
 
     fn aggregate_all(self, name: &str, aggregates: &[(String, RowAggregate)]) -> RowOutput {
-        let Self { keyed: KeyedRowStream { stream: input, columns }, windows } = self;
+        let Self { keyed: KeyedRowStream { stream: input, columns }, settings } = self;
         let graph = input.graph();
-        if let Some(mistake) = WindowSettings::<()>::new(windows.into()).mistake() {
+        if let Some(mistake) = settings.mistake() {
             graph.borrow_mut().mistakes.push(ShapeError::BadWindow(name.to_owned(), mistake));
         }
         let RowStream { stream, rows, symbols } = input;
@@ -125,7 +159,7 @@ impl WindowedRowStream {
             BadAggregates::Layout(error) => ShapeError::BadRows(name.to_owned(), error.to_string()),
         }));
         let results = plan.results.clone();
-        let step = Step { name, windows, plan, rows: rows.layout() };
+        let step = Step { name, settings, plan, rows: rows.layout() };
         let (main, late) = of_class!(AnyStream, stream, |stream| {
             let (main, late) = step.add_behind(stream);
             (main.into(), late.into())
@@ -140,7 +174,7 @@ impl WindowedRowStream {
 /// A window step, before its graph has it.
 struct Step<'a> {
     name: &'a str,
-    windows: Tumbling,
+    settings: WindowSettings<()>,
     plan: Arc<AggregatePlan>,
     /// Of the rows that it takes.
     rows: &'a Layout,
@@ -152,10 +186,10 @@ impl Step<'_> {
         self,
         stream: ClassStream<WORDS>,
     ) -> (ClassStream<RESULT_WORDS>, ClassStream<WORDS>) {
-        let Self { name, windows, plan, rows } = self;
+        let Self { name, settings, plan, rows } = self;
         let port = |name, layout: &Layout| Port { name, layout: layout.clone() };
         let results = plan.results.layout().clone();
-        let settings = WindowSettings::<Row<WORDS>>::new(windows.into());
+        let settings = settings.over::<Row<WORDS>>();
         let step = KeyedStep {
             title: settings.title(),
             inputs: vec![port("rows", rows)],

@@ -415,6 +415,23 @@ impl<T> From<Global> for Windows<T> {
     }
 }
 
+impl Windows<()> {
+    /// The same over rows of another type, of which they know nothing.
+    pub(crate) fn over<T>(self) -> Windows<T> {
+        Windows(match self.0 {
+            Kind::Tumbling(windows) => Kind::Tumbling(windows),
+            Kind::Sliding(windows) => Kind::Sliding(windows),
+            Kind::Cumulative(windows) => Kind::Cumulative(windows),
+            Kind::Session(Session(Gap::Fixed(nanos))) => Kind::Session(Session(Gap::Fixed(nanos))),
+            Kind::Session(Session(Gap::By(of))) => Kind::Session(Session::gap_by(move |_| of(&()))),
+            Kind::Count(windows) => Kind::Count(windows),
+            Kind::Global => Kind::Global,
+            #[cfg(feature = "calendar")]
+            Kind::Calendar(windows) => Kind::Calendar(windows),
+        })
+    }
+}
+
 impl<T> Windows<T> {
     /// What is wrong with them.
     pub(crate) fn mistake(&self) -> Option<&'static str> {

@@ -28,6 +28,25 @@
 //! unless that allows for it. A result of a count window, or of a global window that fires at a row, has the row's time;
 //! one that fires at a period has that time. Results that a row causes stand at that row. The others stand in the order of
 //! (time of firing, key, window).
+//!
+//! **Tests** that hold each of these rules, in `testing/tests/window_rules.rs` where nothing else is said:
+//!
+//! - Which windows have a time: `overlapping_windows_are_those_that_have_the_time` (`assigners.rs`),
+//!   `days_weeks_and_months_begin_at_the_midnight_of_their_zone` (`calendar.rs`),
+//!   `sessions_that_overlap_or_touch_become_one_and_others_stay_apart`, `a_row_between_two_sessions_makes_one_of_them`.
+//! - Windows without an end: `a_count_window_has_a_keys_last_rows_and_the_time_of_the_last_one`,
+//!   `a_global_window_fires_as_its_trigger_says_and_its_results_have_the_time_of_what_has_it_fire`.
+//! - Firing: `windows_of_time_fire_when_the_watermark_reaches_their_last_nanosecond`,
+//!   `a_trigger_may_fire_early_at_each_multiple_of_a_period_from_the_first_row_on`,
+//!   `a_trigger_may_fire_early_at_each_so_many_rows`, `a_trigger_may_fire_at_chosen_rows_and_counts_by_key`,
+//!   `a_trigger_without_the_watermark_leaves_out_the_firing_on_time`,
+//!   `a_purging_trigger_gives_what_is_new_and_nothing_where_nothing_is`.
+//! - Late rows: `rows_behind_the_end_of_a_window_have_it_fire_again_at_once_until_the_allowed_lateness_is_over`,
+//!   `a_row_that_is_late_for_some_windows_and_not_for_others_belongs_to_those`,
+//!   `a_session_is_late_when_what_it_becomes_part_of_is`.
+//! - Panes: `sessions_that_become_one_go_on_with_the_larger_of_their_numbers`, and all of the above.
+//! - Order: `windows_of_one_time_leave_in_the_order_of_keys_and_then_of_windows`.
+//! - All of them together, over random windows, triggers and rows: `testing/tests/firings.rs`.
 
 mod assigners;
 #[cfg(feature = "calendar")]

@@ -101,6 +101,15 @@ impl<T> Trigger<T> {
     }
 }
 
+impl Trigger<()> {
+    /// The same over rows of another type, of which it knows nothing.
+    pub(crate) fn over<T>(self) -> Trigger<T> {
+        let Self { fires_at_end, every, count, when, purges } = self;
+        let when = when.map(|when| -> When<T> { Arc::new(move |_| when(&())) });
+        Trigger { fires_at_end, every, count, when, purges }
+    }
+}
+
 impl<T> Clone for Trigger<T> {
     fn clone(&self) -> Self {
         Self { when: self.when.clone(), ..*self }
