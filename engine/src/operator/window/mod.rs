@@ -4,8 +4,8 @@
 //! [`Sliding`] windows of one size begin at each multiple of the slide, so they overlap. [`Cumulative`] windows begin
 //! together and end step by step, up to the largest; then the next ones begin. These three are aligned to the epoch plus an
 //! offset, and the same for all keys. With the feature `calendar` there are days, weeks and months of a time zone as well
-//! (`Calendar`). A [`Session`] is a key's own: a row at `t` opens `[t, t + gap)`, and windows of a key
-//! that overlap or touch become one.
+//! (`Calendar`). A [`Session`] belongs to one key: a row at `t` opens `[t, t + gap)`, and windows of a key that overlap or
+//! touch become one.
 //!
 //! **Windows without an end**: [`CountWindow`] has a key's last so many rows, each time so many have come, in the job's
 //! order. [`Global`] has all rows of a key, and fires as its trigger says.
@@ -17,8 +17,8 @@
 //!
 //! **Late rows.** A row is late for a window when the watermark before the row has reached the window's last nanosecond plus
 //! the allowed lateness. A row that is late for all its windows leaves by the output `late`. Until then a window is kept,
-//! and each row that comes behind its end has it fire again, at once. Whether a session is late is asked of the window that
-//! the row's own one becomes part of.
+//! and each row that comes behind its end has it fire again, at once. A row of a session is judged by the window that its
+//! own one becomes part of.
 //!
 //! **Panes.** What a window gives for a key in one firing is a [`Pane`]: they are numbered from 0 for each window and key,
 //! and say whether they are early, on time or late. Sessions that become one go on with the larger of their numbers.
