@@ -2,7 +2,7 @@
 
 use super::check::{Call, Rows, Stand};
 use super::failure::panic_message;
-use super::input::{Inputs, Piece};
+use super::input::{Columns, Inputs, Piece};
 use super::mode::{Mode, Random, Restore, Split, Tell};
 use super::output::Tested;
 use super::script::{Script, Step};
@@ -31,27 +31,6 @@ where
 {
     fn new(operator: Op) -> Self {
         Self { operator, last: vec![None; Op::Outputs::COUNT] }
-    }
-}
-
-/// Rows for one or more operators, in columns.
-struct Columns<Row> {
-    steps: Vec<usize>,
-    times: Vec<Timestamp>,
-    values: Vec<Row>,
-    watermarks: Vec<Timestamp>,
-}
-
-impl<Row: Copy> Columns<Row> {
-    /// The rows that are picked.
-    fn pick(&self, is_picked: impl Fn(&Row) -> bool) -> Self {
-        let picked: Vec<usize> = (0..self.values.len()).filter(|&i| is_picked(&self.values[i])).collect();
-        Self {
-            steps: picked.iter().map(|&i| self.steps[i]).collect(),
-            times: picked.iter().map(|&i| self.times[i]).collect(),
-            values: picked.iter().map(|&i| self.values[i]).collect(),
-            watermarks: picked.iter().map(|&i| self.watermarks[i]).collect(),
-        }
     }
 }
 

@@ -122,3 +122,24 @@ impl<Op: OperatorInput<0> + OperatorInput<1>> Inputs<Op> for Two {
         }
     }
 }
+
+/// Rows for one or more operators, in columns.
+pub(super) struct Columns<Row> {
+    pub(super) steps: Vec<usize>,
+    pub(super) times: Vec<Timestamp>,
+    pub(super) values: Vec<Row>,
+    pub(super) watermarks: Vec<Timestamp>,
+}
+
+impl<Row: Copy> Columns<Row> {
+    /// The rows that are picked.
+    pub(super) fn pick(&self, is_picked: impl Fn(&Row) -> bool) -> Self {
+        let picked: Vec<usize> = (0..self.values.len()).filter(|&i| is_picked(&self.values[i])).collect();
+        Self {
+            steps: picked.iter().map(|&i| self.steps[i]).collect(),
+            times: picked.iter().map(|&i| self.times[i]).collect(),
+            values: picked.iter().map(|&i| self.values[i]).collect(),
+            watermarks: picked.iter().map(|&i| self.watermarks[i]).collect(),
+        }
+    }
+}
