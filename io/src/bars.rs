@@ -188,7 +188,7 @@ packed_trades! { BarTrade FilteredTrade }
 ///
 /// ```
 /// use pelton::{Job, Options, Tumbling, VecSource, collect};
-/// use pelton_io::bars::{Priced, bars};
+/// use pelton_io::bars::{Bar, Priced, bars};
 /// use pelton_io::generate::{TradeOptions, symbol_names, trades};
 /// use std::time::Duration;
 ///
