@@ -1,5 +1,5 @@
 //! Jobs whose output says whether the order was kept: first and last, running sums, two exchanges,
-//! a diamond, a self-union.
+//! a diamond, a self-union, windows of all kinds.
 
 use crate::events::{Row, Sample};
 use pelton::{
