@@ -87,7 +87,7 @@ impl<Out: Record, In> ProcessContext<'_, Out, In> {
 }
 
 /// Timers that fire in one call, where the outbox does not fill up before.
-const TIMERS_AT_ONCE: usize = if cfg!(test) { 64 } else { 1024 };
+pub(crate) const TIMERS_AT_ONCE: usize = if cfg!(test) { 8 } else { 1024 };
 
 /// States and timers by key.
 pub(crate) struct Keyed<K, S> {

@@ -111,9 +111,9 @@ impl<K: Key, F, A: WindowAggregate<K>> CountOperator<K, F, A> {
         }
         let first = slices.first().map_or(last, |slice| slice.time);
         let window = Window { start: first.min(last), end: first.max(last).plus_nanos(1) };
-        let pane = Pane { window, number: end / slide - 1, timing: Timing::OnTime };
+        let pane = Pane { window, number: (end / slide).wrapping_sub(1), timing: Timing::OnTime };
         let result = aggregate.result(&pane, &key, &acc);
-        let dropped = slices.partition_point(|slice| slice.first_row < (end + slide).saturating_sub(size));
+        let dropped = slices.partition_point(|slice| slice.first_row < end.saturating_add(slide).saturating_sub(size));
         if self.takes_off {
             let mut all = acc;
             slices[..dropped].iter().for_each(|slice| aggregate.unmerge(&mut all, &{ slice.acc }));

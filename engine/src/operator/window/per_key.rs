@@ -11,15 +11,13 @@
 
 use crate::base::blame;
 use crate::operator::aggregate::WindowAggregate;
+use crate::operator::keyed::TIMERS_AT_ONCE;
 use crate::operator::window::kept::{GLOBAL, Kept, WindowId};
 use crate::operator::window::{Kind, Pane, Session, Timing, Trigger, Window, Windows};
 use crate::operator::{Batch, Cause, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{KeyedMaps, KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{CanonicalKey, Key, Timestamp};
 use bytemuck::Zeroable;
-
-/// Timers that fire in one call, where the outbox does not fill up before.
-const TIMERS_AT_ONCE: usize = if cfg!(test) { 8 } else { 1024 };
 
 /// What is the same for all keys.
 pub(crate) struct PerKeySettings<T> {
@@ -199,8 +197,8 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
                 self.aggregate.merge(&mut acc, &{ part.acc });
                 whole.acc = acc;
             }
-            whole.rows += part.rows;
-            whole.fresh += part.fresh;
+            whole.rows = whole.rows.wrapping_add(part.rows);
+            whole.fresh = whole.fresh.wrapping_add(part.fresh);
             whole.fired = { whole.fired }.max(part.fired);
             whole.early = { whole.early }.min(part.early);
         }
@@ -222,8 +220,9 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
         let mut acc = kept.acc;
         self.aggregate.add(&mut acc, time, row);
         kept.acc = acc;
-        kept.rows += 1;
-        kept.fresh += 1;
+        // Counts that were restored may be anything: they wrap.
+        kept.rows = kept.rows.wrapping_add(1);
+        kept.fresh = kept.fresh.wrapping_add(1);
         let is_over = kept.is_over == 1;
         let fires = (is_over && trigger.fires_at_end) || trigger.fires_at(row, kept.fresh);
         let mut early = None;
@@ -258,7 +257,7 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
         };
         let pane = Pane { window, number: kept.fired, timing };
         let acc = kept.acc;
-        kept.fired += 1;
+        kept.fired = kept.fired.wrapping_add(1);
         kept.fresh = 0;
         if self.settings.trigger.purges {
             kept.rows = 0;

@@ -206,9 +206,18 @@ where
     }
 
     /// Adds the rows of a batch, all of which are ahead of the watermark.
-    pub(crate) fn add_ahead(&mut self, batch: Batch<'_, A::In>) -> Result<(), OperatorError> {
+    fn add_ahead(&mut self, batch: Batch<'_, A::In>) -> Result<(), OperatorError> {
         let (times, values) = (batch.times(), batch.values());
         self.add(Run { times, values, bounds: batch.bounds(), index_of: |row| row, ahead: batch.ahead })
+    }
+
+    /// Adds the rows at the front of a batch that are ahead of the watermark before them; how many there are.
+    pub(crate) fn take_ahead(&mut self, batch: Batch<'_, A::In>) -> Result<usize, OperatorError> {
+        let ahead = batch.ahead_of_watermark();
+        if ahead > 0 {
+            self.add_ahead(batch.first(ahead))?;
+        }
+        Ok(ahead)
     }
 
     /// Adds a row, the first of a batch; its key, and whether that is new in its slice.

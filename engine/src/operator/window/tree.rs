@@ -21,6 +21,8 @@ pub(crate) struct Tree<K, V> {
     /// By level from 1 on, and by the number of the run in its level.
     levels: Vec<BTreeMap<i64, Groups<K, V>>>,
     spare: Vec<Groups<K, V>>,
+    /// Of all runs and spare ones.
+    bytes: usize,
     /// What was combined last.
     pub(crate) whole: Groups<K, V>,
 }
@@ -33,7 +35,7 @@ const fn slices_of(level: u32, number: i64) -> Range<i64> {
 impl<K: Key, V: Pod + Record> Tree<K, V> {
     /// Nothing is combined yet.
     pub(crate) fn new(seed: HashSeed) -> Self {
-        Self { levels: Vec::new(), spare: Vec::new(), whole: Groups::new(seed) }
+        Self { levels: Vec::new(), spare: Vec::new(), bytes: 0, whole: Groups::new(seed) }
     }
 
     /// A slice has changed: runs with it are made again.
@@ -83,7 +85,7 @@ impl<K: Key, V: Pod + Record> Tree<K, V> {
         if level == 0 || self.find(level, number, slices).is_some() || !slices.has_any(slices_of(level, number)) {
             return;
         }
-        let mut run = self.spare.pop().unwrap_or_else(|| slices.fresh());
+        let mut run = self.spare.pop().inspect(|run| self.bytes -= run.bytes()).unwrap_or_else(|| slices.fresh());
         run.clear();
         for half in [2 * number, 2 * number + 1] {
             self.make(level - 1, half, slices, merge);
@@ -91,6 +93,7 @@ impl<K: Key, V: Pod + Record> Tree<K, V> {
                 run.absorb(half, merge);
             }
         }
+        self.bytes += run.bytes();
         let level = level as usize;
         if self.levels.len() < level {
             self.levels.resize_with(level, BTreeMap::new);
@@ -98,9 +101,8 @@ impl<K: Key, V: Pod + Record> Tree<K, V> {
         self.levels[level - 1].insert(number, run);
     }
 
-    /// Bytes of all runs.
+    /// Bytes of all that is combined.
     pub(crate) fn bytes(&self) -> usize {
-        let runs = self.levels.iter().flat_map(BTreeMap::values);
-        runs.chain(&self.spare).chain([&self.whole]).map(Groups::bytes).sum()
+        self.bytes + self.whole.bytes()
     }
 }

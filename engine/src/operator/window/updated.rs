@@ -136,9 +136,8 @@ where
     type Row = A::In;
 
     fn on_batch(&mut self, batch: Batch<'_, A::In>, out: &mut Outbox<(A::Out, A::In)>) -> Result<usize, OperatorError> {
-        let ahead = batch.ahead_of_watermark();
+        let ahead = self.slices.take_ahead(batch)?;
         if ahead > 0 {
-            self.slices.add_ahead(batch.first(ahead))?;
             return Ok(ahead);
         }
         let (time, row, watermark) = (batch.times()[0], &batch.values()[0], batch.watermark(0));
