@@ -16,6 +16,7 @@ mod scripts;
 mod small;
 mod stores;
 mod whole;
+mod window_pieces;
 mod window_rules;
 mod windows;
 
