@@ -125,7 +125,7 @@ impl ProcessFunction<u64> for Echo {
     type State = u64;
     type Out = Ping;
 
-    fn on_row(&self, _: &u64, _: Timestamp, row: &Ping, count: &mut u64, context: &mut ProcessContext<'_, Ping, Ping>) {
+    fn on_row(&self, _: &u64, _: Timestamp, row: &Ping, count: &mut u64, context: &mut ProcessContext<'_, Ping>) {
         *count += 1;
         context.emit(Ping { value: *count, ..*row });
     }

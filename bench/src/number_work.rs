@@ -57,7 +57,7 @@ impl ProcessFunction<u64> for RunningSum {
         _: Timestamp,
         row: &Amount,
         sum: &mut i64,
-        context: &mut ProcessContext<'_, Running, Amount>,
+        context: &mut ProcessContext<'_, Running>,
     ) {
         *sum = sum.wrapping_add(row.amount);
         context.emit(Running { device: *device, sum: *sum });

@@ -297,7 +297,7 @@ impl<K> ProcessFunction<K> for Forward {
     type State = u64;
     type Out = Trade;
 
-    fn on_row(&self, _: &K, _: Timestamp, row: &Trade, rows: &mut u64, context: &mut ProcessContext<'_, Trade, Trade>) {
+    fn on_row(&self, _: &K, _: Timestamp, row: &Trade, rows: &mut u64, context: &mut ProcessContext<'_, Trade>) {
         *rows += 1;
         context.emit(*row);
     }

@@ -48,7 +48,7 @@ impl ProcessFunction<u32> for Silence {
         time: Timestamp,
         reading: &Reading,
         seen: &mut Seen,
-        context: &mut ProcessContext<'_, Alert, Reading>,
+        context: &mut ProcessContext<'_, Alert>,
     ) {
         if seen.is_silent == 1 {
             context.emit(Alert { sensor: *sensor, is_silent: 0, last_celsius: reading.celsius });
@@ -57,13 +57,7 @@ impl ProcessFunction<u32> for Silence {
         context.timer(time.plus_nanos(SILENCE_NS));
     }
 
-    fn on_timer(
-        &self,
-        sensor: &u32,
-        time: Timestamp,
-        seen: &mut Seen,
-        context: &mut ProcessContext<'_, Alert, Reading>,
-    ) {
+    fn on_timer(&self, sensor: &u32, time: Timestamp, seen: &mut Seen, context: &mut ProcessContext<'_, Alert>) {
         // A later reading sets a timer of its own. At the end of the input nothing is known.
         if time == seen.last.plus_nanos(SILENCE_NS) && context.watermark() != Timestamp::MAX {
             seen.is_silent = 1;

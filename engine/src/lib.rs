@@ -74,7 +74,7 @@ pub use api::job::Job;
 pub use api::keyed::{KeyedStream, WindowedStream};
 pub use api::operate::OperatorStreams;
 pub use api::options::{Options, WORKERS_MAX};
-pub use api::output::StepOutput;
+pub use api::output::{OutputStreams, StepOutput};
 pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
 pub use base::key::{ALL_SLOTS, CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
@@ -96,6 +96,7 @@ pub use operator::asof::AsOf;
 pub use operator::broadcast::BroadcastProcessFunction;
 pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
+pub use operator::emitted::Emitted;
 pub use operator::keyed::ProcessContext;
 pub use operator::process::ProcessFunction;
 #[cfg(feature = "calendar")]

@@ -55,7 +55,7 @@ impl ProcessFunction<u64> for Velocity {
         time: Timestamp,
         payment: &Payment,
         recent: &mut Recent,
-        context: &mut ProcessContext<'_, Suspicion, Payment>,
+        context: &mut ProcessContext<'_, Suspicion>,
     ) {
         let (times, _) = recent.times.as_chunks_mut::<8>();
         let oldest = &mut times[recent.payments as usize % PAYMENTS_MAX];

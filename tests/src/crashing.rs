@@ -48,8 +48,7 @@ fn joined<S: Sink<Row>>(events: &[Sample], block: usize, (sink, late_sink): (S, 
     });
     let timed = quoted.main.key_by(|row| row.key).process("timed", Running { timer_ns: 60_000 });
     let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
-    let counted =
-        timed.main.key_by(|row| row.key % 5).window(windows).aggregate_with("counted", OrderHash, OrderHash::row);
+    let counted = timed.key_by(|row| row.key % 5).window(windows).aggregate_with("counted", OrderHash, OrderHash::row);
     counted.sink("out", sink);
     counted.late.sink("late", late_sink);
     job

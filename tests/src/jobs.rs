@@ -110,7 +110,7 @@ impl ProcessFunction<u64> for Running {
         time: Timestamp,
         row: &Row,
         state: &mut HashState,
-        context: &mut ProcessContext<'_, Row, Row>,
+        context: &mut ProcessContext<'_, Row>,
     ) {
         state.rows += 1;
         state.hash = (state.hash ^ row.a as u64).wrapping_mul(31).wrapping_add(row.b as u64);
@@ -123,7 +123,7 @@ impl ProcessFunction<u64> for Running {
         }
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, state: &mut HashState, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, state: &mut HashState, context: &mut ProcessContext<'_, Row>) {
         context.emit(Row { key: *key, a: -1, b: time.as_nanos() ^ state.rows as i64 });
         if state.rows.is_multiple_of(3) {
             // One more timer, at or before this one's own time.
@@ -236,7 +236,7 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
         Kind::Timers => {
             let first = input.key_by(|row| row.key).process("first", Running { timer_ns: 70_000 });
             let second = first.key_by(|row| row.key % 3).process("second", Running { timer_ns: 50_000 });
-            (second.main, None)
+            (second, None)
         }
         Kind::Diamond => {
             let left = input.clone().key_by(|row| row.key).process("left", Running { timer_ns: 30_000 });
@@ -244,7 +244,7 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
             let right = right.aggregate_with("right", OrderHash, OrderHash::row);
             let both = left.filter(|row| row.a % 3 != 0).union(right.main);
             let both = both.key_by(|row| row.key % 4).process("both", Running { timer_ns: 0 });
-            (both.main, Some(right.late))
+            (both, Some(right.late))
         }
         Kind::SelfUnion => {
             let other = input.clone().flat_map(|row| {

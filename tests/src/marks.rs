@@ -15,12 +15,12 @@ impl ProcessFunction<u64> for Marks {
     type State = u64;
     type Out = Row;
 
-    fn on_row(&self, _: &u64, time: Timestamp, row: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, time: Timestamp, row: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.emit(Row { a: row.a << 1 | i64::from(context.is_behind()), b: context.watermark().as_nanos(), ..*row });
         context.timer(time.plus_nanos(SHIFT));
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.emit(Row { key: *key + 10, a: context.watermark().as_nanos(), b: time.as_nanos() });
     }
 }

@@ -1,12 +1,14 @@
 //! Two keyed streams that meet in one step: joins and co-process functions.
 
 use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
+use crate::api::output::{NodeOutputs, OutputStreams, output_ports};
 use crate::api::stream::{Stream, lead_both};
 use crate::graph::step::two_inputs;
 use crate::operator::asof::{AsOf, AsOfOperator, Inner, JoinRows, LeftOuter};
 use crate::operator::broadcast::{BroadcastOperator, BroadcastProcessFunction};
-use crate::operator::chain::{Chain, Identity};
+use crate::operator::chain::Chain;
 use crate::operator::co_process::{CoProcessFunction, CoProcessOperator};
+use crate::operator::emitted::Emitted;
 use crate::runtime::route::{KeyRoute, ToAll};
 use crate::{Key, Record};
 
@@ -76,9 +78,14 @@ where
     }
 
     /// Runs a function with one state for each key over the rows of this stream and of `right`.
-    pub fn co_process<D, FR, P>(self, right: KeyedStream<K, P::Right, D, FR>, name: &str, function: P) -> Stream<P::Out>
+    pub fn co_process<D, FR, P>(
+        self,
+        right: KeyedStream<K, P::Right, D, FR>,
+        name: &str,
+        function: P,
+    ) -> <P::Out as OutputStreams>::Streams
     where
-        P: CoProcessFunction<K, Left = L>,
+        P: CoProcessFunction<K, Left = L, Out: OutputStreams>,
         D: Chain<Out = P::Right>,
         FR: Fn(&P::Right) -> K + Clone + Send + Sync + 'static,
     {
@@ -86,7 +93,7 @@ where
         let step = KeyedStep {
             title: String::from("co-process function"),
             inputs: vec![port::<L>("left"), port::<P::Right>("right")],
-            outputs: vec![port::<P::Out>("main")],
+            outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
             key: K::layout(),
             name,
         };
@@ -106,7 +113,7 @@ where
             )
         });
         lead_both(self.stream, right.stream, node);
-        Stream::new(graph, (node, 0), Identity::new(), None)
+        P::Out::streams(NodeOutputs::new(&graph, node))
     }
 
     /// Runs a function with state for each key over the rows of this stream, and a table that the rows of `broadcast`
@@ -116,16 +123,16 @@ where
         broadcast: Stream<P::Broadcast, D>,
         name: &str,
         function: P,
-    ) -> Stream<P::Out>
+    ) -> <P::Out as OutputStreams>::Streams
     where
-        P: BroadcastProcessFunction<K, In = L>,
+        P: BroadcastProcessFunction<K, In = L, Out: OutputStreams>,
         D: Chain<Out = P::Broadcast>,
     {
         let key_of = self.key_of;
         let step = KeyedStep {
             title: String::from("process function with a broadcast table"),
             inputs: vec![port::<L>("rows"), port::<P::Broadcast>("broadcast")],
-            outputs: vec![port::<P::Out>("main")],
+            outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
             key: K::layout(),
             name,
         };
@@ -139,7 +146,7 @@ where
             )
         });
         lead_both(self.stream, broadcast, node);
-        Stream::new(graph, (node, 0), Identity::new(), None)
+        P::Out::streams(NodeOutputs::new(&graph, node))
     }
 }
 
@@ -201,10 +208,7 @@ where
             )
         });
         lead_both(left.stream, right.stream, node);
-        JoinOutput {
-            main: Stream::new(graph.clone(), (node, 0), Identity::new(), None),
-            late_left: Stream::new(graph.clone(), (node, 1), Identity::new(), None),
-            late_right: Stream::new(graph, (node, 2), Identity::new(), None),
-        }
+        let outputs = NodeOutputs::new(&graph, node);
+        JoinOutput { main: outputs.stream(0), late_left: outputs.stream(1), late_right: outputs.stream(2) }
     }
 }

@@ -1,6 +1,6 @@
 //! Keyed and windowed streams.
 
-use crate::api::output::StepOutput;
+use crate::api::output::{NodeOutputs, OutputStreams, StepOutput, output_ports};
 use crate::api::stream::Stream;
 use crate::base::time::duration_nanos;
 use crate::graph::factory::StepFactory;
@@ -9,6 +9,7 @@ use crate::graph::step::single_input;
 use crate::graph::window::WindowSettings;
 use crate::operator::aggregate::{Aggregate, Rows, Windowed};
 use crate::operator::chain::Chain;
+use crate::operator::emitted::Emitted;
 use crate::operator::process::{ProcessFunction, ProcessOperator};
 use crate::operator::window::{Pane, Trigger, Windows};
 use crate::runtime::route::KeyRoute;
@@ -73,15 +74,17 @@ where
     }
 
     /// Runs a function with state for each key. The name is the identity of the state.
-    pub fn process<P>(self, name: &str, function: P) -> StepOutput<P::Out, T>
+    ///
+    /// It gives a stream, or a tuple of streams where the function has side outputs ([`Emitted`](crate::Emitted)).
+    pub fn process<P>(self, name: &str, function: P) -> <P::Out as OutputStreams>::Streams
     where
-        P: ProcessFunction<K, In = T>,
+        P: ProcessFunction<K, In = T, Out: OutputStreams>,
     {
         let Self { stream, key_of, .. } = self;
         let step = KeyedStep {
             title: String::from("process function"),
             inputs: vec![port::<T>("rows")],
-            outputs: vec![port::<P::Out>("main"), port::<T>("late")],
+            outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
             key: K::layout(),
             name,
         };
@@ -95,7 +98,7 @@ where
             )
         });
         stream.lead_to(node, 0);
-        StepOutput::new(graph, node)
+        P::Out::streams(NodeOutputs::new(&graph, node))
     }
 
     /// Groups each key's rows by windows: [`Tumbling`](crate::Tumbling), [`Sliding`](crate::Sliding),
@@ -210,6 +213,6 @@ where
         };
         let node = add_step(&mut graph.borrow_mut(), step, || settings.step(key_of, Rows::new(aggregate, row)));
         stream.lead_to(node, 0);
-        StepOutput::new(graph, node)
+        StepOutput::new(&graph, node)
     }
 }

@@ -1,11 +1,12 @@
 //! Operators of one's own in a job.
 
 use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
+use crate::api::output::{NodeOutputs, output_ports};
 use crate::api::stream::{Stream, lead_both};
 use crate::graph::factory::StepContext;
 use crate::graph::model::{Graph, NodeId, Port};
 use crate::graph::step::{single_input, two_inputs};
-use crate::operator::chain::{Chain, Identity};
+use crate::operator::chain::Chain;
 use crate::operator::{Operator, OperatorInput, OperatorOutput, Outputs};
 use crate::runtime::outputs::StepOutputs;
 use crate::runtime::route::{KeyRoute, ToAll};
@@ -16,7 +17,7 @@ use std::rc::Rc;
 
 /// The outputs of an operator in a job.
 ///
-/// The rows of output 0 are the step's results. Those of the others count as late in the report.
+/// Rows of all outputs count as given on, but for those of [`Operator::LATE_OUTPUTS`].
 pub struct OperatorStreams<O> {
     graph: Rc<RefCell<Graph>>,
     node: NodeId,
@@ -33,15 +34,8 @@ impl<O: Outputs> OperatorStreams<O> {
     where
         O: OperatorOutput<PORT>,
     {
-        Stream::new(self.graph.clone(), (self.node, PORT), Identity::new(), None)
+        NodeOutputs::new(&self.graph, self.node).stream(PORT)
     }
-}
-
-/// The names of outputs.
-const OUTPUTS: [&str; 4] = ["main", "output 1", "output 2", "output 3"];
-
-fn output_ports<O: Outputs>() -> Vec<Port> {
-    OUTPUTS.iter().zip(O::layouts()).map(|(name, layout)| Port { name, layout }).collect()
 }
 
 #[expect(private_bounds, reason = "all outputs of operators are outputs of steps, as of a job as of the harness")]

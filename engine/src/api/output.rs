@@ -2,8 +2,11 @@
 
 use crate::api::keyed::KeyedStream;
 use crate::api::stream::Stream;
-use crate::graph::model::{Graph, NodeId};
+use crate::graph::model::{Graph, NodeId, Port};
+use crate::operator::Outputs;
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
+use crate::operator::emitted::Emitted;
+use crate::runtime::outputs::StepOutputs;
 use crate::{Key, Record, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -41,11 +44,9 @@ pub struct StepOutput<Out: Record, In: Record> {
 }
 
 impl<Out: Record, In: Record> StepOutput<Out, In> {
-    pub(crate) fn new(graph: Rc<RefCell<Graph>>, node: NodeId) -> Self {
-        Self {
-            main: Stream::new(graph.clone(), (node, 0), Identity::new(), None),
-            late: Stream::new(graph, (node, 1), Identity::new(), None),
-        }
+    pub(crate) fn new(graph: &Rc<RefCell<Graph>>, node: NodeId) -> Self {
+        let outputs = NodeOutputs::new(graph, node);
+        Self { main: outputs.stream(0), late: outputs.stream(1) }
     }
 
     /// [`Stream::filter`] of the main output.
@@ -98,4 +99,66 @@ impl<Out: Record, In: Record> StepOutput<Out, In> {
     pub fn sink_unordered<S: Sink<Out>>(&self, name: &str, make: impl Fn(usize) -> S + Send + Sync + 'static) {
         self.main.clone().sink_unordered(name, make);
     }
+}
+
+/// The streams of a process function's outputs: one, or a tuple of them where it emits a tuple.
+#[expect(private_bounds, reason = "all outputs of operators are outputs of steps, as of a job as of the harness")]
+pub trait OutputStreams: Emitted<Outputs: StepOutputs> {
+    /// A [`Stream`], or a tuple of streams.
+    type Streams;
+    /// The outputs of a node.
+    #[doc(hidden)]
+    fn streams(outputs: NodeOutputs<'_>) -> Self::Streams;
+}
+
+/// The outputs of a node in a graph.
+#[derive(Clone, Copy)]
+pub struct NodeOutputs<'a> {
+    graph: &'a Rc<RefCell<Graph>>,
+    node: NodeId,
+}
+
+impl<'a> NodeOutputs<'a> {
+    pub(crate) const fn new(graph: &'a Rc<RefCell<Graph>>, node: NodeId) -> Self {
+        Self { graph, node }
+    }
+
+    /// Output `number`.
+    pub(crate) fn stream<T: Record>(self, number: usize) -> Stream<T> {
+        Stream::new(self.graph.clone(), (self.node, number), Identity::new(), None)
+    }
+}
+
+impl<T: Record> OutputStreams for T {
+    type Streams = Stream<T>;
+
+    fn streams(outputs: NodeOutputs<'_>) -> Stream<T> {
+        outputs.stream(0)
+    }
+}
+
+macro_rules! output_streams {
+    ($($($row:ident $number:tt),+;)+) => {$(
+        impl<$($row: Record),+> OutputStreams for ($($row),+) {
+            type Streams = ($(Stream<$row>),+);
+
+            fn streams(outputs: NodeOutputs<'_>) -> Self::Streams {
+                ($(outputs.stream::<$row>($number)),+)
+            }
+        }
+    )+};
+}
+
+output_streams! {
+    A 0, B 1;
+    A 0, B 1, C 2;
+    A 0, B 1, C 2, D 3;
+}
+
+/// The names of outputs.
+const OUTPUTS: [&str; 4] = ["main", "output 1", "output 2", "output 3"];
+
+/// The ports of an operator's outputs.
+pub(crate) fn output_ports<O: Outputs>() -> Vec<Port> {
+    OUTPUTS.iter().zip(O::layouts()).map(|(name, layout)| Port { name, layout }).collect()
 }

@@ -322,7 +322,7 @@ impl Deployment {
         let planned = &self.plan.nodes[node];
         let Some(counters) = &self.counters[node] else { unreachable!("each step has counters") };
         let counting = if self.plan.graph.nodes[node].parts_of.is_some() {
-            Counting { results: 1, output: false, ..Counting::WHOLE }
+            Counting { output: false, ..Counting::WHOLE }
         } else if is_merged(&self.plan.graph, node) {
             Counting { input: false, ..Counting::WHOLE }
         } else {

@@ -155,6 +155,7 @@ where
     J: JoinRows<L, R, Out = Out>,
 {
     type Outputs = (Out, L, R);
+    const LATE_OUTPUTS: &'static [usize] = &[1, 2];
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(Out, L, R)>) -> Result<Firing, OperatorError> {
         let mut room = ANSWERS_AT_ONCE;

@@ -1,6 +1,7 @@
 //! The process function with a broadcast side: each key's rows see a table that another stream fills on all workers.
 
 use crate::base::blame;
+use crate::operator::emitted::Emitted;
 use crate::operator::keyed::{Keyed, ProcessContext};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{BroadcastTable, Store, StoreSettings};
@@ -50,8 +51,8 @@ pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
     type TableValue: Record;
     /// The state of one key, zeros for a new one.
     type State: Record;
-    /// The rows it emits.
-    type Out: Record;
+    /// The rows it emits: a record, or a tuple of the main output and side outputs.
+    type Out: Emitted;
 
     /// A row of `key` came.
     fn on_row(
@@ -105,16 +106,24 @@ impl<K: Key, F, P: BroadcastProcessFunction<K>> BroadcastOperator<K, F, P> {
         Self { key_of, function, keyed, table: BroadcastTable::new(settings) }
     }
 
-    fn fire(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
+    fn fire(
+        &mut self,
+        watermark: Timestamp,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<Firing, OperatorError> {
         let Self { keyed, function, table, .. } = self;
         keyed.fire(watermark, out, |key, time, state, context| function.on_timer(key, time, state, table, context))
     }
 }
 
 impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> Operator for BroadcastOperator<K, F, P> {
-    type Outputs = (P::Out,);
+    type Outputs = <P::Out as Emitted>::Outputs;
 
-    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
+    fn on_watermark(
+        &mut self,
+        watermark: Timestamp,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<Firing, OperatorError> {
         self.fire(watermark, out)
     }
 
@@ -138,7 +147,11 @@ where
 {
     type Row = P::In;
 
-    fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, P::In>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<usize, OperatorError> {
         let Self { key_of, function, keyed, table, .. } = self;
         keyed.take(
             &batch,
@@ -156,7 +169,7 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<1> for Br
     fn on_batch(
         &mut self,
         batch: Batch<'_, P::Broadcast>,
-        out: &mut Outbox<(P::Out,)>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
     ) -> Result<usize, OperatorError> {
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
             let watermark = batch.watermark(index);

@@ -1,5 +1,6 @@
 //! The co-process function: one state per key, seen by the rows of two streams.
 
+use crate::operator::emitted::Emitted;
 use crate::operator::keyed::{Keyed, ProcessContext};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{Store, StoreSettings};
@@ -37,8 +38,8 @@ pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
     type Right: Record;
     /// The state of one key, zeros for a new one.
     type State: Record;
-    /// The rows it emits.
-    type Out: Record;
+    /// The rows it emits: a record, or a tuple of the main output and side outputs.
+    type Out: Emitted;
 
     /// A row of the first stream came.
     fn on_left(
@@ -87,9 +88,13 @@ impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
 }
 
 impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> Operator for CoProcessOperator<K, FL, FR, P> {
-    type Outputs = (P::Out,);
+    type Outputs = <P::Out as Emitted>::Outputs;
 
-    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(P::Out,)>) -> Result<Firing, OperatorError> {
+    fn on_watermark(
+        &mut self,
+        watermark: Timestamp,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<Firing, OperatorError> {
         let Self { keyed, function, .. } = self;
         keyed.fire(watermark, out, |key, time, state, context| function.on_timer(key, time, state, context))
     }
@@ -113,7 +118,11 @@ where
 {
     type Row = P::Left;
 
-    fn on_batch(&mut self, batch: Batch<'_, P::Left>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, P::Left>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<usize, OperatorError> {
         let Self { keys_of, function, keyed, .. } = self;
         keyed.take(
             &batch,
@@ -131,7 +140,11 @@ where
 {
     type Row = P::Right;
 
-    fn on_batch(&mut self, batch: Batch<'_, P::Right>, out: &mut Outbox<(P::Out,)>) -> Result<usize, OperatorError> {
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, P::Right>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<usize, OperatorError> {
         let Self { keys_of, function, keyed, .. } = self;
         keyed.take(
             &batch,

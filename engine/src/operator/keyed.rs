@@ -1,19 +1,18 @@
 //! What process functions keep for a key: a state, and timers.
 
 use crate::base::blame;
-use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, OutColumns, Outbox};
+use crate::operator::emitted::Emitted;
+use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, Outbox};
 use crate::store::ahead::FETCHED;
 use crate::store::{KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{Key, Record, Timestamp};
-use std::marker::PhantomData;
 use std::time::Duration;
 
 /// What a process function can do besides changing its state.
-pub struct ProcessContext<'a, Out: Record, In = ()> {
-    out: &'a mut OutColumns<Out>,
+pub struct ProcessContext<'a, Out: Emitted> {
+    out: &'a mut Outbox<Out::Outputs>,
     asked: &'a mut Asked,
     call: Call,
-    rows: PhantomData<fn(In)>,
 }
 
 /// What a function asks for.
@@ -49,10 +48,23 @@ impl Call {
     }
 }
 
-impl<Out: Record, In> ProcessContext<'_, Out, In> {
-    /// Emits a row at the time of the row or timer that caused it.
-    pub fn emit(&mut self, row: Out) {
-        self.out.push(self.call.time, row, self.call.cause);
+impl<Out: Emitted> ProcessContext<'_, Out> {
+    /// Emits a row by the main output, at the time of the row or timer that caused it.
+    #[inline(always)]
+    pub fn emit(&mut self, row: Out::Main) {
+        self.out.column_mut::<0>().push(self.call.time, row, self.call.cause);
+    }
+
+    /// Emits a row by output `OUTPUT`, of which 0 is the main one: see [`Emitted`].
+    pub fn emit_to<const OUTPUT: usize>(&mut self, row: <Out::Outputs as OperatorOutput<OUTPUT>>::Row)
+    where
+        Out::Outputs: OperatorOutput<OUTPUT>,
+    {
+        if self.out.is_taken::<OUTPUT>() {
+            self.out.column_mut::<OUTPUT>().push(self.call.time, row, self.call.cause);
+        } else {
+            self.out.count::<OUTPUT>(1);
+        }
     }
 
     /// Has the key's timer fire when the watermark reaches `time`. A second one for the same time changes nothing.
@@ -117,19 +129,19 @@ impl<K: Key, S: Record> Keyed<K, S> {
 
     /// Calls `on_row` for a row of `key`, and `on_timer` for the timers of the past that it asks for.
     #[inline(always)]
-    fn row<Out: Record, In>(
+    fn row<Out: Emitted>(
         &mut self,
         key: K,
         row_time: Timestamp,
         call: Call,
-        out: &mut OutColumns<Out>,
-        on_row: impl FnOnce(&K, &mut S, &mut ProcessContext<'_, Out, In>),
-        on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+        out: &mut Outbox<Out::Outputs>,
+        on_row: impl FnOnce(&K, &mut S, &mut ProcessContext<'_, Out>),
+        on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) -> Result<(), OperatorError> {
         let entry = self.table.find_or_insert(key)?;
         self.table.touch(entry, row_time, call.watermark);
         let Self { table, asked, .. } = self;
-        let mut context = ProcessContext { out: &mut *out, asked, call, rows: PhantomData };
+        let mut context = ProcessContext { out: &mut *out, asked, call };
         on_row(&key, table.value_mut(entry), &mut context);
         if self.asked.is_nothing() {
             return Ok(());
@@ -138,12 +150,12 @@ impl<K: Key, S: Record> Keyed<K, S> {
     }
 
     /// What a row asked for.
-    fn row_end<Out: Record, In>(
+    fn row_end<Out: Emitted>(
         &mut self,
         entry: usize,
         call: Call,
-        out: &mut OutColumns<Out>,
-        on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+        out: &mut Outbox<Out::Outputs>,
+        on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) -> Result<(), OperatorError> {
         self.remove_where_asked(entry);
         // What a timer of the past emits is not late to anybody.
@@ -165,13 +177,13 @@ impl<K: Key, S: Record> Keyed<K, S> {
 
     /// Keeps the timers behind `reached` that were asked for, and fires the others at once; the rows that those emit
     /// have the time of `call` at least.
-    fn take_asked<Out: Record, In>(
+    fn take_asked<Out: Emitted>(
         &mut self,
         entry: usize,
         reached: Timestamp,
         call: Call,
-        out: &mut OutColumns<Out>,
-        mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+        out: &mut Outbox<Out::Outputs>,
+        mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) -> Result<(), OperatorError> {
         let mut asked = std::mem::take(&mut self.asked.timers);
         asked.sort_unstable();
@@ -192,33 +204,29 @@ impl<K: Key, S: Record> Keyed<K, S> {
     }
 
     /// Calls the function for a timer that was asked for at `at`.
-    fn call_timer<Out: Record, In>(
+    fn call_timer<Out: Emitted>(
         &mut self,
         entry: usize,
         at: Timestamp,
         call: Call,
-        out: &mut OutColumns<Out>,
-        on_timer: &mut impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
+        out: &mut Outbox<Out::Outputs>,
+        on_timer: &mut impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) {
         let key = *self.table.key(entry);
         self.table.expire(entry, at);
         let Self { table, asked, .. } = self;
-        let mut context = ProcessContext { out, asked, call, rows: PhantomData };
+        let mut context = ProcessContext { out, asked, call };
         on_timer(&key, at, table.value_mut(entry), &mut context);
         self.remove_where_asked(entry);
     }
 
     /// Fires the timers that `watermark` has reached, until `out` is full.
-    pub(crate) fn fire<O, Out, In>(
+    pub(crate) fn fire<Out: Emitted>(
         &mut self,
         watermark: Timestamp,
-        out: &mut Outbox<O>,
-        mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
-    ) -> Result<Firing, OperatorError>
-    where
-        O: OperatorOutput<0, Row = Out>,
-        Out: Record,
-    {
+        out: &mut Outbox<Out::Outputs>,
+        mut on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
+    ) -> Result<Firing, OperatorError> {
         let mut left = TIMERS_AT_ONCE;
         while let Some((at, key, entry)) = self.timers.next(watermark, &self.table, out.symbols()) {
             if left == 0 || out.is_full() {
@@ -230,12 +238,12 @@ impl<K: Key, S: Record> Keyed<K, S> {
             let shown = if is_end { Timestamp::MAX } else { at };
             let cause = Cause::Fired { time: at, key };
             let call = Call { cause, time: at, watermark: shown, is_behind: false };
-            self.call_timer(entry, at, call, out.column_mut(), &mut on_timer);
+            self.call_timer(entry, at, call, out, &mut on_timer);
             if is_end {
                 // The input has ended: a timer that renews itself would never stop.
                 self.asked.timers.clear();
             }
-            self.take_asked(entry, at, call, out.column_mut(), &mut on_timer)?;
+            self.take_asked(entry, at, call, out, &mut on_timer)?;
             self.table.remove_if_empty(entry);
         }
         Ok(Firing::Done)
@@ -243,18 +251,14 @@ impl<K: Key, S: Record> Keyed<K, S> {
 
     /// Takes rows of one input: fires the timers before each, and calls `on_row` for it. How many it took.
     #[inline(always)]
-    pub(crate) fn take<O, Out, In, T>(
+    pub(crate) fn take<Out: Emitted, T>(
         &mut self,
         batch: &Batch<'_, T>,
-        out: &mut Outbox<O>,
+        out: &mut Outbox<Out::Outputs>,
         key_of: impl Fn(&T) -> K,
-        on_row: impl Fn(&K, Timestamp, &T, &mut S, &mut ProcessContext<'_, Out, In>),
-        on_timer: impl Fn(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out, In>),
-    ) -> Result<usize, OperatorError>
-    where
-        O: OperatorOutput<0, Row = Out>,
-        Out: Record,
-    {
+        on_row: impl Fn(&K, Timestamp, &T, &mut S, &mut ProcessContext<'_, Out>),
+        on_timer: impl Fn(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
+    ) -> Result<usize, OperatorError> {
         for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
             let watermark = batch.watermark(index);
             let has_fired = self.timers.first() > watermark || self.fire(watermark, out, &on_timer)? == Firing::Done;
@@ -267,10 +271,10 @@ impl<K: Key, S: Record> Keyed<K, S> {
                 self.table.fetch(rows.map(|(next, row)| blame::at_index(index + next, || key_of(row))));
             }
             let call = Call::row(index, time, watermark);
-            let on_row = |key: &K, state: &mut S, context: &mut ProcessContext<'_, Out, In>| {
+            let on_row = |key: &K, state: &mut S, context: &mut ProcessContext<'_, Out>| {
                 on_row(key, time, row, state, context);
             };
-            blame::at_index(index, || self.row(key_of(row), time, call, out.column_mut(), on_row, &on_timer))?;
+            blame::at_index(index, || self.row(key_of(row), time, call, out, on_row, &on_timer))?;
         }
         Ok(batch.len())
     }

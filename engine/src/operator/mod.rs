@@ -34,6 +34,7 @@ pub(crate) mod asof;
 pub(crate) mod broadcast;
 pub(crate) mod chain;
 pub(crate) mod co_process;
+pub(crate) mod emitted;
 pub(crate) mod keyed;
 mod outbox;
 pub(crate) mod process;
@@ -225,6 +226,9 @@ pub enum OperatorError {
 pub trait Operator: 'static {
     /// The rows of its outputs, as a tuple.
     type Outputs: Outputs;
+
+    /// The outputs whose rows came too late: the report counts them as late, and not among what the step gave on.
+    const LATE_OUTPUTS: &'static [usize] = &[];
 
     /// Event time has come to `watermark`.
     ///

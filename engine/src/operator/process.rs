@@ -1,5 +1,6 @@
 //! The keyed process function: a state per key, event-time timers, any rows out.
 
+use crate::operator::emitted::Emitted;
 use crate::operator::keyed::{Keyed, ProcessContext};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{Store, StoreSettings};
@@ -23,7 +24,7 @@ use std::time::Duration;
 ///     type In = i64;
 ///     type State = i64;
 ///     type Out = i64;
-///     fn on_row(&self, _: &u32, _: Timestamp, row: &i64, last: &mut i64, context: &mut ProcessContext<'_, i64, i64>) {
+///     fn on_row(&self, _: &u32, _: Timestamp, row: &i64, last: &mut i64, context: &mut ProcessContext<'_, i64>) {
 ///         if *row > *last {
 ///             context.emit(*row);
 ///         }
@@ -36,8 +37,8 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     type In: Record;
     /// The state of one key, zeros for a new one.
     type State: Record;
-    /// The rows it emits.
-    type Out: Record;
+    /// The rows it emits: a record, or a tuple of the main output and side outputs.
+    type Out: Emitted;
 
     /// A row of `key` came.
     fn on_row(
@@ -46,19 +47,13 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
         time: Timestamp,
         row: &Self::In,
         state: &mut Self::State,
-        context: &mut ProcessContext<'_, Self::Out, Self::In>,
+        context: &mut ProcessContext<'_, Self::Out>,
     );
 
     /// A timer of `key` fired: the watermark has reached `time`.
     ///
     /// At the end of the input all timers that are left fire; those asked for meanwhile do not.
-    fn on_timer(
-        &self,
-        key: &K,
-        time: Timestamp,
-        state: &mut Self::State,
-        context: &mut ProcessContext<'_, Self::Out, Self::In>,
-    ) {
+    fn on_timer(&self, key: &K, time: Timestamp, state: &mut Self::State, context: &mut ProcessContext<'_, Self::Out>) {
         let _ = (key, time, state, context);
     }
 
@@ -90,13 +85,9 @@ impl<K: Key, F, P: ProcessFunction<K>> Operator for ProcessOperator<K, F, P>
 where
     F: Fn(&P::In) -> K + 'static,
 {
-    type Outputs = (P::Out, P::In);
+    type Outputs = <P::Out as Emitted>::Outputs;
 
-    fn on_watermark(
-        &mut self,
-        watermark: Timestamp,
-        out: &mut Outbox<(P::Out, P::In)>,
-    ) -> Result<Firing, OperatorError> {
+    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<Self::Outputs>) -> Result<Firing, OperatorError> {
         let Self { keyed, function, .. } = self;
         keyed.fire(watermark, out, |key, time, state, context| function.on_timer(key, time, state, context))
     }
@@ -120,7 +111,7 @@ where
 {
     type Row = P::In;
 
-    fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<(P::Out, P::In)>) -> Result<usize, OperatorError> {
+    fn on_batch(&mut self, batch: Batch<'_, P::In>, out: &mut Outbox<Self::Outputs>) -> Result<usize, OperatorError> {
         let Self { key_of, function, keyed, .. } = self;
         keyed.take(
             &batch,

@@ -179,7 +179,7 @@ pub struct StepReport {
     pub sent: u64,
     /// Rows it took; of a source, events it read.
     pub rows_in: u64,
-    /// Rows it gave on; of a source, events it took; of a sink, rows it wrote.
+    /// Rows it gave on by all outputs but late ones; of a source, events it took; of a sink, rows it wrote.
     pub rows_out: u64,
     /// Rows that were late and went to the late output, connected or not.
     pub late: u64,

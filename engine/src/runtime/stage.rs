@@ -39,8 +39,6 @@ pub(crate) struct StepAt {
 pub(crate) struct Counting {
     /// Whether the rows it takes are the step's input.
     pub(crate) input: bool,
-    /// The output whose rows are the step's results; those of the others are late.
-    pub(crate) results: usize,
     /// Whether its results are counted, and its watermark is the step's.
     pub(crate) output: bool,
     /// The input whose rows reach all workers.
@@ -48,8 +46,8 @@ pub(crate) struct Counting {
 }
 
 impl Counting {
-    /// Of a step that is one stage, with its results on the first output.
-    pub(crate) const WHOLE: Self = Self { input: true, results: 0, output: true, broadcast: None };
+    /// Of a step that is one stage.
+    pub(crate) const WHOLE: Self = Self { input: true, output: true, broadcast: None };
 }
 
 /// The rows that an outbox of these outputs holds.
@@ -196,18 +194,21 @@ where
         let StepAt { bound, rank, worker, counting } = self.at;
         let counters = self.counters.of(worker);
         let fired = &mut self.fired;
+        let count = |output: usize, rows: usize| {
+            if Op::LATE_OUTPUTS.contains(&output) {
+                add(&counters.late, rows as u64);
+            } else if counting.output {
+                add(&counters.rows_out, rows as u64);
+            }
+        };
         let origin = Origin { places, clocks, bound, rank, end: self.end };
         for (output, rows) in self.outbox.take_counted().into_iter().enumerate() {
-            if output != counting.results && rows > 0 {
-                add(&counters.late, rows as u64);
+            if rows > 0 {
+                count(output, rows);
             }
         }
         self.ways.give_on(&mut self.outbox.columns, origin, |output, given| {
-            if output != counting.results {
-                add(&counters.late, given.rows as u64);
-            } else if counting.output {
-                add(&counters.rows_out, given.rows as u64);
-            }
+            count(output, given.rows);
             if let Some(last) = given.last {
                 *fired = (*fired).max(last.behind_all_it_becomes());
             }

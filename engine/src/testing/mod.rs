@@ -70,6 +70,7 @@ pub use script::{Script, Side, Step};
 pub use verify::{Expected, ExpectedTwo, Verify};
 
 use crate::operator::aggregate::Rows;
+use crate::operator::emitted::Emitted;
 use crate::operator::process::ProcessOperator;
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::{Aggregate, Key, OperatorInput, ProcessFunction, Record, StoreSettings, Tumbling, Window, Windowed};
@@ -142,7 +143,7 @@ where
 ///     type In = u32;
 ///     type State = u64;
 ///     type Out = u64;
-///     fn on_row(&self, _: &u32, _: Timestamp, _: &u32, seen: &mut u64, context: &mut ProcessContext<'_, u64, u32>) {
+///     fn on_row(&self, _: &u32, _: Timestamp, _: &u32, seen: &mut u64, context: &mut ProcessContext<'_, u64>) {
 ///         *seen += 1;
 ///         context.emit(*seen);
 ///     }
@@ -153,10 +154,13 @@ where
 ///     .row(1, 7)
 ///     .row(2, 8)
 ///     .row(3, 7)
-///     .expect([(1, 1), (2, 1), (3, 2)], [])
+///     .expect_main([(1, 1), (2, 1), (3, 2)])
 ///     .check();
 /// ```
-pub fn process<K, F, P>(key_of: F, function: P) -> impl OperatorInput<0, Row = P::In, Outputs = (P::Out, P::In)>
+pub fn process<K, F, P>(
+    key_of: F,
+    function: P,
+) -> impl OperatorInput<0, Row = P::In, Outputs = <P::Out as Emitted>::Outputs>
 where
     K: Key,
     F: Fn(&P::In) -> K + 'static,

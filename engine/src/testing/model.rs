@@ -121,11 +121,11 @@ pub struct Actions<Out> {
 ///     type In = u32;
 ///     type State = u32;
 ///     type Out = u32;
-///     fn on_row(&self, _: &u32, time: Timestamp, row: &u32, last: &mut u32, context: &mut ProcessContext<'_, u32, u32>) {
+///     fn on_row(&self, _: &u32, time: Timestamp, row: &u32, last: &mut u32, context: &mut ProcessContext<'_, u32>) {
 ///         *last = *row;
 ///         context.timer(time.plus_nanos(5));
 ///     }
-///     fn on_timer(&self, _: &u32, _: Timestamp, last: &mut u32, context: &mut ProcessContext<'_, u32, u32>) {
+///     fn on_timer(&self, _: &u32, _: Timestamp, last: &mut u32, context: &mut ProcessContext<'_, u32>) {
 ///         context.emit(*last);
 ///     }
 /// }
@@ -152,7 +152,7 @@ pub fn process<K: Key, S: Record, In: Record, Out: Record>(
     script: &Script<In>,
     key_of: impl Fn(&In) -> K,
     function: impl Fn(&K, Call<In>, &mut S) -> Actions<Out>,
-) -> Expected<Out, In> {
+) -> (Vec<(Timestamp, Out)>,) {
     let mut job = Job { function, symbols: script.symbols(), states: Vec::new(), timers: Vec::new(), main: Vec::new() };
     for step in script.steps() {
         match *step {
@@ -165,7 +165,7 @@ pub fn process<K: Key, S: Record, In: Record, Out: Record>(
             }
         }
     }
-    Expected { main: job.main, late: Vec::new() }
+    (job.main,)
 }
 
 /// A process function with its states and timers, each in any order.

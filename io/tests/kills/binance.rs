@@ -42,7 +42,7 @@ impl ProcessFunction<u64> for Counted {
         _: Timestamp,
         trade: &MarketTrade,
         before: &mut u64,
-        context: &mut ProcessContext<'_, MarketTrade, MarketTrade>,
+        context: &mut ProcessContext<'_, MarketTrade>,
     ) {
         context.emit(MarketTrade { before: *before, ..*trade });
         *before += 1;
@@ -62,7 +62,7 @@ pub(crate) fn job(inputs: &Path, out: &Path) -> Job {
     let second = markets.next().unwrap();
     let all = markets.fold(first.union(second), |all, market| all.union(market));
     let counted = all.key_by(|trade| trade.market).process("counted", Counted);
-    counted.main.clone().sink("trades_csv", csv::create(out.join("trades.csv")).unwrap());
+    counted.clone().sink("trades_csv", csv::create(out.join("trades.csv")).unwrap());
     let rolling = Rolling::new(out.join("rolled.csv"), Roll::bytes(50_000));
     counted.sink("rolled_csv", TextSink::rolling(rolling, pelton_io::sink::Format::Csv).unwrap());
     job

@@ -64,7 +64,7 @@ impl ProcessFunction<Symbol> for Lulls {
         time: Timestamp,
         row: &Quoted,
         traded: &mut Traded,
-        context: &mut ProcessContext<'_, Lull, Quoted>,
+        context: &mut ProcessContext<'_, Lull>,
     ) {
         traded.last_ns = traded.last_ns.max(time.as_nanos());
         traded.trades += 1;
@@ -73,13 +73,7 @@ impl ProcessFunction<Symbol> for Lulls {
         context.timer(time.plus_nanos(LULL_NS));
     }
 
-    fn on_timer(
-        &self,
-        symbol: &Symbol,
-        time: Timestamp,
-        traded: &mut Traded,
-        context: &mut ProcessContext<'_, Lull, Quoted>,
-    ) {
+    fn on_timer(&self, symbol: &Symbol, time: Timestamp, traded: &mut Traded, context: &mut ProcessContext<'_, Lull>) {
         if time.as_nanos() - traded.last_ns >= LULL_NS {
             let Traded { trades, size, spread, .. } = *traded;
             context.emit(Lull { time_ns: time.as_nanos(), trades, size, spread, symbol: *symbol, reserved: 0 });

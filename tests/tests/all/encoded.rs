@@ -115,8 +115,8 @@ fn run(events: &[Sample], block: usize, options: Options) -> Vec<(Vec<u8>, usize
     let each = input.clone().key_by(|row| row.key).window(windows).aggregate_with("each", OrderHash, OrderHash::row);
     each.main.clone().sink("each row", sinks[2].clone());
     let running = input.clone().key_by(|row| row.key % 5).process("running", Running { timer_ns: 30_000 });
-    running.main.clone().flat_map(|row| [*row, Row { b: !row.b, ..*row }]).sink("running rows", sinks[3].clone());
-    each.main.union(running.main).sink("both", sinks[4].clone());
+    running.clone().flat_map(|row| [*row, Row { b: !row.b, ..*row }]).sink("running rows", sinks[3].clone());
+    each.main.union(running).sink("both", sinks[4].clone());
     input.filter(|row| row.a % 2 != 0).sink("odd", sinks[5].clone());
     finish(job, options);
     sinks.iter().map(Kept::take).collect()

@@ -19,7 +19,7 @@ fn all_mistakes_of_shape_are_told_together() {
     let mut job = Job::new("wrong");
     let source = job.source("s", VecSource::new(events(), 64));
     source.clone().key_by(|e| e.key).window(Tumbling::of(Duration::ZERO)).aggregate("s", count());
-    let keys = source.map(|e| e.key).key_by(|k| *k).process("p", Pass).main;
+    let keys = source.map(|e| e.key).key_by(|k| *k).process("p", Pass);
     let stranger = Job::new("other").source("o", VecSource::new(events(), 1)).map(|e| e.key);
     drop(keys.union(stranger));
     let wrong = Options::workers(0).ring_bytes(0).jump_max(Duration::ZERO).jump_believed_after(0);
@@ -112,14 +112,7 @@ impl pelton::ProcessFunction<u64> for Pass {
     type In = u64;
     type State = u64;
     type Out = u64;
-    fn on_row(
-        &self,
-        _: &u64,
-        _: Timestamp,
-        row: &u64,
-        _: &mut u64,
-        context: &mut pelton::ProcessContext<'_, u64, u64>,
-    ) {
+    fn on_row(&self, _: &u64, _: Timestamp, row: &u64, _: &mut u64, context: &mut pelton::ProcessContext<'_, u64>) {
         context.emit(*row);
     }
 }
@@ -272,9 +265,9 @@ fn any_number_of_keyed_steps_may_follow_one_another() {
         let mut job = Job::new("deep");
         let (sink, rows) = collect();
         let mut deep =
-            job.source("s", VecSource::new(events(), 64)).map(|e| e.number).key_by(|k| *k).process("p", Pass).main;
+            job.source("s", VecSource::new(events(), 64)).map(|e| e.number).key_by(|k| *k).process("p", Pass);
         for i in 0..20 {
-            deep = deep.key_by(move |k| *k / (i + 1)).process(&format!("p{i}"), Pass).main;
+            deep = deep.key_by(move |k| *k / (i + 1)).process(&format!("p{i}"), Pass);
         }
         deep.sink("out", sink);
         finish(job, Options::workers(workers));

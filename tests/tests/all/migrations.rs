@@ -69,14 +69,7 @@ impl<S: Counted> ProcessFunction<u64> for Counting<S> {
     type State = S;
     type Out = Row;
 
-    fn on_row(
-        &self,
-        key: &u64,
-        time: Timestamp,
-        row: &Sample,
-        state: &mut S,
-        context: &mut ProcessContext<'_, Row, Sample>,
-    ) {
+    fn on_row(&self, key: &u64, time: Timestamp, row: &Sample, state: &mut S, context: &mut ProcessContext<'_, Row>) {
         let a = state.count(row.value) as i64;
         context.emit(Row { key: *key, a, b: time.as_nanos() });
     }

@@ -158,7 +158,7 @@ impl ProcessFunction<u64> for Keeps {
         _: Timestamp,
         _: &Sample,
         state: &mut [u8; 4096],
-        context: &mut ProcessContext<'_, u64, Sample>,
+        context: &mut ProcessContext<'_, u64>,
     ) {
         state[0] |= 1;
         context.emit(*key);

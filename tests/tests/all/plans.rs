@@ -178,7 +178,7 @@ impl<S: Record> ProcessFunction<u64> for Keeps<S> {
     type In = Row;
     type State = S;
     type Out = Row;
-    fn on_row(&self, _: &u64, _: Timestamp, row: &Row, _: &mut S, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, _: Timestamp, row: &Row, _: &mut S, context: &mut ProcessContext<'_, Row>) {
         context.emit(*row);
     }
 }
@@ -187,7 +187,7 @@ fn keeps<S: Record + Clone>(step: &str, source: &str, workers: usize, is_narrow:
     let mut job = Job::new("keeps");
     let (sink, _rows) = collect();
     let rows = job.source(source, no_events()).map(|sample: &Sample| Row { key: sample.key, a: 0, b: 0 });
-    let kept = rows.key_by(|row| row.key).process(step, Keeps::<S>(std::marker::PhantomData)).main;
+    let kept = rows.key_by(|row| row.key).process(step, Keeps::<S>(std::marker::PhantomData));
     kept.clone().sink("out", sink);
     let windows = Tumbling::of(Duration::from_nanos(10));
     if is_narrow {

@@ -239,7 +239,7 @@ impl ProcessFunction<u64> for Echo {
     type In = Sample;
     type State = u64;
     type Out = u64;
-    fn on_row(&self, _: &u64, _: Timestamp, row: &Sample, _: &mut u64, context: &mut ProcessContext<'_, u64, Sample>) {
+    fn on_row(&self, _: &u64, _: Timestamp, row: &Sample, _: &mut u64, context: &mut ProcessContext<'_, u64>) {
         context.emit(row.number);
     }
 }
@@ -252,10 +252,10 @@ impl ProcessFunction<u64> for Renew {
     type In = Sample;
     type State = u64;
     type Out = u64;
-    fn on_row(&self, _: &u64, time: Timestamp, _: &Sample, _: &mut u64, context: &mut ProcessContext<'_, u64, Sample>) {
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Sample, _: &mut u64, context: &mut ProcessContext<'_, u64>) {
         context.timer(time);
     }
-    fn on_timer(&self, _: &u64, time: Timestamp, fired: &mut u64, context: &mut ProcessContext<'_, u64, Sample>) {
+    fn on_timer(&self, _: &u64, time: Timestamp, fired: &mut u64, context: &mut ProcessContext<'_, u64>) {
         *fired += 1;
         // Each row is a sign that it still goes on, and few enough to be kept.
         if fired.is_power_of_two() {

@@ -13,7 +13,7 @@ impl ProcessFunction<u64> for Emit {
     type In = Row;
     type State = u64;
     type Out = Row;
-    fn on_row(&self, _: &u64, _: Timestamp, row: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, _: Timestamp, row: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         for i in 0..self.0 {
             context.emit(Row { b: row.b * 1000 + i as i64, ..*row });
         }
@@ -28,10 +28,10 @@ impl ProcessFunction<u64> for EmitOnTimer {
     type In = Row;
     type State = u64;
     type Out = Row;
-    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.timer(time.plus_nanos(1000));
     }
-    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         for i in 0..self.0 {
             context.emit(Row { key: *key, a: time.as_nanos(), b: i as i64 });
         }
@@ -85,7 +85,7 @@ fn rows_made_of_one_row_keep_their_order_through_a_keyed_step_and_a_union() {
         let rows = job.source("s", input(200)).map(row);
         let first = rows.clone().flat_map(|row| copies(row, 3)).key_by(|row| row.key).process("first", Emit(1));
         let second = rows.key_by(|row| row.key).process("second", Emit(2));
-        first.main.union(second.main).sink("out", sink);
+        first.union(second).sink("out", sink);
     });
 }
 
@@ -94,7 +94,7 @@ fn a_timer_that_fires_more_rows_than_a_ring_holds_does_not_lock_up() {
     for (count, rings) in [(20, [1, 1000]), (5000, [64 << 10, 256 << 10])] {
         same_everywhere(&rings, |job, sink| {
             let rows = job.source("s", input(30)).map(row);
-            let main = rows.key_by(|row| row.key).process("p", EmitOnTimer(count)).main;
+            let main = rows.key_by(|row| row.key).process("p", EmitOnTimer(count));
             main.clone().union(main.filter(|_| false)).sink("out", sink);
         });
     }
@@ -106,7 +106,7 @@ fn rows_that_fan_out_to_more_than_a_ring_holds_do_not_lock_up() {
         same_everywhere(&rings, |job, sink| {
             let rows = job.source("s", input(30)).map(row);
             let fanned = rows.flat_map(move |row| copies(row, count));
-            let main = fanned.key_by(|row| row.key).process("p", Emit(1)).main;
+            let main = fanned.key_by(|row| row.key).process("p", Emit(1));
             main.clone().union(main.filter(|_| false)).sink("out", sink);
         });
         same_everywhere(&rings, |job, sink| {
@@ -160,10 +160,10 @@ impl ProcessFunction<u64> for Past {
     type In = Row;
     type State = u64;
     type Out = Row;
-    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.timer(time.plus_nanos(-5000));
     }
-    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.emit(Row { key: *key, a: time.as_nanos(), b: 0 });
     }
 }
@@ -176,7 +176,7 @@ where
     let mut job = Job::new("behind");
     let (sink, rows) = collect();
     let keyed = job.source("s", VecSource::new(samples(&shape), 16)).map(|sample| Row { key: 1, ..row(sample) });
-    let emitted = keyed.key_by(|row| row.key).process("p", function).main;
+    let emitted = keyed.key_by(|row| row.key).process("p", function);
     let windows = emitted.key_by(|row| row.key).window(Tumbling::of(Duration::from_nanos(2000)));
     windows.aggregate("w", count()).sink("out", sink);
     let report = finish(job, Options::workers(workers));

@@ -132,6 +132,7 @@ where
     A: WindowAggregate<K>,
 {
     type Outputs = (A::Out, A::In);
+    const LATE_OUTPUTS: &'static [usize] = &[1];
 
     fn on_watermark(&mut self, _: Timestamp, _: &mut Outbox<(A::Out, A::In)>) -> Result<Firing, OperatorError> {
         Ok(Firing::Done)

@@ -208,6 +208,7 @@ where
     F: Fn(&A::In) -> K + 'static,
 {
     type Outputs = (A::Out, A::In);
+    const LATE_OUTPUTS: &'static [usize] = &[1];
 
     fn on_watermark(
         &mut self,

@@ -58,6 +58,7 @@ where
     F: Fn(&A::In) -> K + 'static,
 {
     type Outputs = (A::In, PartRef);
+    const LATE_OUTPUTS: &'static [usize] = &[0];
 
     fn on_watermark(
         &mut self,

@@ -386,6 +386,7 @@ where
     A: WindowAggregate<K>,
 {
     type Outputs = (A::Out, A::In);
+    const LATE_OUTPUTS: &'static [usize] = &[1];
 
     fn on_watermark(
         &mut self,

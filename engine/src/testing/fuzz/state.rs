@@ -22,13 +22,13 @@ impl ProcessFunction<u64> for Timing {
     type State = u64;
     type Out = u64;
 
-    fn on_row(&self, _: &u64, time: Timestamp, row: &u64, state: &mut u64, context: &mut ProcessContext<'_, u64, u64>) {
+    fn on_row(&self, _: &u64, time: Timestamp, row: &u64, state: &mut u64, context: &mut ProcessContext<'_, u64>) {
         *state = *row;
         context.timer(time.plus_nanos(5));
         context.timer(time.plus_nanos(50));
     }
 
-    fn on_timer(&self, _: &u64, _: Timestamp, state: &mut u64, context: &mut ProcessContext<'_, u64, u64>) {
+    fn on_timer(&self, _: &u64, _: Timestamp, state: &mut u64, context: &mut ProcessContext<'_, u64>) {
         context.emit(*state);
     }
 }

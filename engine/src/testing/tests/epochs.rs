@@ -113,6 +113,7 @@ struct LateParts<Op> {
 
 impl<Op: Operator> Operator for LateParts<Op> {
     type Outputs = Op::Outputs;
+    const LATE_OUTPUTS: &'static [usize] = Op::LATE_OUTPUTS;
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<Op::Outputs>) -> Result<Firing, OperatorError> {
         self.operator.on_watermark(watermark, out)

@@ -103,12 +103,12 @@ fn act(key: &u64, call: Call<Item>, seen: &mut u64) -> Actions<Met> {
 #[derive(Clone)]
 struct Both;
 
-fn perform<In>(actions: Actions<Met>, context: &mut ProcessContext<'_, Met, In>) {
+fn perform(actions: Actions<Met>, context: &mut ProcessContext<'_, Met>) {
     actions.rows.into_iter().for_each(|row| context.emit(row));
     actions.timers.into_iter().for_each(|time| context.timer(time));
 }
 
-fn row_call<In>(time: Timestamp, row: &Item, context: &ProcessContext<'_, Met, In>) -> Call<Item> {
+fn row_call(time: Timestamp, row: &Item, context: &ProcessContext<'_, Met>) -> Call<Item> {
     Call::Row { time, row: *row, behind: context.is_behind(), watermark: context.watermark() }
 }
 
@@ -136,18 +136,11 @@ impl ProcessFunction<u64> for Both {
     type State = u64;
     type Out = Met;
 
-    fn on_row(
-        &self,
-        key: &u64,
-        time: Timestamp,
-        row: &Item,
-        seen: &mut u64,
-        context: &mut ProcessContext<'_, Met, Item>,
-    ) {
+    fn on_row(&self, key: &u64, time: Timestamp, row: &Item, seen: &mut u64, context: &mut ProcessContext<'_, Met>) {
         perform(act(key, row_call(time, row, context), seen), context);
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, seen: &mut u64, context: &mut ProcessContext<'_, Met, Item>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, seen: &mut u64, context: &mut ProcessContext<'_, Met>) {
         perform(act(key, Call::Timer { time, watermark: context.watermark() }, seen), context);
     }
 }
@@ -191,7 +184,7 @@ proptest! {
         let mut expected = Vec::new();
         let verdict = Verify::new(|| testing::process(|item: &Item| item.key, Both)).steps(as_one).against(|script| {
             let model = model::process(script, |item| item.key, act);
-            expected.clone_from(&model.main);
+            expected.clone_from(&model.0);
             model
         });
         prop_assert!(verdict.result().is_ok());

@@ -12,7 +12,7 @@ use crate::{
 use proptest::prelude::*;
 use std::time::Duration;
 
-fn process() -> impl OperatorInput<0, Row = u64, Outputs = (u64, u64)> {
+fn process() -> impl OperatorInput<0, Row = u64, Outputs = (u64,)> {
     testing::process(|row: &u64| *row, Timing)
 }
 

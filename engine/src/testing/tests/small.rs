@@ -34,7 +34,7 @@ fn act(key: u64, call: Call<u64>, seen: &mut i64) -> Actions<Note> {
 #[derive(Clone)]
 struct Noting;
 
-fn perform(actions: Actions<Note>, context: &mut ProcessContext<'_, Note, u64>) {
+fn perform(actions: Actions<Note>, context: &mut ProcessContext<'_, Note>) {
     actions.rows.into_iter().for_each(|row| context.emit(row));
     actions.timers.into_iter().for_each(|time| context.timer(time));
 }
@@ -44,19 +44,12 @@ impl ProcessFunction<u64> for Noting {
     type State = i64;
     type Out = Note;
 
-    fn on_row(
-        &self,
-        key: &u64,
-        time: Timestamp,
-        row: &u64,
-        seen: &mut i64,
-        context: &mut ProcessContext<'_, Note, u64>,
-    ) {
+    fn on_row(&self, key: &u64, time: Timestamp, row: &u64, seen: &mut i64, context: &mut ProcessContext<'_, Note>) {
         let (behind, watermark) = (context.is_behind(), context.watermark());
         perform(act(*key, Call::Row { time, row: *row, behind, watermark }, seen), context);
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, seen: &mut i64, context: &mut ProcessContext<'_, Note, u64>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, seen: &mut i64, context: &mut ProcessContext<'_, Note>) {
         perform(act(*key, Call::Timer { time, watermark: context.watermark() }, seen), context);
     }
 }

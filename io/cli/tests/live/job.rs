@@ -85,7 +85,7 @@ impl ProcessFunction<Symbol> for Sums {
         time: Timestamp,
         trade: &Trade,
         sum: &mut Sum,
-        context: &mut ProcessContext<'_, Sum, Trade>,
+        context: &mut ProcessContext<'_, Sum>,
     ) {
         *sum = Sum {
             last_ns: sum.last_ns.max(time.as_nanos()),
@@ -100,7 +100,7 @@ impl ProcessFunction<Symbol> for Sums {
         }
     }
 
-    fn on_timer(&self, _: &Symbol, time: Timestamp, sum: &mut Sum, context: &mut ProcessContext<'_, Sum, Trade>) {
+    fn on_timer(&self, _: &Symbol, time: Timestamp, sum: &mut Sum, context: &mut ProcessContext<'_, Sum>) {
         context.emit(Sum { now_ns: time.as_nanos(), ..*sum });
     }
 }
@@ -128,7 +128,7 @@ impl LiveJob<'_> {
 
         let replies = Replies { trades: made(2), at: 0, polls: self.flags };
         let replies = job.source("replies", Source::feed(replies)).watermarks(Watermarks::bounded(DISORDER));
-        let sums = replies.key_by(|trade| trade.symbol).process("sums", Sums).main;
+        let sums = replies.key_by(|trade| trade.symbol).process("sums", Sums);
         sums.clone().sink("sums_file", file(FILES[2]));
         let mut append = numbered::append_to(&self.dir.join(NUMBERED));
         let call = move |number: u64, time: Timestamp, sum: &Sum| append(number, &format!("{time:?} {sum:?}"));

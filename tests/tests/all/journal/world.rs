@@ -209,7 +209,7 @@ impl World {
         let timed = all.key_by(|row| row.key % 7).process("timed", Running { timer_ns: 60_000 });
         let windows = Tumbling::of(Duration::from_nanos(WINDOW_NS));
         let counted =
-            timed.main.key_by(|row| row.key % 5).window(windows).aggregate_with("counted", OrderHash, OrderHash::row);
+            timed.key_by(|row| row.key % 5).window(windows).aggregate_with("counted", OrderHash, OrderHash::row);
         counted.sink("out", self.out.sink());
         counted.late.sink("late", self.late.sink());
         job

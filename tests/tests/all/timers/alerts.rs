@@ -30,7 +30,7 @@ impl ProcessFunction<u64> for FailedLogins {
         time: Timestamp,
         login: &Sample,
         failures: &mut u64,
-        context: &mut ProcessContext<'_, Row, Sample>,
+        context: &mut ProcessContext<'_, Row>,
     ) {
         if is_failure(login) {
             *failures += 1;
@@ -41,7 +41,7 @@ impl ProcessFunction<u64> for FailedLogins {
         }
     }
 
-    fn on_timer(&self, _: &u64, _: Timestamp, failures: &mut u64, _: &mut ProcessContext<'_, Row, Sample>) {
+    fn on_timer(&self, _: &u64, _: Timestamp, failures: &mut u64, _: &mut ProcessContext<'_, Row>) {
         *failures = failures.saturating_sub(1);
     }
 }
@@ -72,7 +72,7 @@ impl Function<Sample> for SlowLogins {
 }
 
 fn logins(stream: pelton::Stream<Sample>) -> pelton::Stream<Row> {
-    stream.key_by(|login| login.key).process("failed logins", FailedLogins).main
+    stream.key_by(|login| login.key).process("failed logins", FailedLogins)
 }
 
 #[test]
@@ -112,14 +112,7 @@ impl ProcessFunction<u64> for Silence {
     type State = LastSeen;
     type Out = Row;
 
-    fn on_row(
-        &self,
-        _: &u64,
-        time: Timestamp,
-        _: &Sample,
-        last: &mut LastSeen,
-        context: &mut ProcessContext<'_, Row, Sample>,
-    ) {
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Sample, last: &mut LastSeen, context: &mut ProcessContext<'_, Row>) {
         if context.is_behind() && time < last.time {
             return;
         }
@@ -127,7 +120,7 @@ impl ProcessFunction<u64> for Silence {
         context.timer(time + Duration::from_secs(5));
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, last: &mut LastSeen, context: &mut ProcessContext<'_, Row, Sample>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, last: &mut LastSeen, context: &mut ProcessContext<'_, Row>) {
         if time.as_nanos() - last.time.as_nanos() < QUIET || last.alerts == 5 {
             return;
         }
@@ -164,7 +157,7 @@ impl Function<Sample> for SlowSilence {
 }
 
 pub(super) fn silence(stream: pelton::Stream<Sample>) -> pelton::Stream<Row> {
-    stream.key_by(|event| event.key).process("silence", Silence).main
+    stream.key_by(|event| event.key).process("silence", Silence)
 }
 
 #[test]

@@ -26,14 +26,7 @@ impl ProcessFunction<u64> for Chains {
     type State = Steps;
     type Out = Row;
 
-    fn on_row(
-        &self,
-        key: &u64,
-        time: Timestamp,
-        row: &Row,
-        steps: &mut Steps,
-        context: &mut ProcessContext<'_, Row, Row>,
-    ) {
+    fn on_row(&self, key: &u64, time: Timestamp, row: &Row, steps: &mut Steps, context: &mut ProcessContext<'_, Row>) {
         steps.rows += 1;
         for ahead in chains_of_row(row.a) {
             context.timer(time.plus_nanos(ahead));
@@ -47,7 +40,7 @@ impl ProcessFunction<u64> for Chains {
         }
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, steps: &mut Steps, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, steps: &mut Steps, context: &mut ProcessContext<'_, Row>) {
         steps.fired += 1;
         context.emit(Row { key: *key, a: time.as_nanos(), b: context.watermark().as_nanos() ^ steps.fired });
         for ahead in chains_of_timer(steps.fired) {
@@ -104,7 +97,7 @@ impl Function<Row> for SlowChains {
 }
 
 fn chains(stream: pelton::Stream<Sample>) -> pelton::Stream<Row> {
-    stream.map(row_of).key_by(|row| row.key).process("chains", Chains).main
+    stream.map(row_of).key_by(|row| row.key).process("chains", Chains)
 }
 
 #[test]
@@ -133,21 +126,14 @@ impl ProcessFunction<u64> for Groups {
     type State = u64;
     type Out = Row;
 
-    fn on_row(
-        &self,
-        key: &u64,
-        time: Timestamp,
-        row: &Row,
-        rows: &mut u64,
-        context: &mut ProcessContext<'_, Row, Row>,
-    ) {
+    fn on_row(&self, key: &u64, time: Timestamp, row: &Row, rows: &mut u64, context: &mut ProcessContext<'_, Row>) {
         *rows += 1;
         context.emit(Row { key: *key, a: row.a, b: *rows as i64 });
         context.timer(time + Duration::from_secs(3));
         context.timer(time.plus_nanos(-1));
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, rows: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, rows: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.emit(Row { key: *key, a: -2, b: time.as_nanos() ^ *rows as i64 });
     }
 }
@@ -186,7 +172,7 @@ fn two_functions_in_a_chain_fire_as_two_loops_in_a_chain() {
     let expected = rows_of_model(&run(&first, end, BOUND, SlowGroups::default()));
     assert!(expected.len() > 100);
     everywhere(&expected, |block, pace| {
-        job_over(paced(&events, block, pace), |stream| silence(stream).key_by(group_of).process("groups", Groups).main)
+        job_over(paced(&events, block, pace), |stream| silence(stream).key_by(group_of).process("groups", Groups))
     });
 }
 
@@ -197,6 +183,6 @@ fn chains_behind_chains_fire_as_loops_in_a_chain() {
     let first = run(&rows, end, BOUND, SlowChains::default());
     let expected = rows_of_model(&run(&first, end, BOUND, SlowGroups::default()));
     everywhere(&expected, |block, pace| {
-        job_over(paced(&events, block, pace), |stream| chains(stream).key_by(group_of).process("groups", Groups).main)
+        job_over(paced(&events, block, pace), |stream| chains(stream).key_by(group_of).process("groups", Groups))
     });
 }

@@ -20,11 +20,11 @@ impl ProcessFunction<u64> for Ticking {
     type State = u64;
     type Out = Row;
 
-    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.timer(time + Duration::from_secs(1));
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, ticks: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, ticks: &mut u64, context: &mut ProcessContext<'_, Row>) {
         *ticks += 1;
         context.emit(Row { key: *key, a: *ticks as i64, b: context.watermark().as_nanos() });
         if *ticks < 60 {
@@ -66,13 +66,13 @@ impl ProcessFunction<u64> for Echo {
     type State = u64;
     type Out = Row;
 
-    fn on_row(&self, _: &u64, time: Timestamp, row: &Row, rows: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, time: Timestamp, row: &Row, rows: &mut u64, context: &mut ProcessContext<'_, Row>) {
         *rows += 1;
         context.emit(*row);
         context.timer(time.plus_nanos(self.apart));
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, rows: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, rows: &mut u64, context: &mut ProcessContext<'_, Row>) {
         if self.emits {
             context.emit(Row { key: *key + 100, a: *rows as i64, b: time.as_nanos() });
         }
@@ -113,7 +113,7 @@ fn ends_behind(echo: &Echo) {
         let echo = echo.clone();
         job_over(paced(&events, block, pace), |stream| {
             let first = stream.map(row_of).key_by(|row| row.key).process("echo", echo);
-            first.main.key_by(|row| row.key).process("ticking", Ticking).main
+            first.key_by(|row| row.key).process("ticking", Ticking)
         })
     };
     stepped(&expected, 100, make);
@@ -136,7 +136,7 @@ fn what_a_timer_asks_for_at_the_end_of_the_input_is_dropped() {
     let at = |seconds: i64| Sample { time_ns: seconds * SECOND, key: 1, value: 1, number: 0 };
     for workers in [1, 3] {
         let (job, rows) = job_over(VecSource::new(vec![at(10), at(20)], 1), |stream| {
-            stream.map(row_of).key_by(|row| row.key).process("ticking", Ticking).main
+            stream.map(row_of).key_by(|row| row.key).process("ticking", Ticking)
         });
         finish(job, Options::workers(workers));
         let times: Vec<_> = rows.take().into_iter().map(|(time, _)| time.as_nanos() / SECOND).collect();
@@ -153,11 +153,11 @@ impl ProcessFunction<u64> for Again {
     type State = u64;
     type Out = Row;
 
-    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_row(&self, _: &u64, time: Timestamp, _: &Row, _: &mut u64, context: &mut ProcessContext<'_, Row>) {
         context.timer(time);
     }
 
-    fn on_timer(&self, key: &u64, time: Timestamp, fired: &mut u64, context: &mut ProcessContext<'_, Row, Row>) {
+    fn on_timer(&self, key: &u64, time: Timestamp, fired: &mut u64, context: &mut ProcessContext<'_, Row>) {
         *fired += 1;
         context.emit(Row { key: *key, a: *fired as i64, b: time.as_nanos() });
         context.timer(time);
@@ -172,7 +172,7 @@ fn a_timer_that_renews_itself_at_its_own_time_does_not_hang() {
         // The third event is late: its timer fires at once.
         let events = vec![at(1), at(10), at(2)];
         let (job, rows) = job_over(VecSource::new(events, 1), |stream| {
-            stream.map(row_of).key_by(|row| row.key).process("again", Again).main
+            stream.map(row_of).key_by(|row| row.key).process("again", Again)
         });
         finish(job, Options::workers(workers));
         let found: Vec<_> = rows_of(&rows).into_iter().map(|(time, row)| (time, row.a, row.b)).collect();
