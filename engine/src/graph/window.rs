@@ -12,6 +12,7 @@ use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
+use crate::operator::window::sessions::SessionOperator;
 use crate::operator::window::tumbling::TumblingOperator;
 use crate::operator::window::updated::UpdatedOperator;
 use crate::operator::window::{Kind, Trigger, Tumbling, Windows};
@@ -97,6 +98,11 @@ impl<T> WindowSettings<T> {
             {
                 single_input(route, false, move |context| {
                     OverlappingOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
+                })
+            }
+            Kind::Session(sessions) if trigger.is_default() && lateness == 0 => {
+                single_input(route, true, move |context| {
+                    SessionOperator::new(sessions.clone(), key_of.clone(), aggregate.clone(), &context.stores)
                 })
             }
             Kind::Count(windows) => single_input(route, true, move |context| {

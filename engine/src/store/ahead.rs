@@ -2,7 +2,7 @@
 
 use crate::Key;
 use crate::store::KeyedTable;
-use crate::store::table::number_of;
+use crate::store::table::{Word, number_of};
 use bytemuck::Pod;
 
 /// Words of an index that does not stay in the first-level cache.
@@ -20,7 +20,10 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         }
         let mut words = [0; FETCHED];
         for (slot, key) in words.iter_mut().zip(keys) {
-            *slot = self.index[self.home(self.seed.hash(&key))];
+            *slot = match self.small.get(&key) {
+                Some(entry) => entry as Word + 1,
+                None => self.index[self.home(self.seed.hash(&key))],
+            };
         }
         let found = words.iter().filter(|word| **word != 0).map(|word| self.key(number_of(*word)));
         // Used for nothing, but the processor cannot know.

@@ -37,6 +37,7 @@ pub(crate) mod pieces;
 pub(crate) mod region;
 mod rows;
 mod settings;
+mod small;
 pub(crate) mod sparse;
 mod table;
 mod table_store;

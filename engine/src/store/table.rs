@@ -10,6 +10,7 @@
 use crate::base::time::duration_nanos;
 use crate::store::changes::Changes;
 use crate::store::dense::Bits;
+use crate::store::small::Small;
 use crate::store::{StoreError, StoreSettings};
 use crate::{HashSeed, Key, Timestamp};
 use bytemuck::Pod;
@@ -68,6 +69,7 @@ pub struct KeyedTable<K, V> {
     pub(super) len: usize,
     /// A bit for each number that an entry has.
     pub(super) taken: Vec<u64>,
+    pub(super) small: Small,
     /// Numbers for new entries.
     free: Vec<u32>,
     /// Numbers of entries that were removed since the last mark, between that and the one before, and earlier: those of the
@@ -104,6 +106,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
             end: 0,
             len: 0,
             taken: Vec::new(),
+            small: Small::new(),
             free: Vec::new(),
             leaving: [Vec::new(), Vec::new(), Vec::new()],
             pins: Vec::new(),
@@ -179,6 +182,9 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     /// The number of a key's entry, where it has one.
     #[inline]
     pub fn find(&self, key: &K) -> Option<usize> {
+        if let Some(entry) = self.small.get(key) {
+            return Some(entry);
+        }
         let word = self.index[self.find_word(key, self.seed.hash(key))?];
         (word & REMOVED == 0).then(|| number_of(word))
     }
@@ -205,7 +211,10 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     /// When there are more keys than the limit allows.
     #[inline(always)]
     pub fn find_or_insert(&mut self, key: K) -> Result<usize, StoreError> {
-        self.find_or_insert_hashed(key, self.seed.hash(&key))
+        match self.small.get(&key) {
+            Some(entry) => Ok(entry),
+            None => self.find_or_insert_hashed(key, self.seed.hash(&key)),
+        }
     }
 
     #[inline(always)]
@@ -283,8 +292,22 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     fn take_number(&mut self, number: usize) {
         self.taken[number / 64] |= 1 << (number % 64);
         self.len += 1;
+        self.note_small(number);
         if let Some(written) = self.expiry.as_mut().and_then(|expiry| expiry.written.get_mut(number)) {
             *written = Timestamp::MIN;
+        }
+    }
+
+    /// Has an entry that was made found by the number of its key.
+    fn note_small(&mut self, number: usize) {
+        let key = *self.key(number);
+        if self.small.is_to_grow(&key, self.len) {
+            let mut small = std::mem::replace(&mut self.small, Small::new());
+            small.grow(&key);
+            self.entries().for_each(|(number, key, _)| small.set(key, Some(number)));
+            self.small = small;
+        } else {
+            self.small.set(&key, Some(number));
         }
     }
 
@@ -333,8 +356,9 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         self.note(number);
         self.taken[number / 64] &= !(1 << (number % 64));
         self.len -= 1;
+        let key = *self.key(number);
+        self.small.set(&key, None);
         if self.changes.is_noting() {
-            let key = *self.key(number);
             if let Some(at) = self.find_word(&key, self.seed.hash(&key)) {
                 self.index[at] |= REMOVED;
             }

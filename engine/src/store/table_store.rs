@@ -121,7 +121,8 @@ impl<K: Key, V: Record> Store for KeyedTable<K, V> {
         let written = self.expiry.as_ref().map_or(0, |expiry| expiry.written.len() * 8);
         let segments = self.segments.len() * size_of::<[Entry<K, V>; SEGMENT]>();
         let kept = self.kept.len() + self.kept_removals.len() * size_of::<K>();
-        segments + self.index.len() * size_of::<Word>() + self.pins.len() * 4 + written + kept
+        let index = self.index.len() * size_of::<Word>() + self.small.bytes();
+        segments + index + self.pins.len() * 4 + written + kept
     }
 
     fn check(&self) -> Result<(), StoreError> {

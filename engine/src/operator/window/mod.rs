@@ -60,6 +60,7 @@ pub(crate) mod overlapping;
 pub(crate) mod part;
 pub(crate) mod per_key;
 mod running;
+pub(crate) mod sessions;
 pub(crate) mod slice_store;
 pub(crate) mod slices;
 mod tree;

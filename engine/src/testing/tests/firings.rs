@@ -4,8 +4,10 @@ mod model;
 
 use super::{Row, at, cases, steps};
 use crate::operator::aggregate::Rows;
+use crate::operator::window::Kind as WindowKind;
 use crate::operator::window::count::CountOperator;
 use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
+use crate::operator::window::sessions::SessionOperator;
 use crate::operator::window::updated::UpdatedOperator;
 use crate::testing::{Expected, Verify};
 use crate::{CountWindow, Pane, StoreSettings, Tumbling, Tuple2, count, sum};
@@ -82,6 +84,21 @@ fn tumbling_windows_that_late_rows_update_fire_as_a_model_that_keeps_every_row()
         let windows = Tumbling::of(nanos(size)).offset(nanos(offset));
         let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
         let operator = || UpdatedOperator::new((windows, lateness), key_of, Rows::new(Facts, fired), &settings);
+        let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
+        if let Err(failure) = verify.against(|script| model(&setting, script)).result() {
+            return Err(TestCaseError::fail(failure.to_string()));
+        }
+    });
+}
+
+#[test]
+fn sessions_that_fire_once_are_those_of_a_model_that_keeps_every_row() {
+    let kinds = prop_oneof![(1i64..25).prop_map(Kind::Session), Just(Kind::SessionByRow)];
+    proptest!(cases(400), |(kind in kinds, steps in steps(50))| {
+        let setting = Setting::plain(kind);
+        let WindowKind::Session(sessions) = setting.windows().0 else { return Ok(()) };
+        let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
+        let operator = || SessionOperator::new(sessions.clone(), key_of, Rows::new(Facts, fired), &settings);
         let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
         if let Err(failure) = verify.against(|script| model(&setting, script)).result() {
             return Err(TestCaseError::fail(failure.to_string()));

@@ -6,6 +6,7 @@ use crate::operator::state::{self, Piece};
 use crate::operator::window::count::CountOperator;
 use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
+use crate::operator::window::sessions::SessionOperator;
 use crate::operator::window::updated::UpdatedOperator;
 use crate::{
     ALL_SLOTS, Batch, CountWindow, Firing, OperatorInput, Outbox, Scope, Session, Sliding, StoreSettings, Timestamp,
@@ -94,6 +95,7 @@ proptest! {
         let shared = || Overlapping::of(&Windows::<u64>::from(sliding()).0).unwrap();
         survives(|| per_key(Session::gap(nanos(5)).into()), which, place, bits);
         survives(|| per_key(sliding().into()), which, place, bits);
+        survives(|| SessionOperator::new(Session::gap(nanos(5)), key_of, means(), &stores), which, place, bits);
         survives(|| OverlappingOperator::new(shared(), key_of, means(), &stores), which, place, bits);
         survives(|| OverlappingOperator::new(shared(), key_of, most(), &stores), which, place, bits);
         survives(|| UpdatedOperator::new((Tumbling::of(nanos(10)), 6), key_of, means(), &stores), which, place, bits);
