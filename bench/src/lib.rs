@@ -33,6 +33,8 @@ pub mod stall;
 #[cfg(feature = "suite")]
 pub mod suite;
 mod throughput;
+#[cfg(feature = "suite")]
+pub mod window_work;
 pub mod work;
 pub mod yardstick;
 

@@ -6,10 +6,12 @@ mod cached;
 mod captures;
 mod child;
 mod durable;
+mod in_memory;
 mod read;
 mod shapes;
 mod shapes_in_memory;
 mod start;
+mod tumbling;
 mod windows;
 
 pub use child::child;
@@ -84,14 +86,15 @@ const GROUPS: &[(&str, Group)] = &[
     ("read", read::sequential),
     ("stateless", read::stateless),
     ("cached", cached::cached),
-    ("symbols", windows::symbols),
-    ("workers", windows::workers),
-    ("order", windows::order),
-    ("skew", windows::skew),
-    ("blocks", windows::blocks),
-    ("disorder", windows::disorder),
-    ("dense", windows::dense),
-    ("sparse", windows::sparse),
+    ("symbols", tumbling::symbols),
+    ("workers", tumbling::workers),
+    ("order", tumbling::order),
+    ("skew", tumbling::skew),
+    ("blocks", tumbling::blocks),
+    ("disorder", tumbling::disorder),
+    ("dense", tumbling::dense),
+    ("sparse", tumbling::sparse),
+    ("windows", windows::windows),
     ("shapes", shapes::grid),
     ("durable", durable::durable),
     ("start", start::first_row),

@@ -1,174 +1,114 @@
-//! Keyed tumbling windows: by the number of keys, of events in a block, of workers, in and out of order.
+//! Windows of all kinds: that slide, by the number of windows that a reading is in; sessions; allowed lateness; several
+//! aggregates; and timers.
 
-use super::captures::{Kind, Spec};
-use super::{Found, Suite, by_hand, grouped, job};
-use crate::contest::{Contest, Outcome, Standing};
-use crate::readings::{Reading, reading_job};
-use crate::work::{disordered_job, exchanged_window_job, tallied_window_job, window_job};
-use crate::yardstick::{Keys, disordered_window, expert_window, keyed_window, reading_window};
-use pelton::BoxError;
-use pelton_io::Trade;
-use pelton_io::capture::replay;
+use super::in_memory::{EVENT_BYTES, Shared, by_hand, job};
+use super::{Found, Suite, grouped};
+use crate::contest::{Contest, Standing};
+use crate::number_work::statistics_job;
+use crate::window_work::{
+    four_aggregates_job, session_job, sliding_extremes_job, sliding_job, timers_job, tumbling_job,
+};
+use crate::yardstick::{indexed_statistics, plain_sessions, plain_sliding, plain_statistics, plain_timers};
+use pelton::{BoxError, Sliding};
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-const EVENT_BYTES: u64 = size_of::<Trade>() as u64;
+const KEYS: u32 = 100;
+const OVERLAPS: [u32; 5] = [1, 10, 100, 1_000, 10_000];
+/// So many readings for each of a cell of the grid.
+const TIMES: u64 = 10;
+const MILLI: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-/// Generated events start at half past an hour, so all of a capture up to 1.8 billion events is one window.
-const HOUR: Duration = Duration::from_secs(3600);
-const DISORDER: Duration = Duration::from_millis(100);
+/// The size of windows whose slide is the shorter the more of them overlap.
+const SIZE: Duration = Duration::from_secs(10);
+/// A device reads each 100 us on average: one gap in 150 is as long as this.
+const GAP: Duration = Duration::from_micros(500);
 
-/// The keyed window over trades in order: the job, the plain loop, the expert.
-fn trades(suite: &mut Suite<'_>, work: &str, spec: Spec) -> Result<Standing, BoxError> {
-    let path = suite.captures.get(spec, suite.tell)?;
-    let keys = Keys::Dense(spec.keys as usize);
-    let mut contest = Contest::new(work, suite.options.events, EVENT_BYTES);
-    contest.rival("pelton", job(&path, |source| window_job(source, SECOND, 1)));
-    contest.rival("plain", by_hand(&path, |source, sink| keyed_window(&source.into_blocks(), SECOND, sink)));
-    contest.rival(
-        "expert",
-        by_hand::<Trade, _>(&path, |source, sink| {
-            expert_window(&source.into_blocks(), SECOND, Duration::ZERO, keys, sink)
-        }),
-    );
-    Ok(suite.run(contest))
-}
-
-pub(super) fn symbols(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    let mut standings = Vec::new();
-    for keys in [10_000, 100] {
-        let work = format!("keyed window, {} symbols", grouped(keys.into()));
-        standings.push(trades(suite, &work, Spec::new(Kind::Trades, keys))?);
+pub(super) fn windows(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
+    let events = suite.options.shape_events * TIMES;
+    (suite.tell)(&format!("making {} readings in memory", grouped(events)));
+    let source = Shared::readings(events, KEYS);
+    let mut found = Found::default();
+    for (name, slide_of) in SLIDES {
+        let mut standings = Vec::new();
+        for overlap in OVERLAPS {
+            standings.push(suite.run(sliding(&source, events, (name, overlap), slide_of(overlap))));
+        }
+        found.more.insert(format!("growth, {name} fixed"), growth(&standings));
+        found.standings.append(&mut standings);
     }
-    Ok(standings.into())
-}
-
-/// Windows fire behind blocks.
-pub(super) fn blocks(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    let mut standings = Vec::new();
-    for block_events in [1_000, 100_000] {
-        let work = format!("keyed window, blocks of {} events", grouped(block_events.into()));
-        let spec = Spec { block_events, ..Spec::new(Kind::Trades, 10_000) };
-        standings.push(trades(suite, &work, spec)?);
+    for contest in [
+        extremes(&source, events),
+        sessions(&source, events),
+        lateness(&source, events),
+        four_aggregates(&source, events),
+        timers(&source, events),
+    ] {
+        found.standings.push(suite.run(contest));
     }
-    Ok(standings.into())
-}
-
-/// The numbers of keys by which growth is told.
-const KEYS: [u32; 4] = [100, 10_000, 1_000_000, 10_000_000];
-
-/// Sparse devices are the dense ones times this.
-const SPARSE: u64 = 0x9e37_79b9_7f4a_7c15;
-
-pub(super) fn dense(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    by_keys(suite, "dense", 1, |keys| Keys::Dense(keys as usize))
-}
-
-pub(super) fn sparse(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    by_keys(suite, "sparse", SPARSE, |keys| Keys::Sparse(keys as usize))
-}
-
-fn by_keys(suite: &mut Suite<'_>, name: &str, multiplier: u64, told: impl Fn(u32) -> Keys) -> Result<Found, BoxError> {
-    let mut standings = Vec::new();
-    for keys in KEYS {
-        let path = suite.captures.get(Spec::new(Kind::Readings(multiplier), keys), suite.tell)?;
-        let told = told(keys);
-        let work = format!("keyed window, {} {name} keys in one window", grouped(keys.into()));
-        let mut contest = Contest::new(&work, suite.options.events, EVENT_BYTES);
-        contest.rival("pelton", job(&path, |source| reading_job(source, HOUR, 1)));
-        contest.rival("plain", by_hand(&path, |source, sink| reading_window(&source.into_blocks(), HOUR, sink)));
-        contest.rival(
-            "expert",
-            by_hand::<Reading, _>(&path, |source, sink| {
-                expert_window(&source.into_blocks(), HOUR, Duration::ZERO, told, sink)
-            }),
-        );
-        standings.push(suite.run(contest));
-    }
-    let growth = growth(name, &standings);
-    let mut found = Found::from(standings);
-    found.more.insert("growth".into(), growth);
     Ok(found)
 }
 
-/// Nanoseconds for each event by the number of keys.
-fn growth(name: &str, standings: &[Standing]) -> Value {
-    let of_rival = |rival: &str| {
-        let ns = standings.iter().map(|standing| standing.ns_per_event(rival)).collect::<Vec<_>>();
-        json!({ "name": rival, "ns_per_event": ns })
-    };
-    let rivals = ["pelton", "plain", "expert"].map(of_rival);
-    json!([{ "work": format!("keyed window, {name} keys"), "keys": KEYS, "rivals": rivals }])
+/// What stays the same for all overlaps, and how long a slide is.
+const SLIDES: [(&str, fn(u32) -> Duration); 2] = [("slide", |_| MILLI), ("window", |overlap| SIZE / overlap)];
+
+fn sliding<'a>(source: &'a Shared, events: u64, (fixed, overlap): (&str, u32), slide: Duration) -> Contest<'a> {
+    let work = format!("sliding windows, {fixed} fixed: {overlap} x {slide:?}, counts and sums of {KEYS} devices");
+    let windows = Sliding::of(slide * overlap, slide);
+    let mut contest = Contest::new(&work, events, EVENT_BYTES);
+    contest.rival("plain", by_hand(move |called| plain_sliding(source, slide, overlap as usize, called.function())));
+    contest.rival("pelton", job(source, move |source, options| sliding_job(source, windows, options)));
+    contest
 }
 
-pub(super) fn disorder(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    let keys = 10_000;
-    let told = Keys::Dense(keys as usize);
-    let disordered = suite.captures.get(Spec::new(Kind::Disordered(DISORDER), keys), suite.tell)?;
-    let sorted = suite.captures.get(Spec::new(Kind::Sorted(DISORDER), keys), suite.tell)?;
-    let work = "keyed window, half of the events out of order by up to 100 ms";
-    let mut contest = Contest::new(work, suite.options.events, EVENT_BYTES);
-    for (path, suffix) in [(&disordered, ""), (&sorted, ", in order")] {
-        let name = |rival: &str| format!("{rival}{suffix}");
-        contest.rival(&name("pelton"), job(path, |source| disordered_job(source, SECOND, DISORDER, 1)));
-        contest.rival(
-            &name("plain"),
-            by_hand(path, |source, sink| disordered_window(&source.into_blocks(), SECOND, DISORDER, sink)),
-        );
-        contest.rival(
-            &name("expert"),
-            by_hand::<Trade, _>(path, move |source, sink| {
-                expert_window(&source.into_blocks(), SECOND, DISORDER, told, sink)
-            }),
-        );
-    }
-    contest.remark("pelton, in order", "the same events sorted by time, the same bound of 100 ms");
-    Ok(vec![suite.run(contest)].into())
+/// Nanoseconds for each event, and rows, by the number of windows that overlap.
+fn growth(standings: &[Standing]) -> Value {
+    let ns = |rival: &str| standings.iter().map(|standing| standing.ns_per_event(rival)).collect::<Vec<_>>();
+    json!({ "overlaps": OVERLAPS, "plain": ns("plain"), "pelton": ns("pelton") })
 }
 
-/// One worker, two that combine, two that exchange every event.
-fn by_workers(suite: &mut Suite<'_>, work: &str, kind: Kind) -> Result<Standing, BoxError> {
-    let path = suite.captures.get(Spec::new(kind, 10_000), suite.tell)?;
-    let mut contest = Contest::new(work, suite.options.events, EVENT_BYTES);
-    contest.rival("pelton", job(&path, |source| window_job(source, SECOND, 1)));
-    contest.rival("pelton, 2 workers", job(&path, |source| window_job(source, SECOND, 2)));
-    contest.remark("pelton, 2 workers", "combined on each worker");
-    contest.rival("pelton, 2 workers, exchanged", job(&path, |source| exchanged_window_job(source, SECOND, 2)));
-    contest.remark("pelton, 2 workers, exchanged", "every event goes to its key's worker");
-    contest.rival("plain", by_hand(&path, |source, sink| keyed_window(&source.into_blocks(), SECOND, sink)));
-    let keys = Keys::Dense(10_000);
-    contest.rival(
-        "expert",
-        by_hand::<Trade, _>(&path, |source, sink| {
-            expert_window(&source.into_blocks(), SECOND, Duration::ZERO, keys, sink)
-        }),
-    );
-    Ok(suite.run(contest))
+fn extremes(source: &Shared, events: u64) -> Contest<'_> {
+    let work = "sliding windows, 1,000 x 1ms: least and largest values, which cannot be taken off";
+    let windows = Sliding::of(SECOND, MILLI);
+    let mut contest = Contest::new(work, events, EVENT_BYTES);
+    contest.rival("pelton", job(source, move |source, options| sliding_extremes_job(source, windows, options)));
+    contest
 }
 
-pub(super) fn workers(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    Ok(vec![by_workers(suite, "keyed window on 2 workers, even keys", Kind::Trades)?].into())
+fn sessions(source: &Shared, events: u64) -> Contest<'_> {
+    let work = format!("sessions with a gap of {GAP:?}, counts and sums of {KEYS} devices");
+    let mut contest = Contest::new(&work, events, EVENT_BYTES);
+    contest.rival("plain", by_hand(|called| plain_sessions(source, GAP, called.function())));
+    contest.rival("pelton", job(source, |source, options| session_job(source, GAP, options)));
+    contest
 }
 
-pub(super) fn skew(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    Ok(vec![by_workers(suite, "keyed window on 2 workers, one key has half of the events", Kind::Skewed)?].into())
+fn lateness(source: &Shared, events: u64) -> Contest<'_> {
+    let work = format!("tumbling windows of 1 ms, counts and sums of {KEYS} devices; nothing is late");
+    let mut contest = Contest::new(&work, events, EVENT_BYTES);
+    let tumbling = |lateness| job(source, move |source, options| tumbling_job(source, MILLI, lateness, options));
+    contest.rival("plain", by_hand(|called| plain_sliding(source, MILLI, 1, called.function())));
+    contest.rival("pelton", tumbling(Duration::ZERO));
+    contest.rival("pelton, lateness of 1 s", tumbling(SECOND));
+    contest
 }
 
-/// In block order, and without order.
-pub(super) fn order(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
-    let path = suite.captures.get(Spec::new(Kind::Trades, 10_000), suite.tell)?;
-    let mut contest = Contest::new("keyed window on 2 workers, order", suite.options.events, EVENT_BYTES);
-    for (name, is_ordered) in [("pelton, 2 workers", true), ("pelton, 2 workers, unordered", false)] {
-        let path = &path;
-        contest.rival(name, move || {
-            let start = Instant::now();
-            let (tally, report) = tallied_window_job(replay(path)?, SECOND, 2, is_ordered)?;
-            let elapsed = start.elapsed();
-            report.balance()?;
-            let (rows, hash) = tally.seen();
-            Ok(Outcome { elapsed, rows, hash })
-        });
-    }
-    contest.remark("pelton, 2 workers, unordered", "a sink of each worker; the rows are compared by a sum of hashes");
-    Ok(vec![suite.run(contest)].into())
+fn four_aggregates(source: &Shared, events: u64) -> Contest<'_> {
+    let work = format!("count, sum, least and largest value of {KEYS} devices in windows of 1 s");
+    let mut contest = Contest::new(&work, events, EVENT_BYTES);
+    contest.rival("plain", by_hand(|called| plain_statistics(source, SECOND, called.function())));
+    contest
+        .rival("direct index", by_hand(|called| indexed_statistics(source, SECOND, KEYS as usize, called.function())));
+    contest.rival("pelton, one by hand", job(source, |source, options| statistics_job(source, SECOND, options)));
+    contest
+        .rival("pelton, a tuple of four", job(source, |source, options| four_aggregates_job(source, SECOND, options)));
+    contest
+}
+
+fn timers(source: &Shared, events: u64) -> Contest<'_> {
+    let work = format!("a timer for each reading, 10 ms behind it, {KEYS} devices");
+    let mut contest = Contest::new(&work, events, EVENT_BYTES);
+    contest.rival("plain, a binary heap", by_hand(|called| plain_timers(source, called.function())));
+    contest.rival("pelton", job(source, timers_job));
+    contest
 }

@@ -13,6 +13,8 @@ mod plain_bars;
 mod plain_more;
 #[cfg(feature = "suite")]
 mod plain_numbers;
+#[cfg(feature = "suite")]
+mod plain_windows;
 mod ring;
 
 use pelton::{BoxError, Sink, Timestamp};
@@ -26,6 +28,8 @@ pub use plain_bars::plain_bars;
 pub use plain_more::{disordered_window, reading_window, selective};
 #[cfg(feature = "suite")]
 pub use plain_numbers::{indexed_statistics, plain_running_sums, plain_statistics};
+#[cfg(feature = "suite")]
+pub use plain_windows::{plain_sessions, plain_sliding, plain_timers};
 pub use ring::ring_throughput;
 
 /// What a window's loop has counted.
