@@ -29,6 +29,7 @@ mod broadcast;
 mod changes;
 mod column;
 pub(crate) mod dense;
+mod due;
 pub(crate) mod groups;
 pub(crate) mod latest;
 mod lists;

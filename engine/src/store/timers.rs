@@ -1,12 +1,13 @@
 //! The keys that something is due for, by event time.
 
 use crate::store::column::Column;
+use crate::store::due::{Due, Timer};
 use crate::store::pieces::PieceWriter;
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
 use crate::{CanonicalKey, Dictionary, Key, Layout, Record, Timestamp};
 use bytemuck::Pod;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 /// Times for the entries of a [`KeyedTable`]. What is due is taken by (time, canonical key).
@@ -32,18 +33,16 @@ use std::ops::Bound;
 #[derive(Debug)]
 pub struct Timers {
     limit: usize,
-    waiting: BTreeSet<Timer>,
+    waiting: Due,
     /// The first time, or [`Timestamp::MAX`].
     first: Timestamp,
-    /// Keys of the first time that are not taken yet, the last one first; empty before the first of them is.
+    /// Those of the first time, no longer among those that wait, with their keys and the last one first; empty before the
+    /// first of them is looked for.
     firing: Vec<(CanonicalKey, u32)>,
     /// Timers that were set or taken since the last mark, once there was one, and whether they waited then.
     changed: Option<BTreeMap<Timer, bool>>,
     marked: Marked,
 }
-
-/// A time and the number of an entry.
-type Timer = (Timestamp, u32);
 
 /// What has to be written as it was at the mark.
 #[derive(Debug)]
@@ -60,7 +59,7 @@ impl Timers {
     pub const fn new(settings: &StoreSettings) -> Self {
         Self {
             limit: settings.timers_max,
-            waiting: BTreeSet::new(),
+            waiting: Due::new(),
             first: Timestamp::MAX,
             firing: Vec::new(),
             changed: None,
@@ -76,18 +75,19 @@ impl Timers {
 
     /// The number of timers.
     pub fn len(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.firing.len()
     }
 
     /// Whether there are no timers.
     pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.len() == 0
     }
 
     /// All times, with the entries that they are for.
     #[cfg(test)]
     pub(crate) fn each(&self) -> impl Iterator<Item = (Timestamp, usize)> {
-        self.waiting.iter().map(|(time, entry)| (*time, *entry as usize))
+        let firing = self.firing.iter().map(|(_, entry)| (self.first, *entry));
+        self.waiting.each().chain(firing).map(|(time, entry)| (time, entry as usize))
     }
 
     /// Adds a time for an entry, which stays until it is taken; nothing changes where it is there already. None may be
@@ -101,6 +101,9 @@ impl Timers {
         time: Timestamp,
         entry: usize,
     ) -> Result<(), StoreError> {
+        if time <= self.first {
+            self.stop_firing();
+        }
         if self.waiting.insert((time, entry as u32)) {
             table.pin(entry);
             self.first = self.first.min(time);
@@ -119,19 +122,31 @@ impl Timers {
     /// Whether a timer waited at the mark.
     fn waited(&self, timer: &Timer) -> bool {
         let changed = self.changed.as_ref().and_then(|changed| changed.get(timer));
-        changed.copied().unwrap_or_else(|| self.waiting.contains(timer))
+        changed.copied().unwrap_or_else(|| self.waiting.first_in(Bound::Included(*timer)) == Some(*timer))
     }
 
     /// Removes a time of an entry; whether it was there. The entry stays until it is removed.
     pub fn remove<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>, time: Timestamp, entry: usize) -> bool {
-        let is_there = self.waiting.contains(&(time, entry as u32));
-        if is_there {
-            if time == self.first {
-                self.firing.retain(|(_, other)| *other != entry as u32);
+        let entry = entry as u32;
+        let firing = self.firing.iter().position(|(_, other)| time == self.first && *other == entry);
+        let is_there = match firing {
+            Some(place) => {
+                self.firing.remove(place);
+                true
             }
-            self.take(time, entry as u32, table);
+            None => self.waiting.remove(&(time, entry)),
+        };
+        if is_there {
+            self.note_taken(time, entry, table);
         }
         is_there
+    }
+
+    /// Has those that fire wait again, until they are looked for.
+    fn stop_firing(&mut self) {
+        for (_, entry) in self.firing.drain(..) {
+            self.waiting.insert((self.first, entry));
+        }
     }
 
     /// The next timer that is marked; it no longer is.
@@ -141,9 +156,9 @@ impl Timers {
             Marked::These(timers) => timers.pop_first().map(|(timer, _)| timer),
             Marked::All(behind) => {
                 let range = (*behind, Bound::Unbounded);
-                let waiting = self.waiting.range(range).next();
+                let waiting = self.waiting.first_in(*behind);
                 let changed = self.changed.as_ref().and_then(|changed| changed.range(range).next());
-                let next = waiting.into_iter().chain(changed.map(|(timer, _)| timer)).min().copied();
+                let next = waiting.into_iter().chain(changed.map(|(timer, _)| *timer)).min();
                 next.inspect(|timer| *behind = Bound::Excluded(*timer))
             }
         };
@@ -164,11 +179,11 @@ impl Timers {
         if self.first > watermark {
             return None;
         }
-        let at = self.waiting.first()?.0;
+        let at = self.first;
         if self.firing.is_empty() {
             let key_of = |entry: u32| table.key(entry as usize);
-            let of_time = self.waiting.range((at, 0)..=(at, u32::MAX));
-            self.firing.extend(of_time.map(|&(_, entry)| (CanonicalKey::of(key_of(entry), symbols), entry)));
+            let of_time = std::iter::from_fn(|| self.waiting.pop_at(at));
+            self.firing.extend(of_time.map(|(_, entry)| (CanonicalKey::of(key_of(entry), symbols), entry)));
             let bytes = |entry| bytemuck::bytes_of(key_of(entry));
             self.firing.sort_unstable_by(|a, b| b.0.cmp(&a.0).then_with(|| bytes(b.1).cmp(bytes(a.1))));
         }
@@ -178,16 +193,17 @@ impl Timers {
     /// Takes what [`Timers::next`] found. Its entry stays until it is removed.
     pub fn take_next<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>) {
         if let Some((_, entry)) = self.firing.pop() {
-            self.take(self.first, entry, table);
+            self.note_taken(self.first, entry, table);
         }
     }
 
-    fn take<K: Key, V: Pod>(&mut self, time: Timestamp, entry: u32, table: &mut KeyedTable<K, V>) {
-        if self.waiting.remove(&(time, entry)) {
-            table.unpin(entry as usize);
-            self.first = self.waiting.first().map_or(Timestamp::MAX, |(time, _)| *time);
-            self.note((time, entry), true);
+    /// A timer was taken away.
+    fn note_taken<K: Key, V: Pod>(&mut self, time: Timestamp, entry: u32, table: &mut KeyedTable<K, V>) {
+        table.unpin(entry as usize);
+        if self.firing.is_empty() {
+            self.first = self.waiting.first().map_or(Timestamp::MAX, |(time, _)| time);
         }
+        self.note((time, entry), true);
     }
 }
 
@@ -201,15 +217,14 @@ impl Column for Timers {
     }
 
     fn check(&self) -> Result<(), StoreError> {
-        if self.waiting.len() > self.limit {
+        if self.len() > self.limit {
             return Err(StoreError::TooManyTimers(self.limit));
         }
         Ok(())
     }
 
     fn bytes(&self) -> usize {
-        // Nodes of the set are at least half full.
-        self.waiting.len() * 2 * size_of::<(Timestamp, u32)>()
+        self.waiting.bytes() + self.firing.len() * size_of::<(CanonicalKey, u32)>()
     }
 
     fn mark(&mut self, scope: Scope) {
@@ -222,6 +237,7 @@ impl Column for Timers {
 
     /// A piece is a timer: its key, its time, and whether it waits.
     fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+        self.stop_firing();
         let mut bytes = Vec::new();
         while out.has_room() {
             let writes_waiting = matches!(self.marked, Marked::All(_));
@@ -258,7 +274,7 @@ impl Column for Timers {
             return Ok(());
         }
         if let Some(entry) = table.find(&key) {
-            self.take(time, entry as u32, table);
+            self.remove(table, time, entry);
         }
         Ok(())
     }
