@@ -70,6 +70,7 @@ pub use api::channel::{
 pub use api::checkpoints::{CheckpointOptions, JournalKeep};
 pub use api::connected::{AsOfJoin, JoinOutput};
 pub use api::handle::{Handle, Simulation, Stop, Stopper};
+pub use api::inline::Inline;
 pub use api::job::Job;
 pub use api::keyed::{KeyedStream, WindowedStream};
 pub use api::operate::OperatorStreams;

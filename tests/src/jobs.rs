@@ -268,9 +268,11 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
             let sessions = sessions.allowed_lateness(nanos(BOUND_NS / 2));
             let sessions = sessions.trigger(Trigger::watermark().early_every(nanos(WINDOW_NS)).early_count(5));
             let sessions = sessions.aggregate_with("sessions", Exact, Exact::pane);
+            let bursts = input.clone().key_by(|row| row.key).window(Session::gap(nanos(WINDOW_NS / 9)));
+            let bursts = bursts.aggregate_with("bursts", Exact, Exact::pane);
             let counted = input.key_by(|row| row.key % 3).window(CountWindow::of(9).every(4));
             let counted = counted.aggregate_with("counted", Exact, Exact::pane);
-            let all = sliding.union(cumulative.main).union(sessions.main).union(counted.main);
+            let all = sliding.union(cumulative.main).union(sessions.main).union(bursts.main).union(counted.main);
             (all, Some(sessions.late))
         }
         Kind::Stateless => unreachable!("it has no steps"),

@@ -272,7 +272,7 @@ impl Simulation {
         let step = self.workers[worker].step();
         self.ended[worker] |= step == WorkerStep::Ended;
         // What a job has at its end is saved, too.
-        if self.ended.iter().all(|ended| *ended) {
+        if self.workers_ended() {
             self.step_checkpoints();
         }
         step
@@ -301,14 +301,22 @@ impl Simulation {
     /// # Errors
     /// When the job takes no checkpoints.
     pub fn checkpoint(&self, stops: bool) -> Result<(), Error> {
+        self.request(Request { is_last: stops, reply: None })
+    }
+
+    pub(crate) fn request(&self, request: Request) -> Result<(), Error> {
         let checkpoints = self.plan.checkpoints().ok_or(Error::NoCheckpoints)?;
-        checkpoints.request(Request { is_last: stops, reply: None });
+        checkpoints.request(request);
         Ok(())
     }
 
     /// Whether all workers have ended, and the last checkpoint is taken.
     pub fn is_ended(&self) -> bool {
-        self.ended.iter().all(|ended| *ended) && self.checkpointer.is_none()
+        self.workers_ended() && self.checkpointer.is_none()
+    }
+
+    pub(crate) fn workers_ended(&self) -> bool {
+        self.ended.iter().all(|ended| *ended)
     }
 
     /// Asks the job to stop.
@@ -324,14 +332,21 @@ impl Simulation {
         self.plan.report()
     }
 
+    /// Whether it takes checkpoints that are not over.
+    pub(crate) const fn takes_checkpoints(&self) -> bool {
+        self.checkpointer.is_some()
+    }
+
+    /// The failure that the job ended with, once.
+    pub(crate) fn failure(&self) -> Result<(), Error> {
+        self.plan.shared().take_failure().map_or(Ok(()), Err)
+    }
+
     /// Ends the simulation.
     ///
     /// # Errors
     /// The first failure of a source, step or sink.
     pub fn finish(self) -> Result<Report, Error> {
-        match self.plan.shared().take_failure() {
-            Some(error) => Err(error),
-            None => Ok(self.plan.report()),
-        }
+        self.failure().map(|()| self.plan.report())
     }
 }

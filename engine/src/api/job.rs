@@ -1,6 +1,7 @@
 //! A job: sources, streams, sinks, and how it is run.
 
 use crate::api::handle::{Handle, Simulation};
+use crate::api::inline::Inline;
 use crate::api::options::Options;
 use crate::api::stream::Stream;
 use crate::graph::deploy::Deployment;
@@ -102,6 +103,16 @@ impl Job {
     /// As for [`Job::start`].
     pub fn simulate(self, options: Options) -> Result<Simulation, Error> {
         Simulation::new(Arc::new(self.plan(options)?))
+    }
+
+    /// Builds the job on this thread, to be run by it at each event that it pushes: [`Inline`]. The number of workers that
+    /// the options say does not count: there is one.
+    ///
+    /// # Errors
+    /// As for [`Job::start`].
+    pub fn inline(self, options: Options) -> Result<Inline, Error> {
+        let mut inline = Inline::new(self.simulate(options.with_workers(1))?);
+        inline.run().map(|()| inline)
     }
 
     /// Says how the job would run with these options: each step, how its rows reach it, and what it keeps.

@@ -4,6 +4,7 @@ pub(crate) mod channel;
 pub(crate) mod checkpoints;
 pub(crate) mod connected;
 pub(crate) mod handle;
+pub(crate) mod inline;
 pub(crate) mod job;
 pub(crate) mod keyed;
 pub(crate) mod operate;

@@ -217,6 +217,11 @@ impl Options {
         self
     }
 
+    /// The same with so many workers.
+    pub(crate) fn with_workers(self, workers: usize) -> Self {
+        Self { workers, is_most: false, ..self }
+    }
+
     pub(crate) fn without_checkpoints(self) -> Self {
         Self { checkpoints: None, ..self }
     }

@@ -156,6 +156,9 @@ pub enum Error {
     /// The job ended before the checkpoint that was asked for.
     #[error("the job ended before the checkpoint that was asked for")]
     EndedBefore,
+    /// The job has ended, and takes no more events.
+    #[error("the job has ended and takes no more events")]
+    Ended,
     /// A worker did not stop in time.
     #[error("the job did not end within {0:?}")]
     Deadline(std::time::Duration),
