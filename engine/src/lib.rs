@@ -36,7 +36,8 @@
 //!   [ahead](Options::jump_max) does not move the watermark.
 //! - A *keyed step* is a [window](KeyedStream::window) with an [`Aggregate`], a [`ProcessFunction`] with
 //!   state and timers, or a step of two streams: an [as-of join](KeyedStream::as_of_join), a
-//!   [`CoProcessFunction`] or a [`BroadcastProcessFunction`]. Its name is the identity of its state.
+//!   [`CoProcessFunction`] or a [`BroadcastProcessFunction`]. [`KeyedStream`] has ready-made ones, such as
+//!   [`deduplicate`](KeyedStream::deduplicate). Its name is the identity of its state.
 //! - All rows of a job have *one order*, which depends on the input alone. A *block* is what a worker
 //!   reads at once; where blocks end shows in no result, and neither does the number of workers.
 //! - A job can be built without Rust types for its rows, from schema text: [`rows`].
@@ -73,6 +74,7 @@ pub use api::handle::{Handle, Simulation, Stop, Stopper};
 pub use api::inline::Inline;
 pub use api::job::Job;
 pub use api::keyed::{KeyedStream, WindowedStream};
+pub use api::library::{BroadcastLookup, DropOutput, Lookup};
 pub use api::operate::OperatorStreams;
 pub use api::options::{Options, WORKERS_MAX};
 pub use api::output::{OutputStreams, StepOutput};
@@ -99,6 +101,11 @@ pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
 pub use operator::emitted::Emitted;
 pub use operator::keyed::ProcessContext;
+pub use operator::library::Keep;
+pub use operator::library::absence::Presence;
+pub use operator::library::deduplicate::Repeats;
+pub use operator::library::running::KeyValue;
+pub use operator::library::threshold::Transition;
 pub use operator::process::ProcessFunction;
 #[cfg(feature = "calendar")]
 pub use operator::window::Calendar;

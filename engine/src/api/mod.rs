@@ -7,6 +7,7 @@ pub(crate) mod handle;
 pub(crate) mod inline;
 pub(crate) mod job;
 pub(crate) mod keyed;
+pub(crate) mod library;
 pub(crate) mod operate;
 pub(crate) mod options;
 pub(crate) mod output;

@@ -54,6 +54,9 @@ pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The rows it emits: a record, or a tuple of the main output and side outputs.
     type Out: Emitted;
 
+    /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.
+    const LATE_OUTPUTS: &'static [usize] = &[];
+
     /// A row of `key` came.
     fn on_row(
         &self,
@@ -118,6 +121,7 @@ impl<K: Key, F, P: BroadcastProcessFunction<K>> BroadcastOperator<K, F, P> {
 
 impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> Operator for BroadcastOperator<K, F, P> {
     type Outputs = <P::Out as Emitted>::Outputs;
+    const LATE_OUTPUTS: &'static [usize] = P::LATE_OUTPUTS;
 
     fn on_watermark(
         &mut self,

@@ -41,6 +41,9 @@ pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The rows it emits: a record, or a tuple of the main output and side outputs.
     type Out: Emitted;
 
+    /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.
+    const LATE_OUTPUTS: &'static [usize] = &[];
+
     /// A row of the first stream came.
     fn on_left(
         &self,
@@ -89,6 +92,7 @@ impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
 
 impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> Operator for CoProcessOperator<K, FL, FR, P> {
     type Outputs = <P::Out as Emitted>::Outputs;
+    const LATE_OUTPUTS: &'static [usize] = P::LATE_OUTPUTS;
 
     fn on_watermark(
         &mut self,

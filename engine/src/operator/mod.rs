@@ -36,6 +36,7 @@ pub(crate) mod chain;
 pub(crate) mod co_process;
 pub(crate) mod emitted;
 pub(crate) mod keyed;
+pub(crate) mod library;
 mod outbox;
 pub(crate) mod process;
 pub(crate) mod rows;

@@ -40,6 +40,9 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The rows it emits: a record, or a tuple of the main output and side outputs.
     type Out: Emitted;
 
+    /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.
+    const LATE_OUTPUTS: &'static [usize] = &[];
+
     /// A row of `key` came.
     fn on_row(
         &self,
@@ -86,6 +89,7 @@ where
     F: Fn(&P::In) -> K + 'static,
 {
     type Outputs = <P::Out as Emitted>::Outputs;
+    const LATE_OUTPUTS: &'static [usize] = P::LATE_OUTPUTS;
 
     fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<Self::Outputs>) -> Result<Firing, OperatorError> {
         let Self { keyed, function, .. } = self;

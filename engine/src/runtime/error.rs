@@ -35,6 +35,9 @@ pub enum ShapeError {
     /// The windows of a step cannot be.
     #[error("the windows of `{0}` do not work: {1}")]
     BadWindow(String, &'static str),
+    /// What a ready-made step is to do cannot be.
+    #[error("the step `{0}` does not work: {1}")]
+    BadStep(String, &'static str),
     /// A speed is not a positive number.
     #[error("the speed of source `{0}` is {1}; it must be a positive number")]
     BadSpeed(String, String),

@@ -181,7 +181,7 @@ pub struct StepReport {
     pub rows_in: u64,
     /// Rows it gave on by all outputs but late ones; of a source, events it took; of a sink, rows it wrote.
     pub rows_out: u64,
-    /// Rows that were late and went to the late output, connected or not.
+    /// Rows that were late and went to the late output, or were [dropped](crate::DropOutput::dropped); connected or not.
     pub late: u64,
     /// Events outside the job's range of times, and input that could not become an event.
     pub rejected: u64,

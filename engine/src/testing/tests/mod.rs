@@ -8,6 +8,7 @@ mod firings;
 mod functions;
 mod fuzz;
 mod joins;
+mod library;
 mod pairs;
 mod parted;
 mod pieces;
