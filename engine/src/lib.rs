@@ -91,9 +91,15 @@ pub use log::journal::{DurableInput, InputCount};
 pub use operator::aggregate::basic::{
     Count, count, first, last, max, max_f64, mean, min, min_f64, sum, sum_f64, vwap, weighted_mean,
 };
+pub use operator::aggregate::distinct::{DistinctCount, count_distinct};
+pub use operator::aggregate::exact_sum::{mean_f64_exact, sum_f64_exact};
 pub use operator::aggregate::fold::{fold, fold_merging};
+pub use operator::aggregate::hyper_log_log::{ApproxCountDistinct, approx_count_distinct};
+pub use operator::aggregate::quantile::{Quantile, Quantiles, quantile, quantiles};
+pub use operator::aggregate::ranked::{bottom_n, collect_up_to, top_n};
 pub use operator::aggregate::statistics::{arg_max, arg_min, stddev_pop, stddev_samp, var_pop, var_samp};
 pub use operator::aggregate::tuple::{Tuple2, Tuple3, Tuple4, Tuple5, Tuple6};
+pub use operator::aggregate::values::{UpTo, Values};
 pub use operator::aggregate::{Aggregate, Windowed};
 pub use operator::asof::AsOf;
 pub use operator::broadcast::BroadcastProcessFunction;

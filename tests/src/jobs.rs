@@ -3,8 +3,9 @@
 
 use crate::events::{Row, Sample};
 use pelton::{
-    Aggregate, Chain, Collected, CountWindow, Cumulative, Job, Pane, ProcessContext, ProcessFunction, Record, Session,
-    Sink, Sliding, Source, Stream, Timestamp, Trigger, Tumbling, Watermarks, collect,
+    Aggregate, Chain, Collected, CountWindow, Cumulative, DistinctCount, Job, Pane, ProcessContext, ProcessFunction,
+    Record, Session, Sink, Sliding, Source, Stream, Timestamp, Trigger, Tumbling, Tuple4, Watermarks, collect,
+    count_distinct, quantile, sum_f64_exact,
 };
 use std::time::Duration;
 
@@ -90,6 +91,21 @@ impl Aggregate for Exact {
     fn value(&self, acc: &Row) -> Row {
         *acc
     }
+}
+
+/// What may be combined in any order, each of another kind.
+fn combinable() -> impl Aggregate<In = Row, Value = Tuple4<Row, f64, f64, DistinctCount>> {
+    let sum = sum_f64_exact(|row: &Row| row.a as f64 / 7.0);
+    let median = quantile(0.5, |row: &Row| row.a as f64).bins::<3, 8>();
+    (Exact, sum, median, count_distinct::<6, _, _>(|row: &Row| row.a % 9))
+}
+
+/// The row of a firing of these.
+fn combined(pane: &Pane, key: &u64, values: Tuple4<Row, f64, f64, DistinctCount>) -> Row {
+    let (sums, sum, median, distinct) = values.parts();
+    let row = Exact::row(pane, key, sums);
+    let more = sum.to_bits() ^ median.to_bits().rotate_left(1) ^ distinct.exact().unwrap_or(u64::MAX);
+    Row { a: row.a ^ more as i64, ..row }
 }
 
 /// Emits a running hash for each row, one more row for odd ones, and a row when a timer fires.
@@ -224,7 +240,7 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
         }
         Kind::Combined => {
             let kept = input.filter(|row| row.a % 7 != 0);
-            let output = kept.key_by(|row| row.key).window(windows).aggregate_with("window", Exact, Exact::row);
+            let output = kept.key_by(|row| row.key).window(windows).aggregate_with("window", combinable(), combined);
             (output.main, Some(output.late))
         }
         Kind::TwoExchanges => {

@@ -204,6 +204,9 @@ where
             let mistake = "they merge what they keep, which their aggregate cannot: give a fold what merges its states";
             graph.borrow_mut().mistakes.push(ShapeError::BadWindow(name.to_owned(), mistake));
         }
+        if let Some(mistake) = aggregate.mistake() {
+            graph.borrow_mut().mistakes.push(ShapeError::BadAggregate(name.to_owned(), mistake));
+        }
         let step = KeyedStep {
             title: settings.title(),
             inputs: vec![port::<T>("rows")],

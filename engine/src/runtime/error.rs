@@ -38,6 +38,9 @@ pub enum ShapeError {
     /// What a ready-made step is to do cannot be.
     #[error("the step `{0}` does not work: {1}")]
     BadStep(String, &'static str),
+    /// The aggregate of a step cannot be.
+    #[error("the aggregate of `{0}` does not work: {1}")]
+    BadAggregate(String, &'static str),
     /// A speed is not a positive number.
     #[error("the speed of source `{0}` is {1}; it must be a positive number")]
     BadSpeed(String, String),

@@ -133,7 +133,7 @@ pub(super) fn count_to(count: &mut u64, more: u64) {
 }
 
 extracting! {
-    /// The sum of integers, exact: it has 128 bits.
+    /// The sum of integers, exact: it has 128 bits, which is room for 2^64 rows of any values. It cannot overflow.
     sum, Sum<T: i64>, exact true, acc [u8; 16], out i128,
     add |acc, _time, value| { add_to(acc, i128::from(value)) },
     merge |acc, later| { add_to(acc, i128::from_le_bytes(*later)) },
@@ -143,7 +143,8 @@ extracting! {
 
 extracting! {
     /// The sum of floats, in the job's order, so that it is the same at any number of workers. A NaN makes it
-    /// NaN, always the same one: quiet, positive and without a payload.
+    /// NaN, always the same one: quiet, positive and without a payload. [`sum_f64_exact`](crate::sum_f64_exact) has no
+    /// rounding errors, and needs no order.
     sum_f64, SumF64<T: f64>, exact false, acc f64, out f64,
     add |acc, _time, value| { *acc += value },
     merge |acc, later| { *acc += *later },
@@ -239,7 +240,7 @@ extracting! {
 }
 
 extracting! {
-    /// The value of the earliest row; of rows with the same time, the first in the job's order.
+    /// The value of the earliest row by event time; of rows with the same time, the first in the job's order.
     first, First<T: i64>, exact false, acc TimedI64, out i64,
     add |acc, time, value| {
         if acc.rows == 0 || time < acc.time { acc.time = time; acc.value = value; }
@@ -253,7 +254,7 @@ extracting! {
 }
 
 extracting! {
-    /// The value of the latest row; of rows with the same time, the last in the job's order.
+    /// The value of the latest row by event time; of rows with the same time, the last in the job's order.
     last, Last<T: i64>, exact false, acc TimedI64, out i64,
     add |acc, time, value| {
         if acc.rows == 0 || time >= acc.time { acc.time = time; acc.value = value; }

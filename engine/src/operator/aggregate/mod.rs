@@ -1,15 +1,22 @@
 //! Aggregates: what a window keeps for a key, and what it gives when it fires.
 
 pub(crate) mod basic;
+pub(crate) mod distinct;
+pub(crate) mod exact_sum;
 pub(crate) mod fold;
+pub(crate) mod hyper_log_log;
+pub(crate) mod quantile;
+pub(crate) mod ranked;
 pub(crate) mod statistics;
 pub(crate) mod tuple;
+pub(crate) mod values;
 
 use crate::base::record::SCALAR_FIELD;
 use crate::operator::window::{Pane, Window};
-use crate::{CanonicalKey, Dictionary, Field, Key, Layout, Record, Timestamp};
+use crate::{CanonicalKey, Dictionary, Field, FieldKind, Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
 use std::borrow::Cow;
+use std::collections::HashSet;
 
 /// An aggregate over the rows of one key and window.
 ///
@@ -83,6 +90,11 @@ pub trait Aggregate: Clone + Send + Sync + 'static {
 
     /// What was added comes to this.
     fn value(&self, acc: &Self::Acc) -> Self::Value;
+
+    /// What is wrong with how it was made, such as a quantile of 2: a job with it does not run, and the error says this.
+    fn mistake(&self) -> Option<&'static str> {
+        None
+    }
 }
 
 /// What a window step keeps for a key, and the row that it makes of it.
@@ -247,16 +259,49 @@ impl<K: Record, V: Record> Record for Windowed<K, V> {
 }
 
 /// The layout of parts that follow one another without padding. A part that is a single number,
-/// symbol or text gets the part's name; the fields of others keep theirs.
-pub(crate) fn packed_layout(name: &'static str, parts: &[(&'static str, Layout)]) -> Layout {
+/// symbol or text gets the part's name; the fields of others keep theirs, behind the part's name where another field has it.
+pub(crate) fn packed_layout<N: Clone + Into<Cow<'static, str>>>(name: &'static str, parts: &[(N, Layout)]) -> Layout {
     let mut fields = Vec::new();
+    let mut names = HashSet::new();
     let mut offset = 0;
     for (part, layout) in parts {
-        fields.extend(layout.fields().iter().map(|field| {
-            let name = if field.name == SCALAR_FIELD { Cow::Borrowed(*part) } else { field.name.clone() };
-            Field { name, offset: offset + field.offset, time: false, ..field.clone() }
-        }));
+        let part: Cow<'static, str> = part.clone().into();
+        for field in layout.fields() {
+            let mut name = if field.name == SCALAR_FIELD { part.clone() } else { field.name.clone() };
+            while !names.insert(name.clone()) {
+                name = format!("{part}_{name}").into();
+            }
+            fields.push(Field { name, offset: offset + field.offset, time: false, ..field.clone() });
+        }
         offset += layout.size();
     }
     Layout::new(name, offset, 1, fields)
+}
+
+/// The layout of bytes that nobody reads as anything else, in fields as long as a schema may have them.
+pub(crate) fn bytes_layout(name: &'static str, bytes: usize) -> Layout {
+    const FIELD: usize = 4096;
+    let fields = (0..bytes).step_by(FIELD).map(|start| {
+        let kind = FieldKind::Text((bytes - start).min(FIELD) as u32);
+        Field { name: format!("{name}_{}", start / FIELD + 1).into(), kind, offset: start, decimals: None, time: false }
+    });
+    Layout::new(name, bytes, 1, fields.collect())
+}
+
+/// Lends a part of a packed record: where it lies if it may lie anywhere, as large states do, and otherwise as a copy.
+#[inline(always)]
+pub(crate) fn lend<P: Pod>(part: &mut [u8], change: impl FnOnce(&mut P)) {
+    if align_of::<P>() == 1 {
+        change(bytemuck::from_bytes_mut(part));
+    } else {
+        let mut copy = bytemuck::pod_read_unaligned(part);
+        change(&mut copy);
+        part.copy_from_slice(bytemuck::bytes_of(&copy));
+    }
+}
+
+/// Shows a part of a packed record as [`lend`] does.
+#[inline(always)]
+pub(crate) fn show<P: Pod, R>(part: &[u8], look: impl FnOnce(&P) -> R) -> R {
+    if align_of::<P>() == 1 { look(bytemuck::from_bytes(part)) } else { look(&bytemuck::pod_read_unaligned(part)) }
 }

@@ -1,11 +1,11 @@
 //! Several aggregates in one pass: a tuple of aggregates is one.
 
-use crate::operator::aggregate::{Aggregate, packed_layout};
+use crate::operator::aggregate::{Aggregate, lend, packed_layout, show};
 use crate::{Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
 
 macro_rules! tuples {
-    ($($name:ident $count:literal ($($part:ident $field:tt $column:literal),+);)+) => {$(
+    ($($name:ident $count:literal ($($part:ident $bound:ident $field:tt $column:literal),+);)+) => {$(
         #[doc = concat!("What ", $count, " aggregates give or keep, side by side: columns `value_1`, `value_2` and so on.")]
         #[derive(Clone, Copy, Pod, Zeroable)]
         #[repr(C, packed)]
@@ -39,45 +39,60 @@ macro_rules! tuples {
 
             #[inline(always)]
             fn add(&self, acc: &mut Self::Acc, time: Timestamp, row: &T) {
+                let rest = bytemuck::bytes_of_mut(acc);
                 $(
-                    let mut part = acc.$field;
-                    self.$field.add(&mut part, time, row);
-                    acc.$field = part;
+                    let (part, rest) = rest.split_at_mut(size_of::<$part::Acc>());
+                    lend(part, |acc| self.$field.add(acc, time, row));
                 )+
+                let _ = rest;
             }
 
             #[inline(always)]
             fn merge(&self, acc: &mut Self::Acc, later: &Self::Acc) {
+                let (rest, others) = (bytemuck::bytes_of_mut(acc), bytemuck::bytes_of(later));
                 $(
-                    let mut part = acc.$field;
-                    self.$field.merge(&mut part, &{ later.$field });
-                    acc.$field = part;
+                    let (part, rest) = rest.split_at_mut(size_of::<$part::Acc>());
+                    let (other, others) = others.split_at(size_of::<$part::Acc>());
+                    lend(part, |acc| show(other, |later| self.$field.merge(acc, later)));
                 )+
+                let _ = (rest, others);
             }
 
             const INVERTIBLE: bool = true $(&& $part::INVERTIBLE)+;
 
             #[inline(always)]
             fn unmerge(&self, acc: &mut Self::Acc, merged: &Self::Acc) {
+                let (rest, others) = (bytemuck::bytes_of_mut(acc), bytemuck::bytes_of(merged));
                 $(
-                    let mut part = acc.$field;
-                    self.$field.unmerge(&mut part, &{ merged.$field });
-                    acc.$field = part;
+                    let (part, rest) = rest.split_at_mut(size_of::<$part::Acc>());
+                    let (other, others) = others.split_at(size_of::<$part::Acc>());
+                    lend(part, |acc| show(other, |merged| self.$field.unmerge(acc, merged)));
                 )+
+                let _ = (rest, others);
             }
 
             #[inline(always)]
             fn value(&self, acc: &Self::Acc) -> Self::Value {
-                $name($(self.$field.value(&{ acc.$field })),+)
+                let rest = bytemuck::bytes_of(acc);
+                $(
+                    let (part, rest) = rest.split_at(size_of::<$part::Acc>());
+                    let $bound = show(part, |acc| self.$field.value(acc));
+                )+
+                let _ = rest;
+                $name($($bound),+)
+            }
+
+            fn mistake(&self) -> Option<&'static str> {
+                None$(.or_else(|| self.$field.mistake()))+
             }
         }
     )+};
 }
 
 tuples! {
-    Tuple2 "two" (A 0 "value_1", B 1 "value_2");
-    Tuple3 "three" (A 0 "value_1", B 1 "value_2", C 2 "value_3");
-    Tuple4 "four" (A 0 "value_1", B 1 "value_2", C 2 "value_3", D 3 "value_4");
-    Tuple5 "five" (A 0 "value_1", B 1 "value_2", C 2 "value_3", D 3 "value_4", E 4 "value_5");
-    Tuple6 "six" (A 0 "value_1", B 1 "value_2", C 2 "value_3", D 3 "value_4", E 4 "value_5", F 5 "value_6");
+    Tuple2 "two" (A a 0 "value_1", B b 1 "value_2");
+    Tuple3 "three" (A a 0 "value_1", B b 1 "value_2", C c 2 "value_3");
+    Tuple4 "four" (A a 0 "value_1", B b 1 "value_2", C c 2 "value_3", D d 3 "value_4");
+    Tuple5 "five" (A a 0 "value_1", B b 1 "value_2", C c 2 "value_3", D d 3 "value_4", E e 4 "value_5");
+    Tuple6 "six" (A a 0 "value_1", B b 1 "value_2", C c 2 "value_3", D d 3 "value_4", E e 4 "value_5", F f 5 "value_6");
 }

@@ -5,13 +5,13 @@
 //! the aggregate can do that.
 
 use crate::base::blame;
-use crate::operator::aggregate::WindowAggregate;
-use crate::operator::aggregate::packed_layout;
+use crate::operator::aggregate::{WindowAggregate, lend, packed_layout};
 use crate::operator::window::{CountWindow, Pane, Timing, Window};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{KeyedLists, KeyedTable, Of, Store, StoreSettings};
 use crate::{Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
+use std::mem::offset_of;
 
 /// Rows of a key between two numbers at which windows begin or end.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -84,9 +84,8 @@ impl<K: Key, F, A: WindowAggregate<K>> CountOperator<K, F, A> {
             self.slices.push(&mut self.keys, entry, slice)?;
         }
         if let Some(slice) = self.slices.last_mut(&self.keys, entry) {
-            let mut acc = slice.acc;
-            self.aggregate.add(&mut acc, time, row);
-            slice.acc = acc;
+            let acc = &mut bytemuck::bytes_of_mut(slice)[offset_of!(Slice<A::Acc>, acc)..];
+            lend(acc, |acc| self.aggregate.add(acc, time, row));
         }
         if !number.wrapping_add(1).is_multiple_of(self.windows.slide) {
             return Ok(None);

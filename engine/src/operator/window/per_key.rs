@@ -10,7 +10,7 @@
 //! own. So a timer that finds nothing to do is not a mistake.
 
 use crate::base::blame;
-use crate::operator::aggregate::WindowAggregate;
+use crate::operator::aggregate::{WindowAggregate, lend};
 use crate::operator::keyed::TIMERS_AT_ONCE;
 use crate::operator::window::kept::{GLOBAL, Kept, WindowId};
 use crate::operator::window::{Kind, Pane, Session, Timing, Trigger, Window, Windows};
@@ -18,6 +18,7 @@ use crate::operator::{Batch, Cause, Firing, Operator, OperatorError, OperatorInp
 use crate::store::{KeyedMaps, KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{CanonicalKey, Key, Timestamp};
 use bytemuck::Zeroable;
+use std::mem::offset_of;
 
 /// What is the same for all keys.
 pub(crate) struct PerKeySettings<T> {
@@ -217,9 +218,8 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
     ) -> Result<(), OperatorError> {
         let trigger = &self.settings.trigger;
         let Some(kept) = self.windows.get_mut(&self.keys, entry, &id) else { return Ok(()) };
-        let mut acc = kept.acc;
-        self.aggregate.add(&mut acc, time, row);
-        kept.acc = acc;
+        let acc = &mut bytemuck::bytes_of_mut(kept)[offset_of!(Kept<A::Acc>, acc)..];
+        lend(acc, |acc| self.aggregate.add(acc, time, row));
         // Counts that were restored may be anything: they wrap.
         kept.rows = kept.rows.wrapping_add(1);
         kept.fresh = kept.fresh.wrapping_add(1);

@@ -9,7 +9,7 @@
 //! with triggers or allowed lateness are kept in `per_key.rs`.
 
 use crate::base::blame;
-use crate::operator::aggregate::{WindowAggregate, packed_layout};
+use crate::operator::aggregate::{WindowAggregate, lend, packed_layout};
 use crate::operator::keyed::TIMERS_AT_ONCE;
 use crate::operator::window::{Pane, Session, Timing, Window};
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
@@ -17,6 +17,7 @@ use crate::store::ahead::FETCHED;
 use crate::store::{KeyedMaps, KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
+use std::mem::offset_of;
 
 /// A session; zeros where there is none.
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -50,6 +51,11 @@ impl<V: Record> Open<V> {
 
     fn last(&self) -> Timestamp {
         { self.end }.minus_nanos(1)
+    }
+
+    #[inline(always)]
+    fn lend_acc(&mut self, change: impl FnOnce(&mut V)) {
+        lend(&mut bytemuck::bytes_of_mut(self)[offset_of!(Self, acc)..], change);
     }
 
     /// Whether a window overlaps or touches it.
@@ -87,9 +93,7 @@ impl<K: Key, F, A: WindowAggregate<K>> SessionOperator<K, F, A> {
         // All sessions that are open end behind the watermark, so the row is not late.
         if newest.is_open == 1 && { newest.start } <= time && time <= { newest.end } {
             newest.end = { newest.end }.max(end);
-            let mut acc = newest.acc;
-            self.aggregate.add(&mut acc, time, row);
-            newest.acc = acc;
+            newest.lend_acc(|acc| self.aggregate.add(acc, time, row));
             return Ok(false);
         }
         self.add_elsewhere(entry, Window { start: time, end }, row, watermark)
@@ -115,9 +119,7 @@ impl<K: Key, F, A: WindowAggregate<K>> SessionOperator<K, F, A> {
         }
         // A session that it meets is open and ends behind the watermark.
         (whole.start, whole.end) = ({ whole.start }.min(own.start), { whole.end }.max(own.end));
-        let mut acc = whole.acc;
-        self.aggregate.add(&mut acc, own.start, row);
-        whole.acc = acc;
+        whole.lend_acc(|acc| self.aggregate.add(acc, own.start, row));
         if is_new {
             self.timers.insert(&mut self.newest, whole.due, entry)?;
         }
@@ -151,9 +153,7 @@ impl<K: Key, F, A: WindowAggregate<K>> SessionOperator<K, F, A> {
             return;
         }
         whole.end = { whole.end }.max(later.end);
-        let mut acc = whole.acc;
-        self.aggregate.merge(&mut acc, &{ later.acc });
-        whole.acc = acc;
+        whole.lend_acc(|acc| self.aggregate.merge(acc, &{ later.acc }));
     }
 
     /// Keeps a session where it belongs.

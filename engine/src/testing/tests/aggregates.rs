@@ -1,5 +1,8 @@
 //! Aggregates by themselves: merging, and floats that are no numbers.
 
+mod exact;
+mod limited;
+
 use super::windows::Spread;
 use super::{Row, at, cases, rows};
 use crate::{

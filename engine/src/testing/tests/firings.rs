@@ -1,5 +1,6 @@
 //! Windows of all kinds, with triggers and allowed lateness, against a model that keeps every row.
 
+mod limited;
 mod model;
 
 use super::{Row, at, cases, steps};
@@ -10,7 +11,7 @@ use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::sessions::SessionOperator;
 use crate::operator::window::updated::UpdatedOperator;
 use crate::testing::{Expected, Verify};
-use crate::{CountWindow, Pane, StoreSettings, Tumbling, Tuple2, count, sum};
+use crate::{Aggregate, CountWindow, Pane, StoreSettings, Tumbling, Tuple4, count, sum, sum_f64_exact};
 use model::{Facts, Fired, Kind, Known, Setting, count_model, fired, model, nanos};
 use proptest::prelude::*;
 
@@ -56,7 +57,7 @@ fn settings() -> impl Strategy<Value = Setting> {
 #[test]
 fn windows_of_all_kinds_fire_as_a_model_that_keeps_every_row() {
     proptest!(cases(400), |(setting in settings(), steps in steps(40))| {
-        let verify = Verify::new(|| setting.operator()).keyed_by(|row: &Row| row.key).seed(steps.len() as u64);
+        let verify = Verify::new(|| setting.operator(Rows::new(Facts, fired))).keyed_by(|row: &Row| row.key).seed(steps.len() as u64);
         if let Err(failure) = verify.steps(steps.iter().copied()).against(|script| model(&setting, script)).result() {
             return Err(TestCaseError::fail(failure.to_string()));
         }
@@ -106,9 +107,16 @@ fn sessions_that_fire_once_are_those_of_a_model_that_keeps_every_row() {
     });
 }
 
+/// A count, and sums of values as they are, of small ones, and of these as floats.
+fn sums() -> impl Aggregate<In = Row, Value = Tuple4<u64, i128, i128, f64>> {
+    let small = |row: &Row| row.value.clamp(-1 << 40, 1 << 40);
+    (count(), sum(|row: &Row| row.value), sum(small), sum_f64_exact(move |row: &Row| small(row) as f64))
+}
+
 /// What is told where there are sums alone.
-fn summed(pane: &Pane, key: &u64, sums: Tuple2<u64, i128>) -> Fired {
-    let (rows, sum) = sums.parts();
+fn summed(pane: &Pane, key: &u64, sums: Tuple4<u64, i128, i128, f64>) -> Fired {
+    let (rows, sum, small, exact) = sums.parts();
+    assert_eq!(exact, small as f64);
     fired(pane, key, Known { rows, sum: sum as i64, ..bytemuck::Zeroable::zeroed() })
 }
 
@@ -126,8 +134,7 @@ fn windows_that_take_slices_off_fire_as_if_each_had_its_own_rows() {
         let setting = Setting::plain(kind);
         let Some(windows) = Overlapping::of(&setting.windows().0) else { return Ok(()) };
         let (settings, key_of) = (StoreSettings::default(), |row: &Row| row.key);
-        let sums = (count(), sum(|row: &Row| row.value));
-        let operator = || OverlappingOperator::new(windows, key_of, Rows::new(sums.clone(), summed), &settings);
+        let operator = || OverlappingOperator::new(windows, key_of, Rows::new(sums(), summed), &settings);
         let verify = Verify::new(operator).keyed_by(key_of).seed(steps.len() as u64).steps(steps.iter().copied());
         let verdict = verify.against(|script| sums_of(model(&setting, script)));
         if let Err(failure) = verdict.result() {
@@ -156,7 +163,7 @@ fn count_windows_that_take_slices_off_have_the_last_rows_of_a_key() {
     proptest!(cases(200), |(size in 1u64..9, slide in 1u64..9, steps in steps(60))| {
         let (size, slide) = (size.max(slide), size.min(slide));
         let windows = CountWindow::of(size).every(slide);
-        let rows = Rows::new((count(), sum(|row: &Row| row.value)), summed);
+        let rows = Rows::new(sums(), summed);
         let operator = || CountOperator::new(windows, |row: &Row| row.key, rows.clone(), &StoreSettings::default());
         let verify = Verify::new(operator).keyed_by(|row: &Row| row.key).seed(size).steps(steps.iter().copied());
         let verdict = verify.against(|script| sums_of(count_model((size, slide), script)));

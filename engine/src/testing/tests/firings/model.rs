@@ -1,7 +1,7 @@
 //! The model of windows: every row of every window of every key is kept, and everything is searched from the front.
 
 use super::super::{Row, at};
-use crate::operator::aggregate::Rows;
+use crate::operator::aggregate::WindowAggregate;
 use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
 use crate::testing::{Expected, Script, Step};
 use crate::{
@@ -138,9 +138,12 @@ impl Setting {
         .purging_if(self.purges)
     }
 
-    pub(super) fn operator(&self) -> impl OperatorInput<0, Row = Row, Outputs = (Fired, Row)> + use<> {
+    pub(super) fn operator<A>(&self, rows: A) -> impl OperatorInput<0, Row = Row, Outputs = (Fired, Row)> + use<A>
+    where
+        A: WindowAggregate<u64, In = Row, Out = Fired>,
+    {
         let settings = PerKeySettings { windows: self.windows(), trigger: self.trigger(), lateness: self.lateness };
-        PerKeyOperator::new(settings, |row: &Row| row.key, Rows::new(Facts, fired), &StoreSettings::default())
+        PerKeyOperator::new(settings, |row: &Row| row.key, rows, &StoreSettings::default())
     }
 
     /// All windows of a time, found by walking from window to window.
