@@ -1,41 +1,33 @@
-//! The smallest program with the engine inside: push events, get a call for each result.
+//! The smallest program with the engine inside: push clicks, take each user's count for each minute.
 //!
 //! `cargo run -p pelton --example embed`
 
-use pelton::{Job, Options, Timestamp, Tumbling, Windowed, callback, count, push};
+use pelton::{Job, Options, Timestamp, Tumbling, channel, count, push};
 use std::time::Duration;
 
 #[derive(Clone, Copy, pelton::Event)]
 #[repr(C)]
 struct Click {
     #[event(time)]
-    time_ns: i64,
+    time: Timestamp,
     user: u64,
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut job = Job::new("clicks");
-    let (mut input, clicks) = push::<Click>(1024);
+    let ((mut input, clicks), (sink, mut counts)) = (push::<Click>(1024), channel(1024));
     job.source("clicks", clicks)
         .key_by(|click| click.user)
-        .window(Tumbling::of(Duration::from_secs(1)))
-        .aggregate("clicks_1s", count())
-        .sink(
-            "print",
-            callback(|_: Timestamp, row: &Windowed<u64, u64>| {
-                println!("{:?}: user {} clicked {} times", row.window(), row.key(), row.value());
-            }),
-        );
+        .window(Tumbling::of(Duration::from_secs(60)))
+        .aggregate("clicks_1m", count())
+        .sink("counts", sink);
     let job = job.start(Options::workers(1))?;
-
-    // 3 seconds of event time, a click each 100 ms, by users 0, 1, 2 in turns.
-    for i in 0..30 {
-        input.send(&[Click { time_ns: i * 100_000_000, user: i as u64 % 3 }])?;
-    }
+    // A click each second, for two minutes and a half.
+    (0..150).try_for_each(|i| input.send_one(Click { time: Timestamp::from_secs(i), user: i as u64 % 2 }))?;
     // The input ends: the last window fires, and the job with it.
     drop(input);
-    let report = job.join()?;
-    println!("{report}");
-    assert_eq!(report.step("print").map(|sink| sink.rows_out), Some(9), "3 users in each of 3 windows");
-    Ok(())
+    for (_, row) in counts.iter() {
+        println!("{}: user {} clicked {} times", row.window().start, row.key(), row.value());
+    }
+    Ok(job.join()?.balance()?)
 }

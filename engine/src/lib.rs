@@ -3,16 +3,16 @@
 //! The smallest program: what each user clicks in a minute.
 //!
 //! ```
-//! use pelton::{Job, Options, Tumbling, VecSource, Watermarks, callback, count};
+//! use pelton::{Job, Options, Timestamp, Tumbling, Watermarks, callback, count};
 //! use std::time::Duration;
 //!
 //! #[derive(Clone, Copy, pelton::Event)]
 //! #[repr(C)]
-//! struct Click { #[event(time)] time_ns: i64, user: u64 }
+//! struct Click { #[event(time)] time: Timestamp, user: u64 }
 //!
-//! let clicks = (0..1000).map(|i| Click { time_ns: i * 1_000_000_000, user: i as u64 % 3 }).collect();
+//! let clicks: Vec<_> = (0..1000).map(|i| Click { time: Timestamp::from_secs(i), user: i as u64 % 3 }).collect();
 //! let mut job = Job::new("clicks");
-//! job.source("clicks", VecSource::new(clicks, 128))
+//! job.source("clicks", clicks)
 //!     .watermarks(Watermarks::bounded(Duration::from_secs(5)))
 //!     .key_by(|click| click.user)
 //!     .window(Tumbling::of(Duration::from_secs(60)))
@@ -44,7 +44,8 @@
 //! - [`Job::explain`] says how a job would run.
 //! - A [`Report`] accounts for every event.
 //!
-//! [`testing`] runs operators of one's own in hostile ways against a model.
+//! [`testing`] runs operators of one's own in hostile ways against a model. [`coming_from`] has the words of Flink, Kafka
+//! Streams and Polars beside ours.
 
 #![deny(unsafe_code)]
 
@@ -52,6 +53,7 @@ extern crate self as pelton;
 
 mod api;
 mod base;
+pub mod coming_from;
 mod graph;
 mod log;
 mod operator;
@@ -65,8 +67,8 @@ mod store;
 pub mod testing;
 
 pub use api::channel::{
-    Callback, CallbackNumbered, ChannelSink, Closed, Collect, Collected, Input, Output, Received, callback,
-    callback_numbered, channel, collect, push,
+    Callback, CallbackNumbered, ChannelSink, Collect, Collected, NotReceived, Output, callback, callback_numbered,
+    channel, collect,
 };
 pub use api::checkpoints::{CheckpointOptions, JournalKeep};
 pub use api::connected::{AsOfJoin, JoinOutput};
@@ -78,8 +80,10 @@ pub use api::library::{BroadcastLookup, DropOutput, Lookup};
 pub use api::operate::OperatorStreams;
 pub use api::options::{Options, WORKERS_MAX};
 pub use api::output::{OutputStreams, StepOutput};
+pub use api::push::{Closed, Input, Refused, push};
 pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
+pub use base::iso::{TimeError, UtcOffset};
 pub use base::key::{ALL_SLOTS, CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
 pub use base::schema::LayoutError;

@@ -1,154 +1,11 @@
-//! Between the host program and a job: push events, take rows by channel or callback.
+//! From a job to the host program: rows by channel, callback or collection.
 
+use super::waiters::{Waiters, WakesOnDrop};
 use crate::ring::{Consumer, Producer, ring};
-use crate::{BoxError, DurableInput, Event, Feed, Polled, Record, Sink, Source, Timestamp};
+use crate::{BoxError, Record, Sink, Timestamp};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
-
-/// A source that the host program pushes events into, and the end to push them at.
-///
-/// `capacity` is in events and rounded up to a power of two. When the [`Input`] is dropped the source
-/// ends.
-///
-/// ```
-/// use pelton::{Job, Options, collect, push};
-///
-/// #[derive(Clone, Copy, pelton::Event)]
-/// #[repr(C)]
-/// struct Tick { #[event(time)] time_ns: i64 }
-///
-/// let mut job = Job::new("ticks");
-/// let (mut input, source) = push::<Tick>(1024);
-/// let (sink, rows) = collect();
-/// job.source("ticks", source).sink("out", sink);
-/// let handle = job.start(Options::workers(1))?;
-/// input.send(&[Tick { time_ns: 1 }, Tick { time_ns: 2 }]).unwrap();
-/// drop(input);
-/// handle.join()?;
-/// assert_eq!(rows.take().len(), 2);
-/// # Ok::<(), pelton::Error>(())
-/// ```
-pub fn push<T: Event>(capacity: usize) -> (Input<T>, Source<T>) {
-    let (producer, consumer) = ring(capacity.max(1), 1);
-    let durable = Arc::default();
-    let feed = PushFeed { consumer, durable: Arc::clone(&durable) };
-    (Input { producer, times: Vec::new(), durable }, Source::feed(feed))
-}
-
-/// Where the host program pushes events into a job.
-pub struct Input<T> {
-    producer: Producer<(), T, ()>,
-    times: Vec<Timestamp>,
-    /// What the job's journal says, where it keeps one.
-    durable: Arc<OnceLock<DurableInput>>,
-}
-
-/// The job has ended and takes no more events; the number says how many it took.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("the job has ended; it took {0} of the events")]
-pub struct Closed(pub usize);
-
-impl<T: Event> Input<T> {
-    /// How many events of this input are durable, since the job first started: those are taken exactly once, whatever
-    /// happens. When a job that takes checkpoints is started again, it says which event is to be pushed first.
-    ///
-    /// 0 before the job is started, and where it takes no checkpoints.
-    ///
-    /// ```
-    /// use pelton::{CheckpointOptions, Job, Options, collect, push};
-    ///
-    /// #[derive(Clone, Copy, pelton::Event)]
-    /// #[repr(C)]
-    /// struct Tick { #[event(time)] time_ns: i64 }
-    ///
-    /// # let dir = tempfile::tempdir()?;
-    /// # let state = dir.path();
-    /// let ticks: Vec<Tick> = (0..1000).map(|time_ns| Tick { time_ns }).collect();
-    /// for end in [400, 1000] {
-    ///     let mut job = Job::new("ticks");
-    ///     let (mut input, source) = push::<Tick>(1024);
-    ///     job.source("ticks", source).sink("out", collect().0);
-    ///     let checkpoints = CheckpointOptions::in_directory(state);
-    ///     let handle = job.start(Options::workers(1).pin(false).checkpoints(checkpoints))?;
-    ///     let first = input.durable() as usize;
-    ///     input.send(&ticks[first..end])?;
-    ///     while input.durable() < end as u64 {
-    ///         std::thread::yield_now();
-    ///     }
-    ///     let report = handle.stop_with_savepoint()?;
-    ///     assert_eq!(report.steps[0].rows_in, end as u64);
-    /// }
-    /// # Ok::<(), Box<dyn std::error::Error>>(())
-    /// ```
-    pub fn durable(&self) -> u64 {
-        self.durable.get().map_or(0, |durable| durable.count().events)
-    }
-
-    /// Pushes the events that there is room for, and says how many.
-    ///
-    /// # Errors
-    /// When the job has ended.
-    pub fn try_send(&mut self, events: &[T]) -> Result<usize, Closed> {
-        if self.producer.is_abandoned() {
-            return Err(Closed(0));
-        }
-        let room = self.producer.room(events.len()).min(events.len());
-        self.times.clear();
-        self.times.extend(events[..room].iter().map(Event::time));
-        Ok(self.producer.push(&self.times, &vec![(); room], &events[..room]))
-    }
-
-    /// Pushes all events, waiting for room.
-    ///
-    /// # Errors
-    /// When the job ends meanwhile.
-    pub fn send(&mut self, events: &[T]) -> Result<(), Closed> {
-        let mut sent = 0;
-        let backoff = crossbeam_utils::Backoff::new();
-        while sent < events.len() {
-            match self.try_send(&events[sent..]) {
-                Ok(0) if backoff.is_completed() => std::thread::sleep(Duration::from_micros(50)),
-                Ok(0) => backoff.snooze(),
-                Ok(count) => {
-                    sent += count;
-                    backoff.reset();
-                }
-                Err(Closed(_)) => return Err(Closed(sent)),
-            }
-        }
-        Ok(())
-    }
-}
-
-struct PushFeed<T> {
-    consumer: Consumer<(), T, ()>,
-    durable: Arc<OnceLock<DurableInput>>,
-}
-
-impl<T: Event> Feed<T> for PushFeed<T> {
-    fn go_on(&mut self, durable: &DurableInput) -> Result<(), BoxError> {
-        // A job is deployed once.
-        let _ = self.durable.set(durable.clone());
-        Ok(())
-    }
-
-    fn backlog(&self) -> usize {
-        self.consumer.len()
-    }
-
-    fn poll(&mut self, room: usize, out: &mut Vec<T>) -> Result<Polled, BoxError> {
-        let run = self.consumer.peek();
-        let count = run.values.len().min(room);
-        out.extend_from_slice(&run.values[..count]);
-        self.consumer.release(count);
-        Ok(match count {
-            0 if self.consumer.is_finished() => Polled::End,
-            0 => Polled::Pending,
-            _ => Polled::Ready,
-        })
-    }
-}
 
 /// A sink to a bounded channel, and the channel's other end.
 ///
@@ -158,25 +15,50 @@ impl<T: Event> Feed<T> for PushFeed<T> {
 ///
 /// A job that goes on from a checkpoint gives the rows behind it again: at least once. [`Output::number`] tells which
 /// ones these are.
+///
+/// ```
+/// use pelton::{Job, Options, channel};
+///
+/// #[derive(Debug, Clone, Copy, PartialEq, pelton::Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let mut job = Job::new("ticks");
+/// let (sink, mut output) = channel(16);
+/// job.source("ticks", [1, 2, 3].map(|time_ns| Tick { time_ns })).sink("out", sink);
+/// let handle = job.start(Options::workers(1))?;
+/// for (time, tick) in output.iter() {
+///     assert_eq!(time.as_nanos(), tick.time_ns);
+/// }
+/// // There are no more rows: the job has ended, and `join` tells how.
+/// assert_eq!(handle.join()?.step("out").map(|sink| sink.rows_out), Some(3));
+/// # Ok::<(), pelton::Error>(())
+/// ```
 pub fn channel<T: Record>(capacity: usize) -> (ChannelSink<T>, Output<T>) {
     let (producer, consumer) = ring(capacity.max(1), 1);
-    let first = Arc::new(AtomicU64::new(0));
-    (ChannelSink { producer, first: first.clone() }, Output { consumer, first, taken: 0 })
+    let (first, waiters) = (Arc::new(AtomicU64::new(0)), Waiters::default());
+    let sink = ChannelSink { producer, first: first.clone(), waiters: WakesOnDrop(waiters.clone()) };
+    (sink, Output { consumer, first, taken: 0, waiters })
 }
 
-/// Made by [`channel`].
+/// Made by [`channel`]; its fields are dropped in their order.
 pub struct ChannelSink<T> {
     producer: Producer<(), T, ()>,
     /// The number of the first row; set before any is pushed, so whoever sees a row sees it too.
     first: Arc<AtomicU64>,
+    waiters: WakesOnDrop,
 }
 
 impl<T: Record> Sink<T> for ChannelSink<T> {
     fn write(&mut self, times: &[Timestamp], rows: &[T]) -> Result<usize, BoxError> {
         if self.producer.is_abandoned() {
-            return Err("the reading end of the channel was dropped".into());
+            return Err("the reading end of the channel was dropped: keep the `Output` until the job has ended".into());
         }
-        Ok(self.producer.push(times, &vec![(); rows.len()], rows))
+        let count = self.producer.push(times, &vec![(); rows.len()], rows);
+        if count > 0 {
+            self.waiters.0.wake();
+        }
+        Ok(count)
     }
 
     fn first_number(&mut self, number: u64) {
@@ -184,23 +66,27 @@ impl<T: Record> Sink<T> for ChannelSink<T> {
     }
 }
 
-/// The reading end of a [`channel`].
+/// The reading end of a [`channel`]: the rows of a job, each with its time.
+///
+/// Whoever waits for a row sleeps until the job wakes it. With the feature `async` this is a `futures_core::Stream` as
+/// well, of the items that [`Output::iter`] has.
 pub struct Output<T> {
     consumer: Consumer<(), T, ()>,
     first: Arc<AtomicU64>,
     /// Rows taken so far.
     taken: u64,
+    pub(super) waiters: Waiters,
 }
 
-/// What [`Output::recv`] found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Received<T> {
-    /// A row with its time.
-    Row(Timestamp, T),
-    /// Nothing came in time.
-    Timeout,
+/// Why [`Output::try_recv`] or [`Output::recv_timeout`] found no row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum NotReceived {
+    /// There is none now, or none came in time.
+    #[error("no row has come so far: ask again later")]
+    Pending,
     /// The job has ended and all rows were taken.
-    End,
+    #[error("the job has ended and all its rows were taken: `Handle::join` tells how it ended")]
+    Ended,
 }
 
 impl<T: Record> Output<T> {
@@ -212,20 +98,19 @@ impl<T: Record> Output<T> {
     /// time the job is started, as they come.
     ///
     /// ```
-    /// use pelton::{Job, Options, Received, VecSource, channel};
-    /// use std::time::Duration;
+    /// use pelton::{Job, Options, channel};
     ///
     /// #[derive(Clone, Copy, pelton::Event)]
     /// #[repr(C)]
     /// struct Tick { #[event(time)] time_ns: i64 }
     ///
-    /// let ticks = (0..10).map(|i| Tick { time_ns: i }).collect();
+    /// let ticks: Vec<_> = (0..10).map(|i| Tick { time_ns: i }).collect();
     /// let mut job = Job::new("ticks");
     /// let (sink, mut output) = channel(16);
-    /// job.source("ticks", VecSource::new(ticks, 4)).sink("out", sink);
+    /// job.source("ticks", ticks).sink("out", sink);
     /// let handle = job.start(Options::workers(1))?;
     /// let mut numbers = Vec::new();
-    /// while let Received::Row(..) = output.recv(Duration::from_secs(30)) {
+    /// while let Some(_row) = output.recv() {
     ///     numbers.extend(output.number());
     /// }
     /// handle.join()?;
@@ -236,29 +121,68 @@ impl<T: Record> Output<T> {
         Some(self.first.load(Ordering::Relaxed) + self.taken.checked_sub(1)?)
     }
 
-    /// Takes the next row, waiting for it at most so long.
-    pub fn recv(&mut self, timeout: Duration) -> Received<T> {
-        let start = Instant::now();
-        let backoff = crossbeam_utils::Backoff::new();
-        loop {
-            let run = self.consumer.peek();
-            if let (Some(&time), Some(&row)) = (run.times.first(), run.values.first()) {
-                self.consumer.release(1);
-                self.taken += 1;
-                return Received::Row(time, row);
-            }
-            if self.consumer.is_finished() {
-                return Received::End;
-            }
-            if start.elapsed() >= timeout {
-                return Received::Timeout;
-            }
-            if backoff.is_completed() {
-                std::thread::sleep(Duration::from_micros(50));
-            } else {
-                backoff.snooze();
-            }
+    /// Takes the next row, waiting for it; `None` when the job has ended and all rows were taken. Before the job is
+    /// started none comes.
+    pub fn recv(&mut self) -> Option<(Timestamp, T)> {
+        self.wait(None).ok()
+    }
+
+    /// Takes the next row if there is one.
+    ///
+    /// ```
+    /// use pelton::{Job, NotReceived, Options, channel};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Tick { #[event(time)] time_ns: i64 }
+    ///
+    /// let mut job = Job::new("ticks");
+    /// let (sink, mut output) = channel(16);
+    /// job.source("ticks", vec![Tick { time_ns: 7 }]).sink("out", sink);
+    /// assert_eq!(output.try_recv().err(), Some(NotReceived::Pending));
+    /// assert_eq!(output.recv_timeout(Duration::from_millis(1)).err(), Some(NotReceived::Pending));
+    /// job.run(Options::workers(1))?;
+    /// assert_eq!(output.try_recv().unwrap().0.as_nanos(), 7);
+    /// assert_eq!(output.try_recv().err(), Some(NotReceived::Ended));
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When there is none now, or will be none any more.
+    pub fn try_recv(&mut self) -> Result<(Timestamp, T), NotReceived> {
+        let run = self.consumer.peek();
+        if let (Some(&time), Some(&row)) = (run.times.first(), run.values.first()) {
+            self.consumer.release(1);
+            self.taken += 1;
+            return Ok((time, row));
         }
+        Err(if self.consumer.is_finished() { NotReceived::Ended } else { NotReceived::Pending })
+    }
+
+    /// Takes the next row, waiting for it at most so long.
+    ///
+    /// # Errors
+    /// When none came in time, or none will come any more.
+    pub fn recv_timeout(&mut self, timeout: Duration) -> Result<(Timestamp, T), NotReceived> {
+        // A deadline that no clock reaches is none.
+        self.wait(Instant::now().checked_add(timeout))
+    }
+
+    /// The rows to come, waiting for each, until the job has ended.
+    pub fn iter(&mut self) -> impl Iterator<Item = (Timestamp, T)> + '_ {
+        std::iter::from_fn(|| self.recv())
+    }
+
+    fn wait(&mut self, deadline: Option<Instant>) -> Result<(Timestamp, T), NotReceived> {
+        let found = self.try_recv();
+        if !matches!(found, Err(NotReceived::Pending)) {
+            return found;
+        }
+        let waiters = self.waiters.clone();
+        let found = waiters
+            .wait(deadline, || Some(self.try_recv()).filter(|found| !matches!(found, Err(NotReceived::Pending))));
+        found.unwrap_or(Err(NotReceived::Pending))
     }
 }
 
@@ -368,5 +292,43 @@ impl<T: Record> Sink<T> for Collect<T> {
         let mut kept = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
         kept.extend(times.iter().copied().zip(rows.iter().copied()));
         Ok(rows.len())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Job, Options, Stop, push};
+    use std::thread;
+
+    #[derive(Debug, Clone, Copy, PartialEq, crate::Event)]
+    #[repr(C)]
+    struct Tick {
+        #[event(time)]
+        time_ns: i64,
+    }
+
+    #[test]
+    fn who_waits_for_a_row_gets_each_and_then_the_end() {
+        for stop in [None, Some(Stop::Now)] {
+            let mut job = Job::new("ticks");
+            let ((mut input, source), (sink, mut output)) = (push(4), channel(2));
+            job.source("ticks", source).sink("out", sink);
+            let handle = job.start(Options::workers(2).pin(false)).unwrap();
+            let reader = thread::spawn(move || {
+                let rows: Vec<_> = output.iter().map(|(_, tick): (_, Tick)| tick.time_ns).collect();
+                (rows, output.try_recv().err(), output.recv_timeout(Duration::MAX).err())
+            });
+            let sent = (0..100).map(|time_ns| Tick { time_ns }).try_for_each(|tick| input.send_one(tick));
+            assert_eq!(sent, Ok(()));
+            if let Some(stop) = stop {
+                handle.stop(stop);
+            }
+            drop(input);
+            let (rows, ended, still_ended) = reader.join().unwrap();
+            assert_eq!((ended, still_ended), (Some(NotReceived::Ended), Some(NotReceived::Ended)));
+            assert!(rows.iter().copied().eq(0..rows.len() as i64) && (stop.is_some() || rows.len() == 100), "{rows:?}");
+            handle.join().unwrap();
+        }
     }
 }

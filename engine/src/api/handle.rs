@@ -1,5 +1,6 @@
 //! A job that runs: on threads of its own, or stepped by the caller.
 
+use crate::base::panics::Panic;
 use crate::graph::deploy::Deployment;
 use crate::runtime::checkpointer::{Checkpointer, Request};
 use crate::runtime::worker::{Worker, WorkerStep, caught};
@@ -204,7 +205,7 @@ impl Handle {
         for thread in self.threads.drain(..) {
             // A worker catches panics; what it could not catch still ends the job.
             if let Err(payload) = thread.join() {
-                self.plan.shared().fail_with_panic(&*payload);
+                self.plan.shared().fail_with_panic(Panic::of(&*payload));
             }
         }
         match self.plan.shared().take_failure() {

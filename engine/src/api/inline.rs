@@ -1,7 +1,7 @@
 //! A job on the caller's own thread.
 
-use crate::api::channel::Input;
 use crate::api::handle::{Simulation, Stop};
+use crate::api::push::Input;
 use crate::runtime::checkpointer::Request;
 use crate::runtime::worker::WorkerStep;
 use crate::{Error, Event, Report};

@@ -42,7 +42,8 @@ impl Job {
         &self.symbols
     }
 
-    /// Adds a source. Its watermarks ascend unless [`Stream::watermarks`] says otherwise.
+    /// Adds a source: a vector or an array of events, or any other [`Source`]. Its watermarks ascend unless
+    /// [`Stream::watermarks`] says otherwise.
     pub fn source<T: Event>(&mut self, name: &str, source: impl Into<Source<T>>) -> Stream<T> {
         let layout = T::layout();
         let symbols = layout.fields().iter().filter(|field| field.kind == FieldKind::Symbol);
@@ -118,7 +119,7 @@ impl Job {
     /// Says how the job would run with these options: each step, how its rows reach it, and what it keeps.
     ///
     /// ```
-    /// use pelton::{Job, Options, PlanFormat, Tumbling, VecSource, collect, count};
+    /// use pelton::{Job, Options, PlanFormat, Tumbling, collect, count};
     /// use std::time::Duration;
     ///
     /// #[derive(Clone, Copy, pelton::Event)]
@@ -127,7 +128,7 @@ impl Job {
     ///
     /// let mut job = Job::new("clicks");
     /// let (sink, _rows) = collect();
-    /// job.source("clicks", VecSource::new(Vec::<Click>::new(), 64))
+    /// job.source("clicks", Vec::<Click>::new())
     ///     .key_by(|click| click.user)
     ///     .window(Tumbling::of(Duration::from_secs(1)))
     ///     .aggregate("clicks_1s", count())

@@ -1,5 +1,7 @@
 //! The interface: a job is declared with typed streams, then run.
 
+#[cfg(feature = "async")]
+mod asynchronous;
 pub(crate) mod channel;
 pub(crate) mod checkpoints;
 pub(crate) mod connected;
@@ -11,5 +13,7 @@ pub(crate) mod library;
 pub(crate) mod operate;
 pub(crate) mod options;
 pub(crate) mod output;
+pub(crate) mod push;
 pub(crate) mod rows;
 pub(crate) mod stream;
+mod waiters;

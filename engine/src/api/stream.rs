@@ -16,6 +16,40 @@ use std::sync::{Arc, Mutex, PoisonError};
 ///
 /// A clone is the same stream: each taker gets all rows. Rows keep the time of what they were made
 /// of.
+///
+/// Functions get rows by reference, and give values:
+///
+/// ```
+/// use pelton::{Job, Options, collect};
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Click { #[event(time)] time_ns: i64, user: u64 }
+///
+/// let is_wanted = |click: &Click| click.user != 2;
+/// let mut job = Job::new("clicks");
+/// let (sink, users) = collect();
+/// job.source("clicks", [1, 2, 3].map(|user| Click { time_ns: 1, user }))
+///     .filter(is_wanted)
+///     .map(|click| click.user)
+///     .flat_map(|&user| [user; 2])
+///     .sink("users", sink);
+/// job.run(Options::workers(1))?;
+/// assert_eq!(users.take().iter().map(|(_, user)| *user).collect::<Vec<_>>(), [1, 1, 3, 3]);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+///
+/// For a function that takes a value, the compiler asks for the reference (`consider adjusting the signature so it borrows
+/// its argument`):
+///
+/// ```compile_fail,E0631
+/// # use pelton::Job;
+/// # #[derive(Clone, Copy, pelton::Event)]
+/// # #[repr(C)]
+/// # struct Click { #[event(time)] time_ns: i64, user: u64 }
+/// # let mut job = Job::new("clicks");
+/// job.source("clicks", Vec::<Click>::new()).map(|click: Click| click.user);
+/// ```
 pub struct Stream<T: Record, C: Chain<Out = T> = Identity<T>> {
     pub(crate) graph: Rc<RefCell<Graph>>,
     /// The output of a node that the rows come from.

@@ -2,7 +2,9 @@
 
 pub(crate) mod blame;
 pub(crate) mod clock;
+pub(crate) mod iso;
 pub(crate) mod key;
+pub(crate) mod panics;
 pub(crate) mod parcels;
 pub(crate) mod prefetch;
 pub(crate) mod record;

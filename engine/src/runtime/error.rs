@@ -130,12 +130,14 @@ pub enum Error {
         error: DictionaryError,
     },
     /// A function given to the job panicked.
-    #[error("step `{step}` panicked at {position}: {message}")]
+    #[error("step `{step}` panicked at {position}, in {location}: {message}")]
     Panicked {
         /// The step's name.
         step: String,
         /// Which event it was working on.
         position: String,
+        /// The file, line and column that panicked.
+        location: String,
         /// What the panic said.
         message: String,
     },

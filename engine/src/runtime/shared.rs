@@ -1,6 +1,6 @@
 //! What the workers of a job share: stopping, failing, the clock, the dictionary.
 
-use crate::base::blame;
+use crate::base::panics::Panic;
 use crate::{Clock, Dictionary, Error};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -39,18 +39,17 @@ impl JobShared {
         self.halt();
     }
 
-    /// Ends the job with the panic that was just caught on this thread.
-    pub(crate) fn fail_with_panic(&self, payload: &(dyn std::any::Any + Send)) {
-        let blame = blame::take();
-        let message = match payload.downcast_ref::<&str>() {
-            Some(text) => (*text).to_owned(),
-            None => payload.downcast_ref::<String>().cloned().unwrap_or_else(|| "no message".to_owned()),
+    /// Ends the job with a panic that was caught, and prints it: the error may be the second one, or nobody's.
+    pub(crate) fn fail_with_panic(&self, panic: Panic) {
+        let error = Error::Panicked {
+            step: panic.blame.step.as_deref().unwrap_or("a source or sink").to_owned(),
+            position: panic.blame.position.clone().unwrap_or_else(|| "no event".to_owned()),
+            location: panic.location().to_owned(),
+            message: panic.message.clone(),
         };
-        self.fail(Error::Panicked {
-            step: blame.step.as_deref().unwrap_or("a source or sink").to_owned(),
-            position: blame.position.unwrap_or_else(|| "no event".to_owned()),
-            message,
-        });
+        let told = error.to_string();
+        self.fail(error);
+        panic.tell(&told);
     }
 
     pub(crate) fn take_failure(&self) -> Option<Error> {

@@ -148,7 +148,8 @@ pub trait Feed<T: Event>: Send + 'static {
     }
 }
 
-/// A source as it is given to a job.
+/// A source as it is given to a job: made of a vector, an array or an iterator of events, of a [`BlockSource`] or of a
+/// [`Feed`].
 pub struct Source<T> {
     pub(crate) kind: SourceKind<T>,
     pub(crate) speed: Option<f64>,
@@ -178,7 +179,61 @@ impl<T: Event> Source<T> {
     }
 }
 
-/// Events in memory, in blocks of a given size.
+/// Events of a block where nothing else is said.
+const BLOCK_EVENTS: usize = 4096;
+
+/// A bounded source of these events, in their order: [`VecSource`] in blocks of 4,096.
+///
+/// ```
+/// use pelton::{Job, Options, collect};
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let mut job = Job::new("ticks");
+/// let (sink, rows) = collect();
+/// job.source("ticks", vec![Tick { time_ns: 1 }, Tick { time_ns: 2 }]).sink("out", sink);
+/// job.run(Options::workers(1))?;
+/// assert_eq!(rows.take().len(), 2);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+impl<T: Event> From<Vec<T>> for Source<T> {
+    fn from(events: Vec<T>) -> Self {
+        VecSource::new(events, BLOCK_EVENTS).into()
+    }
+}
+
+/// As of a vector.
+impl<T: Event, const N: usize> From<[T; N]> for Source<T> {
+    fn from(events: [T; N]) -> Self {
+        Vec::from(events).into()
+    }
+}
+
+/// A bounded source of all that an iterator gives, which is kept in memory: workers read it in blocks, side by side.
+///
+/// ```
+/// use pelton::{Job, Options, Source, collect};
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Tick { #[event(time)] time_ns: i64 }
+///
+/// let mut job = Job::new("ticks");
+/// let (sink, rows) = collect();
+/// job.source("ticks", Source::from_iter((0..10_000).map(|time_ns| Tick { time_ns }))).sink("out", sink);
+/// job.run(Options::workers(2))?;
+/// assert_eq!(rows.take().len(), 10_000);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+impl<T: Event> FromIterator<T> for Source<T> {
+    fn from_iter<I: IntoIterator<Item = T>>(events: I) -> Self {
+        Vec::from_iter(events).into()
+    }
+}
+
+/// Events in memory, in blocks of a given size, or with names of their symbols. A job takes a plain vector as well.
 ///
 /// ```
 /// use pelton::{BlockSource, Event, VecSource};

@@ -1,9 +1,9 @@
 //! A worker: its tasks, stepped downstream first, on a thread of its own or by a driver.
 
+use crate::base::panics;
 use crate::runtime::idle::Idler;
 use crate::runtime::shared::JobShared;
 use crate::runtime::task::{Progress, Task};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,13 +27,7 @@ pub enum WorkerStep {
 
 /// Runs `body`; a panic in it ends the job with an error and gives `None`.
 pub(crate) fn caught<R>(shared: &JobShared, body: impl FnOnce() -> R) -> Option<R> {
-    match catch_unwind(AssertUnwindSafe(body)) {
-        Ok(result) => Some(result),
-        Err(payload) => {
-            shared.fail_with_panic(&*payload);
-            None
-        }
-    }
+    panics::catch(body).map_err(|panic| shared.fail_with_panic(panic)).ok()
 }
 
 impl Worker {

@@ -42,9 +42,9 @@ impl fmt::Display for Stand {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Row { step, watermark, .. } => {
-                write!(f, "caused by the row of step {step}, before which the watermark is {watermark}")
+                write!(f, "caused by the row of step {step}, before which the watermark is {watermark:?}")
             }
-            Self::Fired { time, key } => write!(f, "fired at {time} for {:#034x}, {:#018x}", key.value(), key.hash()),
+            Self::Fired { time, key } => write!(f, "fired at {time:?} for {:#034x}, {:#018x}", key.value(), key.hash()),
         }
     }
 }
@@ -121,7 +121,7 @@ impl<'a> Call<'a> {
                 }
                 Stand::Fired { time, .. } if *time > rows.watermarks[looked_at] => {
                     return Err(format!(
-                        "on_batch fired at {time}, but the watermark before the last row that it looked at is {}",
+                        "on_batch fired at {time:?}, but the watermark before the last row that it looked at is {:?}",
                         rows.watermarks[looked_at]
                     ));
                 }
@@ -142,11 +142,11 @@ impl<'a> Call<'a> {
                     return Err(String::from("on_watermark emitted a row as caused by a row of a batch"));
                 }
                 Stand::Fired { time, .. } if *time > watermark => {
-                    return Err(format!("on_watermark fired at {time}, but the watermark is {watermark}"));
+                    return Err(format!("on_watermark fired at {time:?}, but the watermark is {watermark:?}"));
                 }
                 Stand::Fired { time, .. } if said > watermark => {
                     return Err(format!(
-                        "on_watermark fired at {time} at the watermark {watermark}, but next_firing had said {said}"
+                        "on_watermark fired at {time:?} at the watermark {watermark:?}, but next_firing had said {said:?}"
                     ));
                 }
                 Stand::Fired { .. } => {}

@@ -313,7 +313,7 @@ where
                 continue;
             }
             if says <= watermark && watermark < Timestamp::MAX {
-                return Err(format!("on_watermark has fired all up to {watermark}, but next_firing says {says}"));
+                return Err(format!("on_watermark has fired all up to {watermark:?}, but next_firing says {says:?}"));
             }
             return Ok(());
         }

@@ -33,7 +33,7 @@ fn comparable<T: Record>(row: &[u8]) -> Vec<u8> {
 
 /// A row with its time: `19ns key=7 value=2`.
 pub(super) fn show_row<T: Record>(time: Timestamp, row: &T, symbols: &Dictionary) -> String {
-    let mut text = time.to_string();
+    let mut text = format!("{time:?}");
     for field in T::layout().fields() {
         // Writing to a String cannot fail.
         let _ = write!(text, " {}={}", field.name, show_field(field, bytemuck::bytes_of(row), symbols));
@@ -58,7 +58,7 @@ fn show_field(field: &Field, row: &[u8], symbols: &Dictionary) -> String {
         FieldKind::U128 => pod_read_unaligned::<u128>(bytes).to_string(),
         FieldKind::F32 => format!("{:?}", pod_read_unaligned::<f32>(bytes)),
         FieldKind::F64 => format!("{:?}", pod_read_unaligned::<f64>(bytes)),
-        FieldKind::Timestamp => pod_read_unaligned::<Timestamp>(bytes).to_string(),
+        FieldKind::Timestamp => format!("{:?}", pod_read_unaligned::<Timestamp>(bytes)),
         FieldKind::Symbol => {
             let symbol: Symbol = pod_read_unaligned(bytes);
             symbols.text(symbol).map_or_else(|| format!("#{}", symbol.id()), |text| text.to_string())

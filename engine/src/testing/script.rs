@@ -86,7 +86,7 @@ impl<T> Script<T> {
         let is_behind = time <= watermark;
         self.push(Step::Row { time, value, watermark });
         let mistake = match lies {
-            Lies::Ahead if is_behind => format!("the watermark has come to {reached}: the row is `behind`"),
+            Lies::Ahead if is_behind => format!("the watermark has come to {reached:?}: the row is `behind`"),
             Lies::Behind(_) if !is_behind => {
                 String::from("the row lies ahead of its watermark: it is no `behind` one, but one `at`")
             }
@@ -103,10 +103,10 @@ impl<T> Script<T> {
                 Some(String::from("no row has the first or the last of all times"))
             }
             Step::Row { watermark, .. } | Step::Watermark(watermark) if *watermark < reached => {
-                Some(format!("the watermark has come to {reached} before"))
+                Some(format!("the watermark has come to {reached:?} before"))
             }
             Step::Row { watermark, .. } if *watermark >= ROW_WATERMARK_END => {
-                Some(format!("no row comes behind the watermark {watermark}"))
+                Some(format!("no row comes behind the watermark {watermark:?}"))
             }
             _ => None,
         };
@@ -129,10 +129,10 @@ impl<T> Script<T> {
         let steps = self.steps.len();
         let step = match self.steps.get(at) {
             Some(Step::Row { time, value, watermark }) if time <= watermark => {
-                format!("{} behind {watermark}", show(*time, value))
+                format!("{} behind {watermark:?}", show(*time, value))
             }
             Some(Step::Row { time, value, .. }) => show(*time, value),
-            Some(Step::Watermark(watermark)) => format!("watermark {watermark}"),
+            Some(Step::Watermark(watermark)) => format!("watermark {watermark:?}"),
             None => return format!("the end of the script, after {steps} steps"),
         };
         format!("step {at} of {steps}, {step}")

@@ -3,7 +3,7 @@
 use crate::args::Inspect;
 use crate::error::Failure;
 use crate::signals::Signals;
-use crate::units::{grouped, iso_8601};
+use crate::units::grouped;
 use pelton_io::capture::Capture;
 use pelton_io::sink::{Format, RowEncoder};
 use std::io::{self, BufWriter, Write};
@@ -45,8 +45,8 @@ fn describe(capture: &Capture, out: &mut impl Write) -> io::Result<()> {
     writeln!(out, "blocks     {} of up to {} events", grouped(capture.blocks().len() as u64), capture.block_events())?;
     match capture.time_range() {
         Some((first, last)) => {
-            writeln!(out, "earliest   {}  {}", first.as_nanos(), iso_8601(first))?;
-            writeln!(out, "latest     {}  {}", last.as_nanos(), iso_8601(last))?;
+            writeln!(out, "earliest   {}  {}", first.as_nanos(), first)?;
+            writeln!(out, "latest     {}  {}", last.as_nanos(), last)?;
         }
         None => writeln!(out, "times      none: there are no events")?,
     }

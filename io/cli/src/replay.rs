@@ -10,7 +10,7 @@ use crate::notes;
 use crate::output::{self, Output};
 use crate::progress::ReplayView;
 use crate::signals::{Signal, Signals};
-use crate::units::{Condition, grouped, iso_8601};
+use crate::units::{Condition, grouped};
 use pelton::{
     Chain, CheckpointOptions, Error, Job, Options, Record, Report, Source, Stop, Stream, Timestamp, Tumbling,
     Watermarks, callback,
@@ -31,7 +31,6 @@ pub(crate) fn run(args: &Replay) -> Result<(), Failure> {
     if let (Some(from), Some(until)) = (args.from, args.until)
         && from >= until
     {
-        let [from, until] = [from, until].map(iso_8601);
         return Err(Failure::usage(format!("--from {from} is not before --until {until}: nothing would be replayed")));
     }
     let JobKind::Bars = args.job;
@@ -226,7 +225,8 @@ impl Bars<'_> {
         if args.state.is_none() {
             return STEP.to_owned();
         }
-        let [from, until] = [args.from, args.until].map(|time| time.map_or_else(|| "-".to_owned(), iso_8601));
+        let [from, until] =
+            [args.from, args.until].map(|time| time.map_or_else(|| "-".to_owned(), |time| time.to_string()));
         let mut conditions: Vec<_> = args.conditions.iter().map(ToString::to_string).collect();
         conditions.sort();
         let (bound, jump, conditions) = (args.out_of_orderness, args.jump_max, conditions.join(" "));

@@ -3,7 +3,7 @@
 use crate::args::{State, StateExport, StateShow};
 use crate::error::Failure;
 use crate::signals::Signals;
-use crate::units::{grouped, iso_8601};
+use crate::units::grouped;
 use pelton::Timestamp;
 use pelton::state::{JournalInfo, SavedCheckpoint, SavedJournal, SavedState};
 use pelton_io::sink::{Format, RowEncoder};
@@ -29,7 +29,7 @@ fn list(dir: &Path, out: &mut impl Write) -> Result<(), Failure> {
     writeln!(out, "checkpoint  committed                               bytes  parts  what")?;
     for checkpoint in state.checkpoints() {
         let since = checkpoint.committed.duration_since(UNIX_EPOCH).unwrap_or_default();
-        let committed = iso_8601(Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)));
+        let committed = Timestamp::default() + since;
         let what = match (checkpoint.is_finished, checkpoint.is_savepoint) {
             (true, _) => "the job had finished",
             (false, true) => "savepoint",
@@ -102,7 +102,8 @@ fn show_journal(journal: &SavedJournal, checkpoint: &SavedCheckpoint, out: &mut 
             writeln!(out, "{name:<16} when its blocks were read; it is bounded, so its events are not in the journal")?;
             continue;
         }
-        let times = journal.feed(&source.name)?.time_range().map(|(first, last)| [first, last].map(iso_8601));
+        let times =
+            journal.feed(&source.name)?.time_range().map(|(first, last)| [first, last].map(|time| time.to_string()));
         let [first, last] = times.unwrap_or_else(|| ["none".to_owned(), "none".to_owned()]);
         let [events, rejected] = [source.events, source.rejected].map(grouped);
         writeln!(out, "{name:<16} {events:>15} {rejected:>12}  {first:<30}  {last}")?;
@@ -140,7 +141,7 @@ fn show(args: &StateShow, out: &mut impl Write) -> Result<(), Failure> {
         let watermark = match counts.watermark {
             Timestamp::MIN => "none".to_owned(),
             Timestamp::MAX => "the end".to_owned(),
-            watermark => iso_8601(watermark),
+            watermark => watermark.to_string(),
         };
         let (name, late) = (counts.name.escape_debug().to_string(), grouped(counts.late));
         let [rows_in, rows_out] = [counts.rows_in, counts.rows_out].map(grouped);

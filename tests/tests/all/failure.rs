@@ -224,12 +224,9 @@ fn a_slow_reader_of_a_channel_gets_every_row() {
     job.source("numbers", VecSource::new(events(), 64)).map(|e| e.number).sink("out", sink);
     let handle = job.start(Options::workers(2).ring_bytes(2000)).unwrap();
     for expected in 0..5_000 {
-        match output.recv(DEADLINE) {
-            pelton::Received::Row(_, number) => assert_eq!(number, expected),
-            other => panic!("{other:?}"),
-        }
+        assert_eq!(output.recv_timeout(DEADLINE).map(|(_, number)| number), Ok(expected));
     }
-    assert_eq!(output.recv(DEADLINE), pelton::Received::End);
+    assert_eq!(output.recv_timeout(DEADLINE).err(), Some(pelton::NotReceived::Ended));
     handle.join_within(DEADLINE).unwrap().balance().unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! Numbers of rows: whoever takes rows at least once drops repeats by them, also over crashes and at other numbers of
 //! workers.
 
-use pelton::{Job, Options, Received, Timestamp, callback_numbered, channel, collect, rows};
+use pelton::{Job, Options, Timestamp, callback_numbered, channel, collect, rows};
 use pelton_tests::crashing::Durable;
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::KINDS;
@@ -59,7 +59,7 @@ fn rows_that_come_again_have_the_numbers_that_they_had() {
 fn take(output: &mut pelton::Output<Row>) -> Numbered {
     let mut taken = Numbered::new();
     assert_eq!(output.number(), None);
-    while let Received::Row(time, row) = output.recv(DEADLINE) {
+    while let Ok((time, row)) = output.recv_timeout(DEADLINE) {
         taken.push((output.number().unwrap(), time, row));
     }
     taken
@@ -77,12 +77,12 @@ fn the_rows_of_a_channel_go_on_with_the_numbers_that_come_there() {
         let handle = durable.job(64, (out, late)).start(durable.options(1 + run % 3, 1 << 12)).unwrap();
         // Some rows are taken, so that the job has come somewhere.
         for _ in 0..if run < 3 { 100 } else { 0 } {
-            let Received::Row(time, row) = rows.recv(DEADLINE) else { panic!("run {run}: no row came") };
+            let Ok((time, row)) = rows.recv_timeout(DEADLINE) else { panic!("run {run}: no row came") };
             all.push((rows.number().unwrap(), time, row));
         }
         let more = std::thread::spawn(move || {
             let mut taken = Numbered::new();
-            while let Received::Row(time, row) = rows.recv(DEADLINE) {
+            while let Ok((time, row)) = rows.recv_timeout(DEADLINE) {
                 taken.push((rows.number().unwrap(), time, row));
             }
             taken

@@ -318,10 +318,10 @@ fn an_index_that_lies_and_a_reader_that_fails_end_the_job_with_their_words() {
     for (index, fails, words) in [
         (summary(2, 5, 9), true, "block 0 is damaged"),
         (summary(3, 5, 9), false, "2 events"),
-        (summary(2, 4, 9), false, "from 4ns"),
-        (summary(2, 5, 8), false, "to 8ns"),
+        (summary(2, 4, 9), false, "from 1970-01-01T00:00:00.000000004Z"),
+        (summary(2, 5, 8), false, "to 1970-01-01T00:00:00.000000008Z"),
         // Beyond the job's range, so that the block is looked at before the job runs.
-        (summary(2, 5, i64::MAX), false, "to 9ns"),
+        (summary(2, 5, i64::MAX), false, "to 1970-01-01T00:00:00.000000009Z"),
     ] {
         for workers in [1, 2] {
             let mut job = Job::new("wrong");
