@@ -27,7 +27,8 @@
 //! # Words
 //!
 //! - An *event* is a [`Record`] of fixed layout with an event time: [`Event`]. Text is a [`Symbol`] or
-//!   inline bytes.
+//!   inline bytes; [`Record`] lists what else its fields may be. What rows are grouped by is a [`Key`], or becomes one
+//!   ([`IntoKey`]), as tuples do.
 //! - A *job* ([`Job`]) has *sources* ([`Source`]), *streams* ([`Stream`]) and *sinks* ([`Sink`]). It is
 //!   [run](Job::run), [started](Job::start) or [simulated](Job::simulate) once, with [`Options`].
 //! - A *watermark* ([`Watermarks`]) `t` says that nothing at or before `t` will come. An event at or
@@ -83,8 +84,9 @@ pub use api::output::{OutputStreams, StepOutput};
 pub use api::push::{Closed, Input, Refused, push};
 pub use api::stream::Stream;
 pub use base::clock::{Clock, ManualClock, SystemClock};
+pub use base::fields::{Bool, Code, Enum, Maybe};
 pub use base::iso::{TimeError, UtcOffset};
-pub use base::key::{ALL_SLOTS, CanonicalKey, HashSeed, Key, SLOTS, Slot, slot_of, worker_of};
+pub use base::key::{ALL_SLOTS, CanonicalKey, HashSeed, IntoKey, Key, SLOTS, Slot, slot_of, worker_of};
 pub use base::record::{Event, Field, FieldKind, FieldType, Layout, Record};
 pub use base::schema::LayoutError;
 pub use base::symbol::{Dictionary, DictionaryError, SYMBOL_BYTES_MAX, SYMBOLS_MAX, Symbol};
@@ -123,7 +125,7 @@ pub use operator::window::{
     CountWindow, Cumulative, Global, Pane, Session, Sliding, Timing, Trigger, Tumbling, Window, Windows,
 };
 pub use operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox, Outputs};
-pub use pelton_derive::{Event, Key, Record};
+pub use pelton_derive::{Enum, Event, Key, Record};
 pub use progress::watermark::{WatermarkGenerator, Watermarks};
 pub use runtime::checkpointer::CheckpointReport;
 pub use runtime::error::{Error, ShapeError};
@@ -143,5 +145,9 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 #[doc(hidden)]
 pub mod __private {
+    pub use crate::base::padding::{Place, check_no_padding};
     pub use bytemuck;
+
+    /// Compiles where a field is a record.
+    pub const fn is_record<T: crate::Record>() {}
 }

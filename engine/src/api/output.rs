@@ -7,7 +7,7 @@ use crate::operator::Outputs;
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
 use crate::operator::emitted::Emitted;
 use crate::runtime::outputs::StepOutputs;
-use crate::{Key, Record, Sink};
+use crate::{IntoKey, Record, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
 
@@ -77,9 +77,12 @@ impl<Out: Record, In: Record> StepOutput<Out, In> {
     }
 
     /// [`Stream::key_by`] of the main output.
-    pub fn key_by<K, F>(self, key_of: F) -> KeyedStream<K, Out, Identity<Out>, F>
+    pub fn key_by<K, F>(
+        self,
+        key_of: F,
+    ) -> KeyedStream<K::Key, Out, Identity<Out>, impl Fn(&Out) -> K::Key + Clone + Send + Sync + use<Out, In, K, F>>
     where
-        K: Key,
+        K: IntoKey,
         F: Fn(&Out) -> K + Clone + Send + Sync + 'static,
     {
         self.main.key_by(key_of)

@@ -7,7 +7,7 @@ use crate::graph::sinks::{self, Unordered};
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
 use crate::operator::window::Windows;
 use crate::progress::watermark::Watermarks;
-use crate::{Key, Layout, Record, ShapeError, Sink};
+use crate::{IntoKey, Layout, Record, ShapeError, Sink};
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -250,13 +250,17 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     }
 
     /// Groups the rows by a key. Each key belongs to one worker and sees its rows in the job's order. `key_of` depends on
-    /// the row alone: it may be called more than once for each.
-    pub fn key_by<K, F>(self, key_of: F) -> KeyedStream<K, T, C, F>
+    /// the row alone: it may be called more than once for each. It gives a [`Key`](crate::Key), or what becomes one, such as
+    /// a tuple: see [`IntoKey`].
+    pub fn key_by<K, F>(
+        self,
+        key_of: F,
+    ) -> KeyedStream<K::Key, T, C, impl Fn(&T) -> K::Key + Clone + Send + Sync + use<T, C, K, F>>
     where
-        K: Key,
+        K: IntoKey,
         F: Fn(&T) -> K + Clone + Send + Sync + 'static,
     {
-        KeyedStream::new(self, key_of)
+        KeyedStream::new(self, move |row: &T| key_of(row).into_key())
     }
 
     /// Gives the rows to a sink, in the job's order.

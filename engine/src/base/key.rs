@@ -6,7 +6,7 @@
 //! The hash function, its seed and the number of slots are part of the format of saved state.
 
 use crate::base::record::Record;
-use crate::{Dictionary, Symbol, Timestamp};
+use crate::{Bool, Dictionary, Symbol, Timestamp};
 use std::hash::{BuildHasher, RandomState};
 use std::ops::Range;
 
@@ -95,20 +95,38 @@ impl Ord for CanonicalKey {
 
 /// A value that a stream can be keyed by: compared by its bytes, hashed once.
 ///
-/// Integers, [`Symbol`], [`Timestamp`] and `[u8; N]` are keys; a struct of them is one by derive. `()` is the key of all
-/// rows together.
-/// Floats are not: NaN and -0.0 would make equal keys differ.
-/// ```compile_fail
-/// fn key<K: pelton::Key>(_: K) {}
-/// key(1.5f64);
-/// ```
+/// Integers, [`Bool`](crate::Bool), the [`Code`](crate::Code) of an enum, [`Symbol`], [`Timestamp`], arrays of these, text
+/// as `[u8; N]`, and [`Maybe`](crate::Maybe) one of them are keys; a struct of keys is one by derive. `()` is the key of
+/// all rows together. What [`IntoKey`] makes a key of, such as a tuple, is given to `key_by` as it is.
 /// ```
 /// use pelton::{Key, Record, Symbol};
 ///
 /// #[derive(Clone, Copy, PartialEq, Eq, Record, Key)]
 /// #[repr(C)]
 /// struct Listing { symbol: Symbol, venue: u32 }
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, Record, Key)]
+/// #[repr(transparent)]
+/// struct UserId(u64);
 /// ```
+/// Floats are not: NaN and -0.0 would make equal keys differ.
+/// ```compile_fail,E0277
+/// fn key<K: pelton::Key>(_: K) {}
+/// key(1.5f64);
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, PartialEq, pelton::Record, pelton::Key)]
+/// #[repr(C)]
+/// struct Level { price: f64 }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be a key",
+    label = "not a key",
+    note = "keys are integers, `pelton::Symbol`, `pelton::Timestamp`, `pelton::Bool`, `pelton::Code<E>` of an enum, arrays of \
+            these, `[u8; N]`, tuples of two to six of them, and structs with \
+            `#[derive(Clone, Copy, PartialEq, Eq, pelton::Record, pelton::Key)]`",
+    note = "floats are no keys, because NaN and -0.0 make equal keys differ: use an integer, such as a price in ticks"
+)]
 pub trait Key: Record + Eq {
     /// Appends the key's text to `out`, such that texts order as keys should.
     fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey);
@@ -131,6 +149,77 @@ pub trait Key: Record + Eq {
     /// Whether numbers below 2^31 order as the keys' canonical texts do: then keys with such numbers
     /// need not be sorted.
     const ORDERED_BY_NUMBER: bool = false;
+}
+
+/// What `key_by` takes: a [`Key`], or what becomes one.
+///
+/// | value                           | key                                                                   |
+/// |---------------------------------|-----------------------------------------------------------------------|
+/// | a [`Key`]                       | itself                                                                |
+/// | a tuple of two to six keys      | [`Tuple2`](crate::Tuple2) and so on: `key.parts()` is the tuple again |
+/// | `bool`                          | [`Bool`]                                                              |
+/// | an [`Enum`](trait@crate::Enum)  | its [`Code`](crate::Code)                                             |
+///
+/// ```
+/// use pelton::{Job, Options, Tumbling, VecSource, collect, count};
+/// use std::time::Duration;
+///
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct View { #[event(time)] time_ns: i64, user: u32, page: u32 }
+///
+/// let views = [(7, 1), (7, 2), (7, 1)].map(|(user, page)| View { time_ns: 1, user, page });
+/// let mut job = Job::new("views");
+/// let (sink, rows) = collect();
+/// job.source("views", VecSource::new(views.into(), 64))
+///     .key_by(|view| (view.user, view.page))
+///     .window(Tumbling::of(Duration::from_secs(60)))
+///     .aggregate("views_1m", count())
+///     .sink("out", sink);
+/// job.run(Options::workers(1))?;
+/// let counts: Vec<_> = rows.take().iter().map(|(_, row)| (row.key().parts(), row.value())).collect();
+/// assert_eq!(counts, [((7, 1), 2), ((7, 2), 1)]);
+/// # Ok::<(), pelton::Error>(())
+/// ```
+/// Floats are no keys, nor are tuples with one:
+/// ```compile_fail,E0277
+/// use pelton::IntoKey;
+///
+/// let key = (7u32, 1.5f64).into_key();
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "rows cannot be grouped by `{Self}`, which is no key",
+    label = "not a key",
+    note = "a key is an integer, a `bool`, `pelton::Symbol`, `pelton::Timestamp`, an enum with `#[derive(pelton::Enum)]`, \
+            `[u8; N]`, a tuple of two to six keys, or a struct with \
+            `#[derive(Clone, Copy, PartialEq, Eq, pelton::Record, pelton::Key)]`",
+    note = "floats are no keys, because NaN and -0.0 make equal keys differ: use an integer, such as a price in ticks",
+    note = "text is a `pelton::Symbol`, or inline as `[u8; N]`"
+)]
+pub trait IntoKey {
+    /// The key.
+    type Key: Key;
+
+    /// The key of this value.
+    fn into_key(self) -> Self::Key;
+}
+
+impl<K: Key> IntoKey for K {
+    type Key = K;
+
+    #[inline(always)]
+    fn into_key(self) -> K {
+        self
+    }
+}
+
+impl IntoKey for bool {
+    type Key = Bool;
+
+    #[inline(always)]
+    fn into_key(self) -> Bool {
+        self.into()
+    }
 }
 
 macro_rules! integer_keys {
@@ -187,6 +276,21 @@ impl Key for () {
         Some(0)
     }
 }
+
+macro_rules! array_keys {
+    ($($type:ty,)*) => {$(
+        /// Keys are in the order of their first parts, and then of the others.
+        impl<const N: usize> Key for [$type; N] {
+            fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey) {
+                for part in self {
+                    part.canonical(symbols, out);
+                }
+            }
+        }
+    )*};
+}
+
+array_keys! { i8, i16, u16, i32, u32, i64, u64, i128, u128, Timestamp, Symbol, Bool, }
 
 impl<const N: usize> Key for [u8; N] {
     fn canonical(&self, _: &Dictionary, out: &mut CanonicalKey) {

@@ -2,8 +2,10 @@
 
 pub(crate) mod blame;
 pub(crate) mod clock;
+pub(crate) mod fields;
 pub(crate) mod iso;
 pub(crate) mod key;
+pub(crate) mod padding;
 pub(crate) mod panics;
 pub(crate) mod parcels;
 pub(crate) mod prefetch;

@@ -1,10 +1,10 @@
 //! Fixed layouts: what an event, a state or a result row looks like as bytes.
 //!
-//! A [`Record`] is a `#[repr(C)]` struct of plain numbers, symbols and inline text, without padding
-//! and without pointers; an [`Event`] is a record with one field as its event time. Both are proven
+//! A [`Record`] is a `#[repr(C)]` struct of plain numbers, symbols, inline text and other records, without
+//! padding and without pointers; an [`Event`] is a record with one field as its event time. Both are proven
 //! when they compile, by `#[derive(Record)]` and `#[derive(Event)]`.
 
-use crate::{Symbol, Timestamp};
+use crate::{Bool, Symbol, Timestamp};
 use std::borrow::Cow;
 use std::fmt;
 
@@ -41,13 +41,17 @@ pub enum FieldKind {
     Symbol,
     /// Inline text of so many bytes, filled up with zeros.
     Text(u32),
+    /// True or false in one byte, which is not zero or zero.
+    Bool,
+    /// Whether the field behind it is there, in one byte, which is not zero or zero: of a [`Maybe`](crate::Maybe).
+    Present,
 }
 
 impl FieldKind {
     /// The field's size in bytes.
     pub const fn size(self) -> usize {
         match self {
-            Self::I8 | Self::U8 => 1,
+            Self::I8 | Self::U8 | Self::Bool | Self::Present => 1,
             Self::I16 | Self::U16 => 2,
             Self::I32 | Self::U32 | Self::F32 | Self::Symbol => 4,
             Self::I64 | Self::U64 | Self::F64 | Self::Timestamp => 8,
@@ -79,6 +83,8 @@ impl FieldKind {
             "f64" => Self::F64,
             "time" => Self::Timestamp,
             "symbol" => Self::Symbol,
+            "bool" => Self::Bool,
+            "present" => Self::Present,
             _ => {
                 let bytes: u32 = text.strip_prefix("text")?.parse().ok()?;
                 (1..=4096).contains(&bytes).then_some(Self::Text(bytes))?
@@ -104,6 +110,8 @@ impl fmt::Display for FieldKind {
             Self::F64 => "f64",
             Self::Timestamp => "time",
             Self::Symbol => "symbol",
+            Self::Bool => "bool",
+            Self::Present => "present",
             Self::Text(bytes) => return write!(f, "text{bytes}"),
         })
     }
@@ -131,12 +139,54 @@ pub struct Layout {
     size: usize,
     align: usize,
     fields: Vec<Field>,
+    naming: Naming,
+}
+
+/// Whose the names of a layout's fields are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Naming {
+    /// The record's own.
+    Own,
+    /// Nobody's: `value`, or `value_0` and so on. The name of the part takes the place of `value` in another layout.
+    Part,
+    /// Nobody's: `value_1` and so on, of a tuple. The name of a key takes the place of `value`.
+    Tuple,
 }
 
 impl Layout {
     /// A layout from its parts. `size` and `align` are in bytes.
     pub fn new(name: impl Into<Cow<'static, str>>, size: usize, align: usize, fields: Vec<Field>) -> Self {
-        Self { name: name.into(), size, align, fields }
+        Self { name: name.into(), size, align, fields, naming: Naming::Own }
+    }
+
+    /// The layout with names that are not its own.
+    pub(crate) const fn with_naming(mut self, naming: Naming) -> Self {
+        self.naming = naming;
+        self
+    }
+
+    pub(crate) const fn naming(&self) -> Naming {
+        self.naming
+    }
+
+    /// The layout of a record from its parts: name, offset, decimals, whether it is the event time, and layout. A part
+    /// that is a record gives fields named `part.field`, an array `part_0` and so on, and any other one its own name.
+    #[doc(hidden)]
+    pub fn of_parts(name: &'static str, size: usize, align: usize, parts: Vec<Part>) -> Self {
+        let fields = parts.into_iter().flat_map(|(part, offset, decimals, time, layout)| {
+            let naming = layout.naming;
+            layout.fields.into_iter().map(move |field| Field {
+                name: match naming {
+                    Naming::Own => format!("{part}.{}", field.name).into(),
+                    Naming::Part | Naming::Tuple => name_of_part(&field.name, &part.into()),
+                },
+                offset: offset + field.offset,
+                decimals: decimals.or(field.decimals),
+                time,
+                ..field
+            })
+        });
+        Self::new(name, size, align, fields.collect())
     }
 
     /// The record's name. It is not part of the fingerprint.
@@ -157,6 +207,21 @@ impl Layout {
     /// The fields, in the order of their offsets.
     pub fn fields(&self) -> &[Field] {
         &self.fields
+    }
+
+    /// The field in front of this one that says whether it is there, where there is one.
+    ///
+    /// ```
+    /// use pelton::Layout;
+    ///
+    /// let layout = Layout::parse("17/1 time:time@0* price?:present@8 price:i64@9")?;
+    /// let [time, flag, price] = layout.fields() else { unreachable!("there are three") };
+    /// assert_eq!((layout.presence(price), layout.presence(time)), (Some(flag), None));
+    /// # Ok::<(), pelton::LayoutError>(())
+    /// ```
+    pub fn presence(&self, field: &Field) -> Option<&Field> {
+        let at = self.fields.partition_point(|other| other.offset < field.offset);
+        self.fields.get(at.checked_sub(1)?).filter(|flag| flag.kind == FieldKind::Present)
     }
 
     /// The event time's field, where there is one.
@@ -196,20 +261,97 @@ impl Layout {
     }
 }
 
-/// A type that may be a field of a record.
-pub trait FieldType: bytemuck::Pod + Send + Sync {
+/// A part of a record: see [`Layout::of_parts`].
+type Part = (&'static str, usize, Option<u8>, bool, Layout);
+
+/// The name of a field that has none of its own, in a layout where it is of this part.
+pub(crate) fn name_of_part(field: &str, part: &Cow<'static, str>) -> Cow<'static, str> {
+    match field.strip_prefix(SCALAR_FIELD) {
+        Some("") => part.clone(),
+        Some(rest) => format!("{part}{rest}").into(),
+        None => field.to_owned().into(),
+    }
+}
+
+/// A type that is one field: a number, a time, a symbol, inline text. Other records are fields too, of several columns.
+///
+/// ```
+/// use pelton::{FieldKind, FieldType};
+///
+/// assert_eq!((<[u8; 8]>::KIND, pelton::Bool::KIND), (FieldKind::Text(8), FieldKind::Bool));
+/// ```
+pub trait FieldType: Record {
     /// How the field is written in a schema.
     const KIND: FieldKind;
 }
 
 /// A struct of fixed layout: every bit pattern is valid, there is no padding and no pointer.
 ///
-/// Derive it; misuse does not compile. Padding:
-/// ```compile_fail
+/// Derive it for a struct whose fields are records:
+///
+/// | type                                        | in a schema and in text output                             |
+/// |---------------------------------------------|------------------------------------------------------------|
+/// | integers, floats, [`Timestamp`], [`Symbol`] | one column                                                 |
+/// | `[u8; N]`                                   | one column of text, filled up with zeros                   |
+/// | [`Bool`](crate::Bool)                       | one column, `true` or `false`                              |
+/// | [`Code`](crate::Code) of an [`Enum`](trait@crate::Enum) | one column, the enum's integer                 |
+/// | [`Maybe`](crate::Maybe) of one of these     | one column in text, which is empty or `null` where there is nothing |
+/// | `[i32; 4]` and so on                        | columns `name_0` to `name_3`                               |
+/// | another derived record                      | columns `name.field`                                       |
+/// | a newtype with `#[repr(transparent)]`       | as what is in it                                           |
+///
+/// Records are read from files that may be damaged, and used in place. So there is no `bool`, no enum and no `Option` in
+/// one, of which some bit patterns are none; the types above take any.
+///
+/// ```
+/// use pelton::{Bool, Code, Maybe, Record};
+///
+/// #[derive(Clone, Copy, PartialEq, Eq, Debug, pelton::Enum)]
+/// #[repr(u8)]
+/// enum Side { Buy = 1, Sell = 2 }
+///
+/// #[derive(Clone, Copy, Record)]
+/// #[repr(C)]
+/// struct Level { price: i64, size: u32, orders: u32 }
+///
+/// #[derive(Clone, Copy, Record)]
+/// #[repr(C, packed)]
+/// struct Quote { best: Level, ages: [i32; 2], limit: Maybe<i64>, side: Code<Side>, is_firm: Bool }
+///
+/// let best = Level { price: 5, size: 2, orders: 1 };
+/// let quote = Quote { best, ages: [7, 9], limit: Some(6).into(), side: Side::Buy.into(), is_firm: true.into() };
+/// assert_eq!((quote.limit.get(), quote.side.get(), quote.is_firm.get()), (Some(6), Some(Side::Buy), true));
+/// assert_eq!(
+///     Quote::layout().schema(),
+///     "35/1 best.price:i64@0 best.size:u32@8 best.orders:u32@12 ages_0:i32@16 ages_1:i32@20 \
+///      limit?:present@24 limit:i64@25 side:u8@33 is_firm:bool@34"
+/// );
+/// ```
+///
+/// # Padding
+///
+/// A record is all of its bytes, and a derive cannot add fields. Where the compiler would put padding, the error says
+/// behind which field, how many bytes there are, and which order of the fields has none. What holds for any order is
+/// `#[repr(C, packed)]`: fields are then read as always, and only references to them are refused, such as those that
+/// `assert_eq!` and `println!` take. `{ row.price }` is a copy, of which they may. A packed record may have type parameters.
+/// ```compile_fail,E0080
 /// #[derive(Clone, Copy, pelton::Record)]
 /// #[repr(C)]
 /// struct Padded { small: u8, wide: u64 }
 /// ```
+/// The same without padding, in two ways:
+/// ```
+/// #[derive(Clone, Copy, pelton::Record)]
+/// #[repr(C)]
+/// struct Filled { wide: u64, small: u8, padding: [u8; 7] }
+///
+/// #[derive(Clone, Copy, pelton::Record)]
+/// #[repr(C, packed)]
+/// struct Packed { small: u8, wide: u64 }
+/// ```
+///
+/// # What does not compile
+///
 /// A pointer:
 /// ```compile_fail
 /// #[derive(Clone, Copy, pelton::Record)]
@@ -221,12 +363,44 @@ pub trait FieldType: bytemuck::Pod + Send + Sync {
 /// #[derive(Clone, Copy, pelton::Record)]
 /// struct Free { value: u64 }
 /// ```
-/// And one that is right:
-/// ```
+/// Types of which some bytes are no value:
+/// ```compile_fail
 /// #[derive(Clone, Copy, pelton::Record)]
 /// #[repr(C)]
-/// struct Count { key: u64, count: u64 }
+/// struct Flag { is_on: bool }
 /// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, pelton::Record)]
+/// #[repr(C)]
+/// struct Limit { price: Option<u64> }
+/// ```
+/// ```compile_fail
+/// #[derive(Clone, Copy, pelton::Record)]
+/// #[repr(u8)]
+/// enum Side { Buy = 1, Sell = 2 }
+/// ```
+/// Types that hide behind another name:
+/// ```compile_fail,E0277
+/// type Flag = bool;
+///
+/// #[derive(Clone, Copy, pelton::Record)]
+/// #[repr(C)]
+/// struct Hidden { is_on: Flag }
+/// ```
+/// Type parameters where there could be padding:
+/// ```compile_fail
+/// #[derive(Clone, Copy, pelton::Record)]
+/// #[repr(C)]
+/// struct Pair<T> { first: T, second: T }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no record: it has no fixed layout in which all bytes are values",
+    label = "not a record",
+    note = "a struct becomes one by `#[derive(Clone, Copy, pelton::Record)]` and `#[repr(C)]`",
+    note = "fields are numbers, `[u8; N]`, arrays of numbers, records, `pelton::Symbol`, `pelton::Timestamp`, \
+            `pelton::Bool` in place of `bool`, `pelton::Maybe<T>` in place of `Option<T>`, and `pelton::Code<E>` of an enum \
+            with `#[derive(pelton::Enum)]`"
+)]
 pub trait Record: bytemuck::Pod + Send + Sync {
     /// The record's layout.
     fn layout() -> Layout;
@@ -263,6 +437,18 @@ pub trait Record: bytemuck::Pod + Send + Sync {
 /// #[repr(C)]
 /// struct Misplaced { #[event(time)] time_ns: i64 }
 /// ```
+/// Nor with a time that is none:
+/// ```compile_fail
+/// #[derive(Clone, Copy, pelton::Event)]
+/// #[repr(C)]
+/// struct Float { #[event(time)] time: f64 }
+/// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no event: it has no event time",
+    label = "not an event",
+    note = "write `#[derive(Clone, Copy, pelton::Event)]` and `#[repr(C)]` above the struct, and `#[event(time)]` above its \
+            field with the event time, an `i64` of nanoseconds since the epoch or a `pelton::Timestamp`"
+)]
 pub trait Event: Record {
     /// When the event happened.
     fn time(&self) -> Timestamp;
@@ -276,6 +462,26 @@ macro_rules! field_types {
         impl Record for $type {
             fn layout() -> Layout {
                 scalar_layout(<$type as FieldType>::KIND, size_of::<$type>(), align_of::<$type>())
+            }
+        }
+    )*};
+}
+
+/// Columns `value_0`, `value_1` and so on. Bytes are text instead.
+macro_rules! array_records {
+    ($($type:ty,)*) => {$(
+        impl<const N: usize> Record for [$type; N] {
+            fn layout() -> Layout {
+                let field = |at| Field {
+                    name: format!("{SCALAR_FIELD}_{at}").into(),
+                    kind: <$type as FieldType>::KIND,
+                    offset: at * size_of::<$type>(),
+                    decimals: None,
+                    time: false,
+                };
+                let name = format!("[{}; {N}]", <$type as FieldType>::KIND);
+                Layout::new(name, size_of::<Self>(), align_of::<Self>(), (0..N).map(field).collect())
+                    .with_naming(Naming::Part)
             }
         }
     )*};
@@ -296,7 +502,10 @@ field_types! {
     f64 => FieldKind::F64,
     Timestamp => FieldKind::Timestamp,
     Symbol => FieldKind::Symbol,
+    Bool => FieldKind::Bool,
 }
+
+array_records! { i8, i16, u16, i32, u32, i64, u64, i128, u128, f32, f64, Timestamp, Symbol, Bool, }
 
 impl<const N: usize> FieldType for [u8; N] {
     const KIND: FieldKind = FieldKind::Text(N as u32);
@@ -321,4 +530,5 @@ pub(crate) const SCALAR_FIELD: &str = "value";
 fn scalar_layout(kind: FieldKind, size: usize, align: usize) -> Layout {
     let name = Cow::Borrowed(SCALAR_FIELD);
     Layout::new(kind.to_string(), size, align, vec![Field { name, kind, offset: 0, decimals: None, time: false }])
+        .with_naming(Naming::Part)
 }

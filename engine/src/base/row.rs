@@ -146,7 +146,8 @@ impl RowLayout {
     }
 }
 
-/// A record with its layout. Fields are found by their numbers: see [`Layout::position`].
+/// A record with its layout. Fields are found by their numbers: see [`Layout::position`]. What is missing, as a
+/// [`Maybe`](crate::Maybe) may be, is `None`.
 ///
 /// ```
 /// use pelton::{Layout, Symbol};
@@ -184,6 +185,12 @@ impl<'a> RowRef<'a> {
 
     fn field(&self, column: usize) -> Option<(FieldKind, &'a [u8])> {
         let field = self.layout.fields().get(column)?;
+        let before = column.checked_sub(1).and_then(|before| self.layout.fields().get(before));
+        if let Some(flag) = before.filter(|before| before.kind == FieldKind::Present)
+            && *self.record.get(flag.offset)? == 0
+        {
+            return None;
+        }
         Some((field.kind, self.record.get(field.offset..field.offset + field.kind.size())?))
     }
 
@@ -191,6 +198,23 @@ impl<'a> RowRef<'a> {
     pub fn integer(&self, column: usize) -> Option<i128> {
         let (kind, bytes) = self.field(column)?;
         is_integer(kind).then(|| integer_at(bytes, 0, kind))
+    }
+
+    /// The value of a column of truth values, where any byte but 0 is true.
+    ///
+    /// ```
+    /// use pelton::Layout;
+    /// use pelton::rows::RowRef;
+    ///
+    /// let layout = Layout::parse("6/1 open:bool@0 size?:present@1 size:u32@2")?;
+    /// let row = RowRef::new(&layout, &[1, 0, 0, 0, 0, 0]).unwrap();
+    /// // The size is missing.
+    /// assert_eq!((row.boolean(0), row.integer(2)), (Some(true), None));
+    /// # Ok::<(), pelton::LayoutError>(())
+    /// ```
+    pub fn boolean(&self, column: usize) -> Option<bool> {
+        let (kind, bytes) = self.field(column)?;
+        (kind == FieldKind::Bool).then(|| bytes != [0])
     }
 
     /// The value of a float.

@@ -78,6 +78,11 @@ pub enum LayoutError {
         /// The record's size in bytes.
         size: usize,
     },
+    /// Nothing is behind a field that says whether the next one is there, or another such field is, or the event time.
+    #[error(
+        "field `{0}` says whether the field behind it is there: that is a field of one value, and not the event time"
+    )]
+    Presence(String),
     /// The event time is of a type that holds no time.
     #[error("the event time `{field}` is {kind} and not i64 or time")]
     TimeType {
@@ -141,7 +146,8 @@ impl Layout {
     }
 
     /// Proves that records can have this layout: fields with names of their own, one behind the other without a gap up
-    /// to the record's end, and at most one event time, of 64 bits. Layouts of derived records pass.
+    /// to the record's end, and at most one event time, of 64 bits. What says that a field may be missing has that field
+    /// behind it. Layouts of derived records pass.
     ///
     /// # Errors
     /// What is wrong first.
@@ -155,6 +161,7 @@ impl Layout {
         }
         let mut names = HashSet::new();
         let mut end = 0usize;
+        let mut flag: Option<&Field> = None;
         for field in self.fields() {
             let (name, offset) = (&*field.name, field.offset);
             if !is_name(name) {
@@ -170,9 +177,17 @@ impl Layout {
                 return Err(LayoutError::Gap { field: name.to_owned(), offset, end });
             }
             end = end.saturating_add(field.kind.size());
+            if let Some(flag) = flag.replace(field).filter(|flag| flag.kind == FieldKind::Present)
+                && (field.kind == FieldKind::Present || field.time)
+            {
+                return Err(LayoutError::Presence(flag.name.to_string()));
+            }
             if field.time && !matches!(field.kind, FieldKind::I64 | FieldKind::Timestamp) {
                 return Err(LayoutError::TimeType { field: name.to_owned(), kind: field.kind });
             }
+        }
+        if let Some(flag) = flag.filter(|flag| flag.kind == FieldKind::Present) {
+            return Err(LayoutError::Presence(flag.name.to_string()));
         }
         if end != size {
             return Err(LayoutError::Size { end, size });
@@ -236,9 +251,8 @@ mod tests {
     use proptest::prelude::*;
 
     fn kinds() -> impl Strategy<Value = FieldKind> {
-        use FieldKind::{F32, F64, I8, I16, I32, I64, I128, Text, U8, U16, U32, U64, U128};
-        let fixed =
-            [I8, U8, I16, U16, I32, U32, I64, U64, I128, U128, F32, F64, FieldKind::Timestamp, FieldKind::Symbol];
+        use FieldKind::{Bool, F32, F64, I8, I16, I32, I64, I128, Text, Timestamp, U8, U16, U32, U64, U128};
+        let fixed = [I8, U8, I16, U16, I32, U32, I64, U64, I128, U128, F32, F64, Timestamp, FieldKind::Symbol, Bool];
         prop_oneof![prop::sample::select(fixed.to_vec()), (1u32..=4096).prop_map(Text)]
     }
 
@@ -310,6 +324,9 @@ mod tests {
             ("8/8 t:i64@0* u:i64@8", "the fields end at byte 16 of 8"),
             ("8/4 t:i32@0* u:i32@4", "the event time `t` is i32"),
             ("16/8 t:i64@0* u:time@8*", "one field is the event time, not 2"),
+            ("9/1 t:i64@0* u?:present@8", "field `u?` says whether the field behind it is there"),
+            ("3/1 t?:present@0 u?:present@1 u:u8@2", "field `t?` says"),
+            ("9/1 t?:present@0 t:i64@1*", "not the event time"),
             ("08/8 t:i64@0*", "the one way to write it is \"8/8 t:i64@0*\""),
             ("8/8 t:text08@0", "the one way"),
         ] {

@@ -40,6 +40,12 @@ use std::time::Duration;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no process function for a broadcast and rows with the key `{K}`",
+    label = "not a function of a broadcast",
+    note = "write `impl pelton::BroadcastProcessFunction<{K}> for {Self}`, with `In` the rows of the keyed stream",
+    note = "it is `Clone + Send + Sync + 'static`; what it keeps for a key is its `State`"
+)]
 pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The rows of the keyed stream.
     type In: Record;

@@ -31,6 +31,12 @@ use std::time::Duration;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no process function for two streams with the key `{K}`",
+    label = "not a function of two streams",
+    note = "write `impl pelton::CoProcessFunction<{K}> for {Self}`, with `Left` and `Right` the rows of the streams",
+    note = "it is `Clone + Send + Sync + 'static`; what it keeps for a key is its `State`"
+)]
 pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The rows of the first stream.
     type Left: Record;

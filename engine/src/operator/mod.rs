@@ -224,6 +224,11 @@ pub enum OperatorError {
 }
 
 /// A stateful step on one worker. The contract stands at the head of this module's file.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no operator",
+    label = "not an operator",
+    note = "implement `pelton::Operator` and, for each input, `pelton::OperatorInput<0>`, `pelton::OperatorInput<1>`; a function with state for each key is a `pelton::ProcessFunction`"
+)]
 pub trait Operator: 'static {
     /// The rows of its outputs, as a tuple.
     type Outputs: Outputs;
@@ -259,6 +264,11 @@ pub trait Operator: 'static {
 }
 
 /// Input `PORT` of an [`Operator`].
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` has no input {PORT}",
+    label = "no such input",
+    note = "implement `pelton::OperatorInput<{PORT}>`, with `Row` the rows of the stream that is led to it"
+)]
 pub trait OperatorInput<const PORT: usize>: Operator {
     /// What the input takes.
     type Row: Record;

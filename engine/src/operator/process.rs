@@ -32,6 +32,12 @@ use std::time::Duration;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no process function for rows with the key `{K}`",
+    label = "not a process function",
+    note = "write `impl pelton::ProcessFunction<{K}> for {Self}`, with `In` the rows of the stream: `K` is the key that `key_by` gives, which for a tuple is `pelton::Tuple2` and so on",
+    note = "a process function is `Clone + Send + Sync + 'static`; what it keeps for a key is its `State`"
+)]
 pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The rows it takes.
     type In: Record;

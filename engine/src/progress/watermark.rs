@@ -37,6 +37,11 @@ pub(crate) enum WatermarkKind {
 ///
 /// The watermark moves at block ends only; it must not depend on anything but the summaries, since
 /// each worker folds them for itself.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` makes no watermarks",
+    label = "not a watermark generator",
+    note = "`pelton::Watermarks::bounded(delay)` is for events that come at most so late; a rule of one's own is a closure `|block: &pelton::BlockSummary| ..` that gives a `pelton::Timestamp`"
+)]
 pub trait WatermarkGenerator: 'static {
     /// The watermark after this block. A smaller one than before is taken as the one before.
     ///

@@ -110,6 +110,12 @@ impl SinkCheckpoint {
 }
 
 /// Takes the rows of a stream, in order, on one worker.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no sink for rows of type `{T}`",
+    label = "not a sink of these rows",
+    note = "a closure becomes one by `pelton::callback(|time, row: &{T}| ..)`, and `pelton::collect()` makes one that keeps all rows",
+    note = "a sink takes the rows that its stream has: what a window step gives is `pelton::Windowed<K, V>` of its key and value"
+)]
 pub trait Sink<T: Record>: Send + 'static {
     /// Called once before the first row, on the worker's thread.
     ///

@@ -46,6 +46,11 @@ impl BlockSummary {
 /// A worker reads blocks in growing order. Each event is taken by one worker; where the job merges several sources by
 /// time, two workers may each read a block of which they take a part. Summaries are trusted for order only as far as
 /// they are true: a block whose events do not fit its summary ends the job with an error.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no source of blocks of `{T}`",
+    label = "not a source of blocks",
+    note = "`pelton::VecSource::new(events, block)` makes one of a vector; events that arrive come from `pelton::push` or a `pelton::Feed`"
+)]
 pub trait BlockSource<T: Event>: Send + Sync + 'static {
     /// The blocks, in the source's order.
     fn blocks(&self) -> &[BlockSummary];
@@ -107,6 +112,11 @@ pub enum Polled {
 /// An ordered source whose end is not known: a socket, a channel, a file of text.
 ///
 /// It is polled by one worker and must not block.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no feed of `{T}`",
+    label = "not a feed",
+    note = "implement `pelton::Feed<{T}>`, whose `poll` appends what has arrived and does not wait; `pelton::push` makes a source that a program fills"
+)]
 pub trait Feed<T: Event>: Send + 'static {
     /// Appends at most `room` events to `out`.
     ///

@@ -63,6 +63,10 @@ fn show_field(field: &Field, row: &[u8], symbols: &Dictionary) -> String {
             let symbol: Symbol = pod_read_unaligned(bytes);
             symbols.text(symbol).map_or_else(|| format!("#{}", symbol.id()), |text| text.to_string())
         }
+        FieldKind::Bool | FieldKind::Present => match bytes {
+            [byte] if *byte > 1 => format!("true({byte})"),
+            _ => (bytes != [0]).to_string(),
+        },
         FieldKind::Text(_) => {
             let end = bytes.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
             format!("\"{}\"", bytes[..end].escape_ascii())

@@ -234,5 +234,6 @@ fn conditions(origin: &Origin, args: &Replay) -> Result<Vec<Condition>, Failure>
 }
 
 fn is_integer(kind: FieldKind) -> bool {
-    !matches!(kind, FieldKind::U128 | FieldKind::F32 | FieldKind::F64 | FieldKind::Symbol | FieldKind::Text(_))
+    use FieldKind::{Bool, F32, F64, Present, Symbol, Text, U128};
+    !matches!(kind, U128 | F32 | F64 | Symbol | Text(_) | Bool | Present)
 }

@@ -52,12 +52,17 @@ impl Projection {
         }
         let mut columns = Vec::new();
         let mut same_time = false;
+        let named = |target: &str| {
+            map.iter().find(|(to, _)| *to == target).map_or_else(|| target.to_owned(), |(_, from)| (*from).to_owned())
+        };
         for target in to.fields() {
-            let name = map.iter().find(|(to, _)| *to == target.name).map_or(&*target.name, |(_, from)| from);
+            let name = &*named(&target.name);
             let Some(source) = from.fields().iter().find(|field| field.name == name) else {
                 return Err(error(&target.name, name, format!("the file has only: {}", from.schema())));
             };
-            let how = conversion(source, target).map_err(|reason| error(&target.name, name, reason))?;
+            let how = same_presence((from, source), (&to, target), named)
+                .and_then(|()| conversion(source, target))
+                .map_err(|reason| error(&target.name, name, reason))?;
             same_time |= target.time && source.time;
             columns.push(Column {
                 from: source.offset,
@@ -144,6 +149,21 @@ fn is_integer(kind: FieldKind) -> bool {
 
 fn is_unsigned(kind: FieldKind) -> bool {
     matches!(kind, FieldKind::U8 | FieldKind::U16 | FieldKind::U32 | FieldKind::U64)
+}
+
+/// What may be missing in the file may be so in the event, and what says so is taken with it.
+fn same_presence(
+    (from, source): (&Layout, &Field),
+    (to, target): (&Layout, &Field),
+    named: impl Fn(&str) -> String,
+) -> Result<(), String> {
+    match (from.presence(source), to.presence(target)) {
+        (None, None) => Ok(()),
+        (Some(flag), Some(taken)) if named(&taken.name) == flag.name => Ok(()),
+        (Some(flag), Some(_)) => Err(format!("it is there where `{}` says so, which is not taken with it", flag.name)),
+        (Some(_), None) => Err("it may be missing in the file, and the event has to have a value".into()),
+        (None, Some(_)) => Err("it is never missing in the file, and has nothing that says so".into()),
+    }
 }
 
 fn conversion(from: &Field, to: &Field) -> Result<How, String> {

@@ -1,5 +1,6 @@
 //! What a capture gives back is what was written, by every way of reading it.
 
+mod fields;
 mod jobs;
 mod projections;
 mod writing;

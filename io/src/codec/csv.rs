@@ -339,8 +339,14 @@ fn parse_cell(cell: &[u8], column: &Column, offset: UtcOffset, record: &mut [u8]
             put(record, column.offset, cell);
             record[column.offset + cell.len()..column.offset + bytes].fill(0);
         }
-        // Both are done elsewhere.
-        FieldKind::Timestamp | FieldKind::Symbol => {}
+        FieldKind::Bool => match cell {
+            b"true" | b"1" => put(record, column.offset, &[1]),
+            b"false" | b"0" => put(record, column.offset, &[0]),
+            b"" => return Err(Problem::Empty),
+            _ => return Err(Problem::Kind),
+        },
+        // The first two are done elsewhere, and no schema has the third.
+        FieldKind::Timestamp | FieldKind::Symbol | FieldKind::Present => {}
     }
     Ok(())
 }
@@ -390,6 +396,13 @@ mod tests {
     }
 
     #[test]
+    fn truth_values_are_words_or_digits() {
+        let found = read(b"1,true\n2,false\n3,1\n4,0\n", "ts:time[ns],open:bool", b',');
+        let found: Vec<_> = found.into_iter().map(|row| row.unwrap()[8]).collect();
+        assert_eq!(found, [1, 0, 1, 0]);
+    }
+
+    #[test]
     fn nothing_of_an_earlier_row_stays() {
         let found = read(b"1,long text\n2,x\n", "ts:time[ns],note:text16", b',');
         assert_eq!(&found[1].as_ref().unwrap()[8..], b"x\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0");
@@ -397,8 +410,8 @@ mod tests {
 
     #[test]
     fn bad_rows_are_refused_one_by_one() {
-        let schema = "ts:time[iso],a:i8,b:u64,c:f64,d:text2,e:symbol,f:u16[1e2]";
-        let good = "2014-02-14 14:30:00,1,2,3,dd,E,1.25";
+        let schema = "ts:time[iso],a:i8,b:u64,c:f64,d:text2,e:symbol,f:u16[1e2],g:bool";
+        let good = "2014-02-14 14:30:00,1,2,3,dd,E,1.25,true";
         let change = |from: &str, to: &str| good.replace(from, to);
         for (row, reason) in [
             (change("14:30", "25:30"), "ts: not a time of the expected form"),
@@ -415,8 +428,10 @@ mod tests {
             (change("E", &"e".repeat(190)), "the line is longer than 200 bytes"),
             (change("1.25", "1.255"), "f: more digits behind the point than the 2 that the field keeps"),
             (change("1.25", "655.36"), "f: outside the field's range"),
-            (change(",dd", ""), "expected 7 columns, found 6"),
-            (change("dd", "d,d"), "expected 7 columns, found 8"),
+            (change("true", "yes"), "g: not a value of the expected kind"),
+            (change("true", ""), "g: empty"),
+            (change(",dd", ""), "expected 8 columns, found 7"),
+            (change("dd", "d,d"), "expected 8 columns, found 9"),
             (change("dd", "\"dd"), "a quotation mark is not closed in its line"),
         ] {
             let text = format!("{row}\n{good}");

@@ -5,7 +5,7 @@
 //! ```
 //! A column is `name:type`. The order is the file's, unless the file has a header: then columns are
 //! found [by their names](super::csv#the-header). Types: the numbers `i8` to `i128`, `u8` to `u128`,
-//! `f32`, `f64`; `symbol`; `textN` with N bytes; `time[unit]` with the unit `ns`, `us`, `ms`, `s` or
+//! `f32`, `f64`; `bool` (`true`, `false`, `1` or `0` in the file); `symbol`; `textN` with N bytes; `time[unit]` with the unit `ns`, `us`, `ms`, `s` or
 //! `iso`; `skip` for a column that is left out. An integer with `[1eN]` is a decimal number in the
 //! file and kept times 10^N, exactly. The first `time` is the event time.
 //!
@@ -234,7 +234,7 @@ fn parse_column(cell: &str) -> Option<Column> {
         }
         ("time", None) => return None,
         (kind, option) => {
-            let kind = FieldKind::parse(kind)?;
+            let kind = FieldKind::parse(kind).filter(|kind| *kind != FieldKind::Present)?;
             let conversion = match option {
                 None => Conversion::Plain,
                 Some(scale) => Conversion::Scaled(parse_scale(scale, kind)?),
@@ -341,6 +341,8 @@ mod tests {
             "n:text5000",
             "n:text",
             "s:skip[1]",
+            "b:present",
+            "b:bool[1e2]",
             "a@b:u8",
         ] {
             assert!(matches!(error(text), SchemaError::Column { number: 1, .. }), "{text}: {:?}", error(text));

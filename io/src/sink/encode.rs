@@ -7,8 +7,10 @@
 //! | NaN, infinities   | `NaN`, `inf`, `-inf`               | `null`                 |
 //! | symbols           | their text, `#7` where unknown     | the same, as a string  |
 //! | inline text       | up to the first zero byte          | the same, as a string  |
+//! | truth values      | `true`, `false`                    | the same               |
+//! | what is missing   | nothing                            | `null`                 |
 //!
-//! Text is quoted where the format asks for it; bytes that are no UTF-8 become U+FFFD.
+//! The byte that says whether a field is there has no column of its own. Text is quoted where the format asks for it; bytes that are no UTF-8 become U+FFFD.
 
 use super::number::{put_decimals, put_f32, put_f64, put_i64, put_i128, put_u64, put_u128};
 use pelton::{Dictionary, Encoder, Encoders, FieldKind, Layout, Symbol, Timestamp};
@@ -60,23 +62,29 @@ impl RowEncoder {
     pub fn new(layout: &Layout, format: Format) -> Self {
         let mut header = Vec::new();
         let mut columns = Vec::new();
-        for (i, field) in layout.fields().iter().enumerate() {
+        let mut is_first = true;
+        for field in layout.fields() {
+            let (kind, offset, decimals) = (field.kind, field.offset, field.decimals);
             let mut lead = Vec::new();
+            if kind == FieldKind::Present {
+                columns.push(Column { kind, offset, decimals, lead: lead.into() });
+                continue;
+            }
             match format {
                 Format::Csv => {
-                    if i > 0 {
+                    if !is_first {
                         lead.push(b',');
                         header.push(b',');
                     }
                     put_csv(&mut header, field.name.as_bytes());
                 }
                 Format::Json => {
-                    lead.push(if i > 0 { b',' } else { b'{' });
+                    lead.push(if is_first { b'{' } else { b',' });
                     put_json(&mut lead, field.name.as_bytes());
                     lead.push(b':');
                 }
             }
-            let (kind, offset, decimals) = (field.kind, field.offset, field.decimals);
+            is_first = false;
             columns.push(Column { kind, offset, decimals, lead: lead.into() });
         }
         let end: &[u8] = match format {
@@ -116,7 +124,17 @@ impl RowEncoder {
     #[inline]
     pub fn row(&mut self, record: &[u8], out: &mut Vec<u8>) {
         let start = out.len();
-        for column in &self.columns {
+        let mut columns = self.columns.iter();
+        while let Some(column) = columns.next() {
+            if column.kind == FieldKind::Present {
+                if record[column.offset] == 0
+                    && let Some(missing) = columns.next()
+                {
+                    out.extend_from_slice(&missing.lead);
+                    put_missing(self.format, out);
+                }
+                continue;
+            }
             match &*column.lead {
                 [] => {}
                 [byte] => out.push(*byte),
@@ -162,6 +180,17 @@ fn put_value(column: &Column, bytes: &[u8], format: Format, symbols: &mut Texts,
             let end = bytes.iter().position(|&byte| byte == 0).unwrap_or(bytes.len());
             put_text(out, &bytes[..end], format);
         }
+        FieldKind::Bool | FieldKind::Present => {
+            out.extend_from_slice(if bytes == [0] { b"false" } else { b"true" });
+        }
+    }
+}
+
+/// In place of a value that is not there.
+fn put_missing(format: Format, out: &mut Vec<u8>) {
+    match format {
+        Format::Csv => {}
+        Format::Json => out.extend_from_slice(b"null"),
     }
 }
 
@@ -283,7 +312,7 @@ impl Texts {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use pelton::Record;
+    use pelton::{Bool, Code, Maybe, Record};
 
     #[derive(Clone, Copy, pelton::Record)]
     #[repr(C)]
@@ -368,5 +397,89 @@ mod tests {
         let mut out = Vec::new();
         encoder.row(&[0; 4], &mut out);
         assert_eq!(out, b"\"\"\n");
+    }
+
+    #[derive(Clone, Copy, PartialEq, Eq, pelton::Enum)]
+    #[repr(i8)]
+    enum Side {
+        Buy = 1,
+        Sell = -1,
+    }
+
+    #[derive(Clone, Copy, pelton::Record)]
+    #[repr(C)]
+    struct Level {
+        #[event(decimals = 2)]
+        price: f32,
+        size: u32,
+    }
+
+    #[derive(Clone, Copy, pelton::Record)]
+    #[repr(C, packed)]
+    struct Quote {
+        limit: Maybe<i64>,
+        best: Level,
+        ages: [i16; 2],
+        side: Code<Side>,
+        symbol: Maybe<Symbol>,
+        is_firm: Bool,
+    }
+
+    fn quote(row: &[u8; 29], format: Format) -> String {
+        let mut encoder = RowEncoder::new(&Quote::layout(), format);
+        let mut out = Vec::new();
+        encoder.header(&mut out);
+        encoder.row(row, &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    #[test]
+    fn fields_of_several_columns_and_none_are_written_in_both_formats() {
+        let best = Level { price: 1.5, size: 7 };
+        let (limit, symbol) = (Some(-3).into(), Some(Symbol::from_id(2)).into());
+        let full = Quote { limit, best, ages: [4, -5], side: Side::Sell.into(), symbol, is_firm: true.into() };
+        let (limit, symbol) = (None.into(), None.into());
+        let empty = Quote { limit, symbol, side: Side::Buy.into(), is_firm: false.into(), ..full };
+        let header = "limit,best.price,best.size,ages_0,ages_1,side,symbol,is_firm\n";
+        for (row, csv, json) in [
+            (
+                full,
+                "-3,1.50,7,4,-5,-1,#2,true\n",
+                "{\"limit\":-3,\"best.price\":1.50,\"best.size\":7,\"ages_0\":4,\"ages_1\":-5,\"side\":-1,\
+                 \"symbol\":\"#2\",\"is_firm\":true}\n",
+            ),
+            (
+                empty,
+                ",1.50,7,4,-5,1,,false\n",
+                "{\"limit\":null,\"best.price\":1.50,\"best.size\":7,\"ages_0\":4,\"ages_1\":-5,\"side\":1,\
+                 \"symbol\":null,\"is_firm\":false}\n",
+            ),
+        ] {
+            let bytes = bytemuck::cast_ref(&row);
+            assert_eq!(quote(bytes, Format::Csv), format!("{header}{csv}"));
+            assert_eq!(quote(bytes, Format::Json), json);
+        }
+    }
+
+    /// As damaged files have them.
+    #[test]
+    fn any_bytes_are_written_as_something() {
+        for byte in 0..=u8::MAX {
+            let row = [byte; 29];
+            let (csv, json) = (quote(&row, Format::Csv), quote(&row, Format::Json));
+            assert_eq!(csv.ends_with("true\n"), byte != 0, "{csv}");
+            let value: serde_json::Value = serde_json::from_str(&json).unwrap();
+            assert_eq!(value["limit"].is_null(), byte == 0, "{json}");
+            assert_eq!(value["side"], i64::from(byte as i8), "{json}");
+        }
+    }
+
+    #[test]
+    fn a_row_that_is_missing_alone_is_not_an_empty_line() {
+        for (format, expected) in [(Format::Csv, "\"\"\n"), (Format::Json, "{\"value\":null}\n")] {
+            let mut out = Vec::new();
+            RowEncoder::new(&Maybe::<i64>::layout(), format).row(&[0; 9], &mut out);
+            assert_eq!(String::from_utf8(out).unwrap(), expected);
+        }
     }
 }

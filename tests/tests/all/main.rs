@@ -4,6 +4,7 @@ mod accounting;
 mod checkpoints;
 mod encoded;
 mod failure;
+mod fields;
 mod inline;
 mod joins;
 mod journal;

@@ -11,7 +11,7 @@ pub(crate) mod statistics;
 pub(crate) mod tuple;
 pub(crate) mod values;
 
-use crate::base::record::SCALAR_FIELD;
+use crate::base::record::{Naming, SCALAR_FIELD, name_of_part};
 use crate::operator::window::{Pane, Window};
 use crate::{CanonicalKey, Dictionary, Field, FieldKind, Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
@@ -52,6 +52,13 @@ use std::collections::HashSet;
 ///     }
 /// }
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no aggregate of these rows",
+    label = "not an aggregate",
+    note = "aggregates are `count()`, `sum(|row: &Row| row.price)`, `fold(zero, |state, time, row: &Row| ..)` and so on, tuples \
+            of two to six of them, and types that implement `pelton::Aggregate`",
+    note = "an aggregate is `Clone + Send + Sync + 'static`, and so are the closures in it: move into them what they use"
+)]
 pub trait Aggregate: Clone + Send + Sync + 'static {
     /// The rows it takes.
     type In: Record;
@@ -253,13 +260,17 @@ impl<K: Copy + std::fmt::Debug, V: Copy + std::fmt::Debug> std::fmt::Debug for W
 impl<K: Record, V: Record> Record for Windowed<K, V> {
     fn layout() -> Layout {
         let time = Timestamp::layout;
-        let parts = [("window_start", time()), ("window_end", time()), ("key", K::layout()), ("value", V::layout())];
+        let key = K::layout();
+        // Columns of a tuple are `key_1`, `key_2` where it is the key, beside `value_1`, `value_2` of a value.
+        let key = if key.naming() == Naming::Tuple { key.with_naming(Naming::Part) } else { key };
+        let parts = [("window_start", time()), ("window_end", time()), ("key", key), ("value", V::layout())];
         packed_layout("Windowed", &parts)
     }
 }
 
-/// The layout of parts that follow one another without padding. A part that is a single number,
-/// symbol or text gets the part's name; the fields of others keep theirs, behind the part's name where another field has it.
+/// The layout of parts that follow one another without padding. What has no name of its own, such as a number, gets the
+/// part's name; the fields of others keep theirs, and so do those of tuples, behind the part's name where another field has
+/// it.
 pub(crate) fn packed_layout<N: Clone + Into<Cow<'static, str>>>(name: &'static str, parts: &[(N, Layout)]) -> Layout {
     let mut fields = Vec::new();
     let mut names = HashSet::new();
@@ -267,7 +278,8 @@ pub(crate) fn packed_layout<N: Clone + Into<Cow<'static, str>>>(name: &'static s
     for (part, layout) in parts {
         let part: Cow<'static, str> = part.clone().into();
         for field in layout.fields() {
-            let mut name = if field.name == SCALAR_FIELD { part.clone() } else { field.name.clone() };
+            let is_nameless = layout.naming() == Naming::Part || field.name == SCALAR_FIELD;
+            let mut name = if is_nameless { name_of_part(&field.name, &part) } else { field.name.clone() };
             while !names.insert(name.clone()) {
                 name = format!("{part}_{name}").into();
             }

@@ -1,20 +1,70 @@
-//! Several aggregates in one pass: a tuple of aggregates is one.
+//! Tuples as records: several aggregates in one pass, and keys of several parts.
 
+use crate::base::record::Naming;
 use crate::operator::aggregate::{Aggregate, lend, packed_layout, show};
-use crate::{Layout, Record, Timestamp};
+use crate::{CanonicalKey, Dictionary, IntoKey, Key, Layout, Record, Timestamp};
 use bytemuck::{Pod, Zeroable};
 
 macro_rules! tuples {
     ($($name:ident $count:literal ($($part:ident $bound:ident $field:tt $column:literal),+);)+) => {$(
-        #[doc = concat!("What ", $count, " aggregates give or keep, side by side: columns `value_1`, `value_2` and so on.")]
+        #[doc = concat!("A tuple of ", $count, " as a record: of what aggregates give or keep (columns `value_1`, `value_2` \
+            and so on), or of a key's parts (columns `key_1`, `key_2`). It is made of the tuple by `from` and equal to it.")]
         #[derive(Clone, Copy, Pod, Zeroable)]
         #[repr(C, packed)]
         pub struct $name<$($part),+>($($part),+);
 
         impl<$($part: Copy),+> $name<$($part),+> {
             /// The parts.
+            #[inline(always)]
             pub fn parts(self) -> ($($part,)+) {
                 ($(self.$field,)+)
+            }
+        }
+
+        impl<$($part),+> From<($($part,)+)> for $name<$($part),+> {
+            #[inline(always)]
+            fn from(parts: ($($part,)+)) -> Self {
+                Self($(parts.$field),+)
+            }
+        }
+
+        impl<$($part: Copy),+> From<$name<$($part),+>> for ($($part,)+) {
+            #[inline(always)]
+            fn from(tuple: $name<$($part),+>) -> Self {
+                tuple.parts()
+            }
+        }
+
+        impl<$($part: Copy + PartialEq),+> PartialEq for $name<$($part),+> {
+            #[inline(always)]
+            fn eq(&self, other: &Self) -> bool {
+                true $(&& { self.$field } == { other.$field })+
+            }
+        }
+
+        impl<$($part: Copy + Eq),+> Eq for $name<$($part),+> {}
+
+        impl<$($part: Copy + PartialEq),+> PartialEq<($($part,)+)> for $name<$($part),+> {
+            #[inline(always)]
+            fn eq(&self, other: &($($part,)+)) -> bool {
+                true $(&& { self.$field } == other.$field)+
+            }
+        }
+
+        /// Keys are in the order of their first parts, and then of the others.
+        impl<$($part: Key),+> Key for $name<$($part),+> {
+            #[inline]
+            fn canonical(&self, symbols: &Dictionary, out: &mut CanonicalKey) {
+                $(Key::canonical(&{ self.$field }, symbols, out);)+
+            }
+        }
+
+        impl<$($part: Key),+> IntoKey for ($($part,)+) {
+            type Key = $name<$($part),+>;
+
+            #[inline(always)]
+            fn into_key(self) -> Self::Key {
+                self.into()
             }
         }
 
@@ -26,7 +76,7 @@ macro_rules! tuples {
 
         impl<$($part: Record),+> Record for $name<$($part),+> {
             fn layout() -> Layout {
-                packed_layout(stringify!($name), &[$(($column, $part::layout())),+])
+                packed_layout(stringify!($name), &[$(($column, $part::layout())),+]).with_naming(Naming::Tuple)
             }
         }
 

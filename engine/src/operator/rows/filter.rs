@@ -60,7 +60,7 @@ impl Comparison {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub enum Literal {
-    /// For columns of integers, times and floats.
+    /// For columns of integers, times and floats; of truth values 1 for true and 0 for false.
     Integer(i128),
     /// For columns of floats.
     Float(f64),
@@ -79,6 +79,7 @@ macro_rules! literals {
 }
 
 literals! {
+    bool => |value| Self::Integer(value.into()),
     i32 => |value| Self::Integer(value.into()),
     u32 => |value| Self::Integer(value.into()),
     i64 => |value| Self::Integer(value.into()),
@@ -106,6 +107,8 @@ enum Operands {
     Symbols(u32),
     /// The size of the column, and the literal.
     Texts(usize, Box<[u8]>),
+    /// Whether a byte is not zero.
+    Bools(bool),
 }
 
 impl Condition {
@@ -132,6 +135,7 @@ impl Condition {
                 let symbol = symbols.intern(text).map_err(|error| bad(error.to_string()))?;
                 Operands::Symbols(symbol.id())
             }
+            (FieldKind::Bool, &Literal::Integer(value @ (0 | 1))) => Operands::Bools(value == 1),
             (kind, literal) => return Err(bad(format!("it is {kind} and does not compare with {literal:?}"))),
         };
         Ok(Self { offset: found.offset, comparison, operands })
@@ -143,6 +147,7 @@ impl Condition {
             Operands::Integers(kind, value) => Some(integer_at(row, self.offset, *kind).cmp(value)),
             Operands::Floats(kind, value) => float_at(row, self.offset, *kind).partial_cmp(value),
             Operands::Symbols(id) => Some(u32::from_le_bytes(at(row, self.offset)).cmp(id)),
+            Operands::Bools(value) => Some((row[self.offset] != 0).cmp(value)),
             Operands::Texts(size, text) => Some(text_of(&row[self.offset..self.offset + size]).cmp(text)),
         };
         self.comparison.holds(order)
@@ -207,7 +212,7 @@ mod tests {
 
     #[test]
     fn every_comparison_holds_where_it_should() {
-        let layout = "25/1 count:u64@0 change:i8@8 rate:f32@9 unit:text4@13 wide:f64@17";
+        let layout = "26/1 count:u64@0 change:i8@8 rate:f32@9 unit:text4@13 wide:f64@17 open:bool@25";
         let rows = RowLayout::new(Layout::parse(layout).unwrap()).unwrap();
         let record = [
             &u64::MAX.to_le_bytes()[..],
@@ -215,6 +220,8 @@ mod tests {
             &0.5f32.to_le_bytes(),
             b"EUR\0",
             &f64::NAN.to_le_bytes(),
+            // As a damaged file has it: true.
+            &[9],
         ];
         let row: Row<4> = rows.row(&record.concat());
         let check = |column: &str, literal: Literal, holding: &[Comparison]| {
@@ -235,6 +242,22 @@ mod tests {
         check("unit", "EU".into(), &[NotEqual, Greater, GreaterOrEqual]);
         check("unit", "EURO".into(), &[NotEqual, Less, LessOrEqual]);
         check("wide", 0.into(), &[NotEqual]);
+        check("open", true.into(), &[Equal, LessOrEqual, GreaterOrEqual]);
+        check("open", false.into(), &[NotEqual, Greater, GreaterOrEqual]);
+    }
+
+    #[test]
+    fn what_may_be_missing_is_not_compared() {
+        let rows = RowLayout::new(Layout::parse("10/1 open:bool@0 price?:present@1 price:i64@2").unwrap()).unwrap();
+        let symbols = Dictionary::default();
+        for (column, literal, reason) in [
+            ("price", Literal::Integer(0), "may be missing"),
+            ("price?", Literal::Integer(0), "present"),
+            ("open", Literal::Integer(2), "does not compare"),
+        ] {
+            let error = Condition::new(&rows, column, Equal, &literal, &symbols).unwrap_err();
+            assert!(error.reason.contains(reason), "{error:?}");
+        }
     }
 
     #[test]

@@ -128,7 +128,7 @@ impl KeyColumns {
                 FieldKind::Symbol => {
                     Symbol::from_id(u32::from_le_bytes(at(bytes, from))).canonical(symbols, &mut out);
                 }
-                FieldKind::F32 | FieldKind::F64 | FieldKind::Text(_) => {
+                FieldKind::F32 | FieldKind::F64 | FieldKind::Text(_) | FieldKind::Bool | FieldKind::Present => {
                     out.push(&bytes[from..from + field.kind.size()]);
                 }
             }

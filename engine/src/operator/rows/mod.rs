@@ -34,6 +34,10 @@ pub(crate) struct Column {
 pub(crate) fn find(rows: &RowLayout, name: &str) -> Result<Column, BadColumn> {
     let found = rows.layout().position(name).map(|number| &rows.layout().fields()[number]);
     match found {
+        Some(field) if rows.layout().presence(field).is_some() => Err(BadColumn::new(
+            name,
+            "it may be missing, and steps over rows of run-time layouts do not ask whether it is",
+        )),
         Some(field) => {
             let &Field { kind, decimals, .. } = field;
             Ok(Column { offset: rows.offset(field), kind, decimals })
