@@ -29,10 +29,10 @@ pub(super) fn windows(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     (suite.tell)(&format!("making {} readings in memory", grouped(events)));
     let source = Shared::readings(events, KEYS);
     let mut found = Found::default();
-    for (name, slide_of) in SLIDES {
+    for name in ["slide", "window"] {
         let mut standings = Vec::new();
         for overlap in OVERLAPS {
-            standings.push(suite.run(sliding(&source, events, (name, overlap), slide_of(overlap))));
+            standings.push(suite.run(sliding(&source, events, (name, overlap))));
         }
         found.more.insert(format!("growth, {name} fixed"), growth(&standings));
         found.standings.append(&mut standings);
@@ -49,10 +49,9 @@ pub(super) fn windows(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
     Ok(found)
 }
 
-/// What stays the same for all overlaps, and how long a slide is.
-const SLIDES: [(&str, fn(u32) -> Duration); 2] = [("slide", |_| MILLI), ("window", |overlap| SIZE / overlap)];
-
-fn sliding<'a>(source: &'a Shared, events: u64, (fixed, overlap): (&str, u32), slide: Duration) -> Contest<'a> {
+/// Windows whose slide is the same for all overlaps, or whose size is.
+fn sliding<'a>(source: &'a Shared, events: u64, (fixed, overlap): (&str, u32)) -> Contest<'a> {
+    let slide = if fixed == "slide" { MILLI } else { SIZE / overlap };
     let work = format!("sliding windows, {fixed} fixed: {overlap} x {slide:?}, counts and sums of {KEYS} devices");
     let windows = Sliding::of(slide * overlap, slide);
     let mut contest = Contest::new(&work, events, EVENT_BYTES);

@@ -178,7 +178,7 @@ impl Layout {
             layout.fields.into_iter().map(move |field| Field {
                 name: match naming {
                     Naming::Own => format!("{part}.{}", field.name).into(),
-                    Naming::Part | Naming::Tuple => name_of_part(&field.name, &part.into()),
+                    Naming::Part | Naming::Tuple => name_of_part(&field.name, part).into(),
                 },
                 offset: offset + field.offset,
                 decimals: decimals.or(field.decimals),
@@ -265,11 +265,11 @@ impl Layout {
 type Part = (&'static str, usize, Option<u8>, bool, Layout);
 
 /// The name of a field that has none of its own, in a layout where it is of this part.
-pub(crate) fn name_of_part(field: &str, part: &Cow<'static, str>) -> Cow<'static, str> {
+pub(crate) fn name_of_part(field: &str, part: &str) -> String {
     match field.strip_prefix(SCALAR_FIELD) {
-        Some("") => part.clone(),
-        Some(rest) => format!("{part}{rest}").into(),
-        None => field.to_owned().into(),
+        Some("") => part.to_owned(),
+        Some(rest) => format!("{part}{rest}"),
+        None => field.to_owned(),
     }
 }
 

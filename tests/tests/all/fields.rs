@@ -99,7 +99,7 @@ impl ProcessFunction<Tuple2<User, Code<Side>>> for Changes {
         _: Timestamp,
         order: &Order,
         seen: &mut Seen,
-        context: &mut ProcessContext<'_, Change, Order>,
+        context: &mut ProcessContext<'_, Change>,
     ) {
         context.emit(Change { key: *key, before: *seen, level: order.level });
         let sizes = [{ seen.sizes }[1], { order.level }.size];

@@ -279,7 +279,7 @@ pub(crate) fn packed_layout<N: Clone + Into<Cow<'static, str>>>(name: &'static s
         let part: Cow<'static, str> = part.clone().into();
         for field in layout.fields() {
             let is_nameless = layout.naming() == Naming::Part || field.name == SCALAR_FIELD;
-            let mut name = if is_nameless { name_of_part(&field.name, &part) } else { field.name.clone() };
+            let mut name = if is_nameless { name_of_part(&field.name, &part).into() } else { field.name.clone() };
             while !names.insert(name.clone()) {
                 name = format!("{part}_{name}").into();
             }

@@ -310,10 +310,9 @@ fn each_nth(script: &Script<Reading>, nth: u64, kept: Option<i64>) -> (Timed<Rea
     })
 }
 
-fn running(
-    script: &Script<Reading>,
-    kept: Option<i64>,
-) -> (Vec<(Timestamp, crate::KeyValue<u64, crate::Tuple2<i128, f64>>)>,) {
+type Sums = crate::KeyValue<u64, crate::Tuple2<i128, f64>>;
+
+fn running(script: &Script<Reading>, kept: Option<i64>) -> (Timed<Sums>,) {
     let mut history = History::new(kept);
     let value = |known: &[Reading]| {
         known.iter().fold((0, 0.0), |sums, row| (sums.0 + i128::from(row.value), sums.1 + row.value as f64 / 3.0))
@@ -327,7 +326,7 @@ fn running(
 }
 
 /// The row of a running aggregate.
-fn packed(key: u64, sums: (i128, f64)) -> crate::KeyValue<u64, crate::Tuple2<i128, f64>> {
+fn packed(key: u64, sums: (i128, f64)) -> Sums {
     let bytes = [&key.to_ne_bytes()[..], &sums.0.to_ne_bytes()[..], &sums.1.to_ne_bytes()[..]].concat();
     bytemuck::pod_read_unaligned(&bytes)
 }
