@@ -136,16 +136,26 @@ fn job(block: usize) -> (Job, Outputs) {
         .key_by(|order| (order.user, order.side, order.is_firm))
         .window(window())
         .aggregate("by_tuple", (count(), sum(|order: &Order| order.level.price)));
-    windows.sink("by_tuple", sink);
+    windows.sink("by_tuple out", sink);
     let (sink, is_large) = collect();
     let large = windows.key_by(|row| row.value().parts().0 > 3).window(window());
-    large.aggregate("is_large", count()).sink("is_large", sink);
+    large.aggregate("is_large", count()).sink("is_large out", sink);
     let (sink, by_pages) = collect();
-    orders.clone().key_by(|order| order.pages).window(window()).aggregate("by_pages", count()).sink("by_pages", sink);
+    orders
+        .clone()
+        .key_by(|order| order.pages)
+        .window(window())
+        .aggregate("by_pages", count())
+        .sink("by_pages out", sink);
     let (sink, by_limit) = collect();
-    orders.clone().key_by(|order| order.limit).window(window()).aggregate("by_limit", count()).sink("by_limit", sink);
+    orders
+        .clone()
+        .key_by(|order| order.limit)
+        .window(window())
+        .aggregate("by_limit", count())
+        .sink("by_limit out", sink);
     let (sink, changes) = collect();
-    orders.key_by(|order| (order.user, order.side)).process("changes", Changes).sink("changes", sink);
+    orders.key_by(|order| (order.user, order.side)).process("changes", Changes).sink("changes out", sink);
     (job, Outputs { by_tuple, by_pages, by_limit, is_large, changes })
 }
 

@@ -28,6 +28,7 @@ impl Levels {
 
 impl Operator for Levels {
     type Outputs = (Row, Sample);
+    const LATE_OUTPUTS: &'static [usize] = &[1];
 
     fn on_watermark(&mut self, _: Timestamp, _: &mut Outbox<(Row, Sample)>) -> Result<Firing, OperatorError> {
         Ok(Firing::Done)

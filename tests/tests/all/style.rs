@@ -18,7 +18,7 @@ const UNSAFE: &[&str] = &[
     "engine/src/log/mapped.rs",
     "engine/src/ring/",
     "io/src/capture/mapping.rs",
-    "engine/derive/src/lib.rs",
+    "engine/derive/src/record.rs",
     "tests/tests/allocation.rs",
 ];
 
