@@ -40,7 +40,7 @@
 //! | `ProcessWindowFunction` with an aggregate | [`WindowedStream::aggregate_with`] | Gets the key, the [`Pane`] and the value. Without it a row is a [`Windowed`]. |
 //! | `KeyedProcessFunction` | [`ProcessFunction`] | |
 //! | `ValueState` | [`ProcessFunction::State`] | One record for each key, zeros at first. |
-//! | `ListState`, `MapState` | [`KeyedLists`], [`KeyedMaps`] | For an [`Operator`] of your own, by [`KeyedStream::operate`]. |
+//! | `ListState`, `MapState` | [`ListState`], [`MapState`] | Declared in [`ProcessFunction::states`], found by [`ProcessContext::list`] and [`ProcessContext::map`]. |
 //! | `StateTtlConfig` | [`ProcessFunction::time_to_live`] | In event time. |
 //! | `registerEventTimeTimer`, `deleteEventTimeTimer` | [`ProcessContext::timer`], [`ProcessContext::delete_timer`] | A timer fires before the first row whose watermark has reached it, to the row. |
 //! | `Collector.collect` | [`ProcessContext::emit`] | |

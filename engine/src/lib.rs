@@ -119,6 +119,8 @@ pub use operator::library::deduplicate::Repeats;
 pub use operator::library::running::KeyValue;
 pub use operator::library::threshold::Transition;
 pub use operator::process::ProcessFunction;
+pub use operator::states::{ListState, MapState, States};
+pub use operator::views::{ListView, MapView};
 #[cfg(feature = "calendar")]
 pub use operator::window::Calendar;
 pub use operator::window::{

@@ -3,6 +3,7 @@
 use crate::base::blame;
 use crate::operator::emitted::Emitted;
 use crate::operator::keyed::{Keyed, ProcessContext};
+use crate::operator::states::States;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{BroadcastTable, Store, StoreSettings};
 use crate::{Key, Record, Timestamp};
@@ -96,9 +97,15 @@ pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
 
     /// How long the state of a key is kept after the key's last row, in event time; for ever where there is none.
     ///
-    /// State that has expired by the watermark before a row, or at a timer's time, is zeros.
+    /// State that has expired by the watermark before a row, or at a timer's time, is zeros, and its lists and maps are
+    /// empty.
     fn time_to_live(&self) -> Option<Duration> {
         None
+    }
+
+    /// The lists and maps that it keeps for each key beside the state: none by default.
+    fn states(&self) -> States {
+        States::new()
     }
 }
 
@@ -111,7 +118,7 @@ pub(crate) struct BroadcastOperator<K, F, P: BroadcastProcessFunction<K>> {
 
 impl<K: Key, F, P: BroadcastProcessFunction<K>> BroadcastOperator<K, F, P> {
     pub(crate) fn new(key_of: F, function: P, settings: &StoreSettings) -> Self {
-        let keyed = Keyed::new(settings, function.time_to_live());
+        let keyed = Keyed::new(settings, function.time_to_live(), &function.states());
         Self { key_of, function, keyed, table: BroadcastTable::new(settings) }
     }
 

@@ -1,7 +1,8 @@
-//! What process functions keep for a key: a state, and timers.
+//! What process functions keep for a key: a state, lists and maps, and timers.
 
 use crate::base::blame;
 use crate::operator::emitted::Emitted;
+use crate::operator::states::{KeyStates, StateStores, States};
 use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, Outbox};
 use crate::store::ahead::FETCHED;
 use crate::store::{KeyedTable, Of, Store, StoreSettings, Timers};
@@ -13,6 +14,8 @@ pub struct ProcessContext<'a, Out: Emitted> {
     out: &'a mut Outbox<Out::Outputs>,
     asked: &'a mut Asked,
     call: Call,
+    /// None where the function declares no lists and maps.
+    pub(super) states: Option<KeyStates<'a>>,
 }
 
 /// What a function asks for.
@@ -82,7 +85,8 @@ impl<Out: Emitted> ProcessContext<'_, Out> {
         self.asked.removed.push(time);
     }
 
-    /// Removes the key's state once the function returns: it is zeros again, whatever the function makes of it.
+    /// Removes the key's state once the function returns: it is zeros again, whatever the function makes of it, and its
+    /// lists and maps are empty.
     pub fn clear_state(&mut self) {
         self.asked.clears = true;
     }
@@ -101,9 +105,10 @@ impl<Out: Emitted> ProcessContext<'_, Out> {
 /// Timers that fire in one call, where the outbox does not fill up before.
 pub(crate) const TIMERS_AT_ONCE: usize = if cfg!(test) { 8 } else { 1024 };
 
-/// States and timers by key.
+/// States, lists, maps and timers by key.
 pub(crate) struct Keyed<K, S> {
     table: KeyedTable<K, S>,
+    states: StateStores,
     timers: Timers,
     /// Timers behind this fire at the end of the input.
     end: Timestamp,
@@ -111,9 +116,10 @@ pub(crate) struct Keyed<K, S> {
 }
 
 impl<K: Key, S: Record> Keyed<K, S> {
-    pub(crate) fn new(settings: &StoreSettings, time_to_live: Option<Duration>) -> Self {
+    pub(crate) fn new(settings: &StoreSettings, time_to_live: Option<Duration>, states: &States) -> Self {
         let table = KeyedTable::new(settings).with_time_to_live(time_to_live);
-        Self { table, timers: Timers::new(settings), end: Timestamp::MAX, asked: Asked::default() }
+        let (states, timers) = (StateStores::new(states, settings), Timers::new(settings));
+        Self { table, states, timers, end: Timestamp::MAX, asked: Asked::default() }
     }
 
     /// The time of the first timer, or [`Timestamp::MAX`].
@@ -138,18 +144,20 @@ impl<K: Key, S: Record> Keyed<K, S> {
         on_row: impl FnOnce(&K, &mut S, &mut ProcessContext<'_, Out>),
         on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) -> Result<(), OperatorError> {
-        let entry = self.table.find_or_insert(key)?;
-        self.table.touch(entry, row_time, call.watermark);
-        let Self { table, asked, .. } = self;
-        let mut context = ProcessContext { out: &mut *out, asked, call };
-        on_row(&key, table.value_mut(entry), &mut context);
-        if self.asked.is_nothing() {
+        let Self { table, states, asked, .. } = self;
+        let entry = table.find_or_insert(key)?;
+        table.touch(entry, row_time, call.watermark, |table, expired| states.clear(table, expired));
+        let ((state, lent), mut place) = (table.lend(entry), None);
+        let states = states.of(entry, lent, &mut place);
+        let mut context = ProcessContext { out: &mut *out, asked, call, states };
+        on_row(&key, state, &mut context);
+        if self.asked.is_nothing() && self.states.is_empty() {
             return Ok(());
         }
         self.row_end(entry, call, out, on_timer)
     }
 
-    /// What a row asked for.
+    /// What a row asked for, and what became of lists and maps.
     fn row_end<Out: Emitted>(
         &mut self,
         entry: usize,
@@ -157,7 +165,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
         out: &mut Outbox<Out::Outputs>,
         on_timer: impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) -> Result<(), OperatorError> {
-        self.remove_where_asked(entry);
+        self.return_from_call(entry)?;
         // What a timer of the past emits is not late to anybody.
         let time = call.watermark.plus_nanos(1);
         self.take_asked(entry, call.watermark, Call { time, is_behind: false, ..call }, out, on_timer)?;
@@ -166,13 +174,18 @@ impl<K: Key, S: Record> Keyed<K, S> {
     }
 
     /// Makes zeros of the state of a key, and removes timers of it, where its function asked for that.
-    fn remove_where_asked(&mut self, entry: usize) {
+    ///
+    /// # Errors
+    /// When the function kept more rows than the limit allows.
+    fn return_from_call(&mut self, entry: usize) -> Result<(), OperatorError> {
         if std::mem::take(&mut self.asked.clears) {
             *self.table.value_mut(entry) = S::zeroed();
+            self.states.clear(&mut self.table, entry);
         }
         for time in self.asked.removed.drain(..) {
             self.timers.remove(&mut self.table, time, entry);
         }
+        self.states.check()
     }
 
     /// Keeps the timers behind `reached` that were asked for, and fires the others at once; the rows that those emit
@@ -193,7 +206,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
                 self.timers.insert(&mut self.table, at, entry)?;
                 continue;
             }
-            self.call_timer(entry, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer);
+            self.call_timer(entry, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer)?;
             for later in self.asked.timers.drain(..).filter(|later| *later > reached) {
                 self.timers.insert(&mut self.table, later, entry)?;
             }
@@ -211,13 +224,17 @@ impl<K: Key, S: Record> Keyed<K, S> {
         call: Call,
         out: &mut Outbox<Out::Outputs>,
         on_timer: &mut impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
-    ) {
-        let key = *self.table.key(entry);
-        self.table.expire(entry, at);
-        let Self { table, asked, .. } = self;
-        let mut context = ProcessContext { out, asked, call };
-        on_timer(&key, at, table.value_mut(entry), &mut context);
-        self.remove_where_asked(entry);
+    ) -> Result<(), OperatorError> {
+        let Self { table, states, asked, .. } = self;
+        let key = *table.key(entry);
+        if table.expire(entry, at) {
+            states.clear(table, entry);
+        }
+        let ((state, lent), mut place) = (table.lend(entry), None);
+        let states = states.of(entry, lent, &mut place);
+        let mut context = ProcessContext { out, asked, call, states };
+        on_timer(&key, at, state, &mut context);
+        self.return_from_call(entry)
     }
 
     /// Fires the timers that `watermark` has reached, until `out` is full.
@@ -238,7 +255,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
             let shown = if is_end { Timestamp::MAX } else { at };
             let cause = Cause::Fired { time: at, key };
             let call = Call { cause, time: at, watermark: shown, is_behind: false };
-            self.call_timer(entry, at, call, out, &mut on_timer);
+            self.call_timer(entry, at, call, out, &mut on_timer)?;
             if is_end {
                 // The input has ended: a timer that renews itself would never stop.
                 self.asked.timers.clear();
@@ -279,9 +296,10 @@ impl<K: Key, S: Record> Keyed<K, S> {
         Ok(batch.len())
     }
 
-    /// Shows the states and the timers.
+    /// Shows the states, the timers, and the lists and maps.
     pub(crate) fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
         show("state", &mut self.table);
         show("timers", &mut Of::new(&mut self.table, &mut self.timers));
+        self.states.show(&mut self.table, show);
     }
 }

@@ -41,6 +41,8 @@ mod outbox;
 pub(crate) mod process;
 pub(crate) mod rows;
 pub(crate) mod state;
+pub(crate) mod states;
+pub(crate) mod views;
 pub(crate) mod window;
 
 pub(crate) use outbox::{Cause, OUTPUTS_MAX, OutColumns};

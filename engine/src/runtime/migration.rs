@@ -162,7 +162,7 @@ mod tests {
         let (mut was, mut is) = (keys::<u32>(&settings).with_time_to_live(time_to_live), keys(&settings));
         is = is.with_time_to_live(time_to_live);
         let number = entry(&mut was, 3);
-        was.touch(number, Timestamp::from_nanos(5), Timestamp::MIN);
+        was.touch(number, Timestamp::from_nanos(5), Timestamp::MIN, |_, _| {});
         *was.value_mut(number) = 9;
         migrate_into(&mut was, &mut is);
         assert_eq!(is.get(&3), Some(&wide(9)));

@@ -1,11 +1,13 @@
 //! Stores that hang on the entries of a keyed table.
 
 use crate::store::changes::Changes;
+use crate::store::entries::{Entries, Pins};
 use crate::store::pieces::{PieceWriter, Pieces};
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, Store, StoreError, StoreKind};
 use crate::{Key, Layout, Slot};
 use bytemuck::Pod;
+use std::any::Any;
 use std::ops::Range;
 
 /// Something for each entry of a table.
@@ -20,14 +22,9 @@ pub(crate) trait Column {
 
     fn mark(&mut self, scope: Scope);
 
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool;
+    fn save(&mut self, table: &dyn Entries, out: &mut PieceWriter<'_>) -> bool;
 
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError>;
+    fn restore(&mut self, table: &mut dyn Entries, share: Share, piece: &[u8]) -> Result<(), StoreError>;
 }
 
 /// A store with the table on which it hangs.
@@ -46,19 +43,19 @@ pub(crate) trait Column {
 /// assert_eq!(pieces, 1);
 /// # Ok::<(), pelton::StoreError>(())
 /// ```
-pub struct Of<'a, K, V, C> {
+pub struct Of<'a, K, V, C: ?Sized> {
     table: &'a mut KeyedTable<K, V>,
     column: &'a mut C,
 }
 
-impl<'a, K, V, C> Of<'a, K, V, C> {
+impl<'a, K, V, C: ?Sized> Of<'a, K, V, C> {
     /// A store and its table.
     pub const fn new(table: &'a mut KeyedTable<K, V>, column: &'a mut C) -> Self {
         Self { table, column }
     }
 }
 
-impl<K: Key, V: Pod, C: Column> Store for Of<'_, K, V, C> {
+impl<K: Key, V: Pod, C: Column + ?Sized> Store for Of<'_, K, V, C> {
     fn kind(&self) -> StoreKind {
         self.column.kind()
     }
@@ -152,17 +149,27 @@ impl<S: Collected> Column for S {
         self.collections_mut().mark(scope);
     }
 
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+    fn save(&mut self, table: &dyn Entries, out: &mut PieceWriter<'_>) -> bool {
         self.collections_mut().save(table, out)
     }
 
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError> {
+    fn restore(&mut self, table: &mut dyn Entries, share: Share, piece: &[u8]) -> Result<(), StoreError> {
         self.collections_mut().restore(table, share, piece)
+    }
+}
+
+/// A store that keeps a collection for each entry, whatever its elements are.
+pub(crate) trait AnyCollected: Column + Any {
+    /// Drops all elements of an entry.
+    fn clear_entry(&mut self, table: &mut dyn Pins, entry: usize);
+}
+
+impl<S: Collected + 'static> AnyCollected for S {
+    fn clear_entry(&mut self, table: &mut dyn Pins, entry: usize) {
+        let collections = self.collections_mut();
+        if collections.get(entry).is_some_and(|collection| collection.len() > 0) {
+            collections.change(table, entry, |all| *all = S::Collection::default());
+        }
     }
 }
 
@@ -187,20 +194,32 @@ impl<C: Collection> Collections<C> {
         self.by_number.get(entry)
     }
 
-    /// Changes the collection of an entry of the table, which cannot be removed while its collection is not empty.
+    /// Notes that the collection of an entry is about to change.
     #[inline]
-    pub(crate) fn change<K: Key, V: Pod, R>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        entry: usize,
-        change: impl FnOnce(&mut C) -> R,
-    ) -> R {
-        if entry >= self.by_number.len() {
-            self.by_number.resize_with(entry + 1, C::default);
-        }
+    fn note<P: Pins + ?Sized>(&mut self, table: &P, entry: usize) {
         if self.changes.note(entry) {
             self.keep(table, entry);
         }
+    }
+
+    /// As [`Collections::note`], for an entry that may have none yet.
+    #[inline]
+    fn note_or_make<P: Pins + ?Sized>(&mut self, table: &P, entry: usize) {
+        if entry >= self.by_number.len() {
+            self.by_number.resize_with(entry + 1, C::default);
+        }
+        self.note(table, entry);
+    }
+
+    /// Changes the collection of an entry of the table, which cannot be removed while its collection is not empty.
+    #[inline]
+    pub(crate) fn change<P: Pins + ?Sized, R>(
+        &mut self,
+        table: &mut P,
+        entry: usize,
+        change: impl FnOnce(&mut C) -> R,
+    ) -> R {
+        self.note_or_make(table, entry);
         let collection = &mut self.by_number[entry];
         let before = collection.len();
         let result = change(collection);
@@ -217,11 +236,35 @@ impl<C: Collection> Collections<C> {
         result
     }
 
+    /// Finds an element of the collection of an entry, or adds it. `find` says whether it added one.
+    ///
+    /// Beside the element it returns an error where there are now more than the limit allows.
+    #[inline]
+    pub(crate) fn find_or_add<'c, P: Pins + ?Sized, E>(
+        &'c mut self,
+        table: &mut P,
+        entry: usize,
+        find: impl FnOnce(&'c mut C) -> (&'c mut E, bool),
+    ) -> (&'c mut E, Result<(), StoreError>) {
+        self.note_or_make(table, entry);
+        let Self { by_number, elements, elements_max, .. } = self;
+        let collection = &mut by_number[entry];
+        let is_first = collection.len() == 0;
+        let (element, is_new) = find(collection);
+        if is_new {
+            *elements += 1;
+            if is_first {
+                table.pin(entry);
+            }
+        }
+        (element, within(*elements, *elements_max))
+    }
+
     /// The collection of an entry, where it ever had one, to change its elements but not their number.
     #[inline]
-    pub(crate) fn get_mut<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, entry: usize) -> Option<&mut C> {
-        if entry < self.by_number.len() && self.changes.note(entry) {
-            self.keep(table, entry);
+    pub(crate) fn get_mut<P: Pins + ?Sized>(&mut self, table: &P, entry: usize) -> Option<&mut C> {
+        if entry < self.by_number.len() {
+            self.note(table, entry);
         }
         self.by_number.get_mut(entry)
     }
@@ -229,10 +272,7 @@ impl<C: Collection> Collections<C> {
     /// An error where there are more elements than the limit allows.
     #[inline]
     pub(crate) const fn check(&self) -> Result<(), StoreError> {
-        if self.elements > self.elements_max {
-            return Err(StoreError::TooManyRows(self.elements_max));
-        }
-        Ok(())
+        within(self.elements, self.elements_max)
     }
 
     fn bytes(&self, element: usize) -> usize {
@@ -240,13 +280,13 @@ impl<C: Collection> Collections<C> {
     }
 
     /// Makes the piece of a collection that is marked: only the key where it is empty. Whether there is one.
-    fn piece<K: Key, V: Pod>(&self, table: &KeyedTable<K, V>, number: usize, bytes: &mut Vec<u8>) -> bool {
+    fn piece<P: Pins + ?Sized>(&self, table: &P, number: usize, bytes: &mut Vec<u8>) -> bool {
         bytes.clear();
         let collection = self.by_number.get(number).filter(|collection| collection.len() > 0);
         if collection.is_none() && self.changes.marks_all() {
             return false;
         }
-        bytes.extend_from_slice(bytemuck::bytes_of(table.key(number)));
+        bytes.extend_from_slice(table.key_bytes(number));
         if let Some(collection) = collection {
             collection.write(bytes);
         }
@@ -255,10 +295,10 @@ impl<C: Collection> Collections<C> {
 
     /// Keeps the piece of a collection that is marked, before it changes.
     #[cold]
-    fn keep<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, number: usize) {
+    fn keep<P: Pins + ?Sized>(&mut self, table: &P, number: usize) {
         let mut bytes = Vec::new();
         if self.piece(table, number, &mut bytes) {
-            self.kept.push(table.share_of(table.key(number)), &bytes);
+            self.kept.push(table.share(number), &bytes);
         }
     }
 
@@ -266,7 +306,7 @@ impl<C: Collection> Collections<C> {
         self.changes.mark(scope, self.by_number.len());
     }
 
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+    fn save(&mut self, table: &dyn Entries, out: &mut PieceWriter<'_>) -> bool {
         if !self.kept.take(out) {
             return false;
         }
@@ -275,30 +315,34 @@ impl<C: Collection> Collections<C> {
             let Some(number) = self.changes.next_marked() else { return true };
             out.pass(1);
             if self.piece(table, number, &mut bytes) {
-                out.write(table.share_of(table.key(number)), &bytes);
+                out.write(table.share(number), &bytes);
             }
         }
         false
     }
 
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError> {
-        let (key, rest) = table.parse_key(share, piece)?;
+    fn restore(&mut self, table: &mut dyn Entries, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+        let (key, rest) = table.split_key(share, piece)?;
         let Some(collection) = C::read(rest) else { return Err(StoreError::misfit("a wrong length")) };
         if collection.len() == 0 {
-            if let Some(entry) = table.find(&key) {
+            if let Some(entry) = table.find_restored(key) {
                 self.change(table, entry, |all| *all = collection);
             }
             return Ok(());
         }
-        let entry = table.find_or_restore(key);
+        let entry = table.find_or_make(key);
         self.change(table, entry, |all| *all = collection);
         Ok(())
     }
+}
+
+/// An error where there are more elements than the limit allows.
+#[inline]
+const fn within(elements: usize, elements_max: usize) -> Result<(), StoreError> {
+    if elements > elements_max {
+        return Err(StoreError::TooManyRows(elements_max));
+    }
+    Ok(())
 }
 
 /// Elements of a fixed layout, read from bytes that hold nothing else.

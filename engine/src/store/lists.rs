@@ -41,13 +41,21 @@ impl<T> Default for List<T> {
 }
 
 impl<T> List<T> {
-    fn rows(&self) -> &[T] {
+    pub(crate) fn rows(&self) -> &[T] {
         &self.rows[self.start..]
     }
 
-    /// Drops rows at the front; their room is given back once they are half of all.
-    fn drop_front(&mut self, count: usize) {
-        self.start += count;
+    pub(crate) fn last_mut(&mut self) -> Option<&mut T> {
+        self.rows.last_mut()
+    }
+
+    pub(crate) fn push(&mut self, row: T) {
+        self.rows.push(row);
+    }
+
+    /// Drops all but the last `len` rows; their room is given back once they are half of all.
+    pub(crate) fn truncate_front(&mut self, len: usize) {
+        self.start += self.rows().len().saturating_sub(len);
         if self.start * 2 >= self.rows.len() {
             self.rows.drain(..self.start);
             self.start = 0;
@@ -83,7 +91,7 @@ impl<T: Record> KeyedLists<T> {
 
     /// The last row of an entry, to be changed.
     pub fn last_mut<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, entry: usize) -> Option<&mut T> {
-        self.0.get_mut(table, entry)?.rows.last_mut()
+        self.0.get_mut(table, entry)?.last_mut()
     }
 
     /// Adds a row at the end.
@@ -96,13 +104,13 @@ impl<T: Record> KeyedLists<T> {
         entry: usize,
         row: T,
     ) -> Result<(), StoreError> {
-        self.0.change(table, entry, |list| list.rows.push(row));
+        self.0.change(table, entry, |list| list.push(row));
         self.0.check()
     }
 
     /// Drops all but the last `len` rows.
     pub fn truncate_front<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>, entry: usize, len: usize) {
-        self.0.change(table, entry, |list| list.drop_front(list.rows().len().saturating_sub(len)));
+        self.0.change(table, entry, |list| list.truncate_front(len));
     }
 
     /// Drops all rows of an entry.

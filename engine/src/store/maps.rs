@@ -30,7 +30,7 @@ use std::ops::RangeBounds;
 pub struct KeyedMaps<M, T>(Collections<Map<M, T>>);
 
 #[derive(Debug)]
-pub(crate) struct Map<M, T>(BTreeMap<M, T>);
+pub(crate) struct Map<M, T>(pub(crate) BTreeMap<M, T>);
 
 impl<M, T> Default for Map<M, T> {
     fn default() -> Self {

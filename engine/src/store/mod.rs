@@ -27,13 +27,14 @@
 pub(crate) mod ahead;
 mod broadcast;
 mod changes;
-mod column;
+pub(crate) mod column;
 pub(crate) mod dense;
 mod due;
+pub(crate) mod entries;
 pub(crate) mod groups;
 pub(crate) mod latest;
-mod lists;
-mod maps;
+pub(crate) mod lists;
+pub(crate) mod maps;
 pub(crate) mod pieces;
 pub(crate) mod region;
 mod rows;

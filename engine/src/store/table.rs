@@ -10,6 +10,7 @@
 use crate::base::time::duration_nanos;
 use crate::store::changes::Changes;
 use crate::store::dense::Bits;
+use crate::store::entries::Lent;
 use crate::store::small::Small;
 use crate::store::{StoreError, StoreSettings};
 use crate::{HashSeed, Key, Timestamp};
@@ -172,6 +173,15 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
     pub fn value_mut(&mut self, entry: usize) -> &mut V {
         self.note(entry);
         &mut self.entry_mut(entry).value
+    }
+
+    /// The value of an entry, to be changed while what hangs on it changes too.
+    #[inline(always)]
+    pub(crate) fn lend(&mut self, entry: usize) -> (&mut V, Lent<'_, K>) {
+        self.note(entry);
+        let Self { segments, pins, seed, .. } = self;
+        let Entry { key, value } = &mut segments[entry >> SEGMENT_BITS][entry & (SEGMENT - 1)];
+        (value, Lent { pins, seed, key })
     }
 
     /// The value of a key, where it has an entry.
@@ -394,35 +404,33 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
         self.free.push(number as u32);
     }
 
-    /// Something hangs on an entry.
-    pub(crate) fn pin(&mut self, entry: usize) {
-        if entry >= self.pins.len() {
-            self.pins.resize(entry + 1, 0);
-        }
-        self.pins[entry] += 1;
-    }
-
-    /// One thing less hangs on an entry, which may then be removed.
-    pub(crate) fn unpin(&mut self, entry: usize) {
-        self.pins[entry] -= 1;
-        if self.pins[entry] == LEAVES {
-            self.pins[entry] = 0;
-            self.remove_entry(entry);
-        }
-    }
-
     /// Begins a row that a key's value is looked at for, at `watermark`: a value that expired by then is zeros. It was
-    /// written at `time`, or at the watermark where that is later.
+    /// written at `time`, or at the watermark where that is later. `clear` is called for entries whose values have
+    /// expired, to drop what hangs on them.
     #[inline(always)]
-    pub(crate) fn touch(&mut self, entry: usize, time: Timestamp, watermark: Timestamp) {
+    pub(crate) fn touch(
+        &mut self,
+        entry: usize,
+        time: Timestamp,
+        watermark: Timestamp,
+        clear: impl FnMut(&mut Self, usize),
+    ) {
         if self.expiry.is_some() {
-            self.touch_expiring(entry, time, watermark);
+            self.touch_expiring(entry, time, watermark, clear);
         }
     }
 
     #[cold]
-    fn touch_expiring(&mut self, entry: usize, time: Timestamp, watermark: Timestamp) {
-        self.expire(entry, watermark);
+    fn touch_expiring(
+        &mut self,
+        entry: usize,
+        time: Timestamp,
+        watermark: Timestamp,
+        mut clear: impl FnMut(&mut Self, usize),
+    ) {
+        if self.expire(entry, watermark) {
+            clear(self, entry);
+        }
         self.note(entry);
         if let Some(expiry) = &mut self.expiry {
             expiry.written[entry] = time.max(watermark);
@@ -432,6 +440,7 @@ impl<K: Key, V: Pod> KeyedTable<K, V> {
             let number = expiry.swept;
             expiry.swept = if number + 1 >= self.end { 0 } else { number + 1 };
             if number != entry && self.is_taken(number) && self.expire(number, watermark) {
+                clear(self, number);
                 self.remove_if_empty(number);
             }
         }
@@ -487,6 +496,7 @@ fn empty_segment<K: Key, V: Pod>() -> Box<[Entry<K, V>; SEGMENT]> {
 mod tests {
     use super::*;
     use crate::ALL_SLOTS;
+    use crate::store::entries::Pins;
     use crate::store::pieces::PieceWriter;
     use crate::store::{Scope, Store};
     use proptest::prelude::*;
@@ -538,7 +548,7 @@ mod tests {
         let mut table = table::<u64>().with_time_to_live(Some(Duration::from_nanos(10)));
         let mut see = |key, time, watermark| {
             let entry = table.find_or_insert(key).unwrap();
-            table.touch(entry, at(time), at(watermark));
+            table.touch(entry, at(time), at(watermark), |_, _| {});
             *table.value_mut(entry) += 1;
             *table.value(entry)
         };
@@ -558,7 +568,7 @@ mod tests {
         table.remove(entry);
         let mut see = |key, time, watermark| {
             let entry = table.find_or_insert(key).unwrap();
-            table.touch(entry, at(time), at(watermark));
+            table.touch(entry, at(time), at(watermark), |_, _| {});
         };
         // All of them have expired, and were swept while others came.
         for key in 500..1500 {

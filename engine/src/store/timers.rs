@@ -2,6 +2,7 @@
 
 use crate::store::column::Column;
 use crate::store::due::{Due, Timer};
+use crate::store::entries::{Entries, Pins};
 use crate::store::pieces::PieceWriter;
 use crate::store::table::KeyedTable;
 use crate::store::{Scope, Share, StoreError, StoreKind, StoreSettings};
@@ -101,6 +102,10 @@ impl Timers {
         time: Timestamp,
         entry: usize,
     ) -> Result<(), StoreError> {
+        self.add(table, time, entry)
+    }
+
+    fn add<P: Pins + ?Sized>(&mut self, table: &mut P, time: Timestamp, entry: usize) -> Result<(), StoreError> {
         if time <= self.first {
             self.stop_firing();
         }
@@ -127,6 +132,10 @@ impl Timers {
 
     /// Removes a time of an entry; whether it was there. The entry stays until it is removed.
     pub fn remove<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>, time: Timestamp, entry: usize) -> bool {
+        self.take_away(table, time, entry)
+    }
+
+    fn take_away<P: Pins + ?Sized>(&mut self, table: &mut P, time: Timestamp, entry: usize) -> bool {
         let entry = entry as u32;
         let firing = self.firing.iter().position(|(_, other)| time == self.first && *other == entry);
         let is_there = match firing {
@@ -198,7 +207,7 @@ impl Timers {
     }
 
     /// A timer was taken away.
-    fn note_taken<K: Key, V: Pod>(&mut self, time: Timestamp, entry: u32, table: &mut KeyedTable<K, V>) {
+    fn note_taken<P: Pins + ?Sized>(&mut self, time: Timestamp, entry: u32, table: &mut P) {
         table.unpin(entry as usize);
         if self.firing.is_empty() {
             self.first = self.waiting.first().map_or(Timestamp::MAX, |(time, _)| time);
@@ -236,7 +245,7 @@ impl Column for Timers {
     }
 
     /// A piece is a timer: its key, its time, and whether it waits.
-    fn save<K: Key, V: Pod>(&mut self, table: &KeyedTable<K, V>, out: &mut PieceWriter<'_>) -> bool {
+    fn save(&mut self, table: &dyn Entries, out: &mut PieceWriter<'_>) -> bool {
         self.stop_firing();
         let mut bytes = Vec::new();
         while out.has_room() {
@@ -245,36 +254,30 @@ impl Column for Timers {
             let ((time, entry), waited) = (timer, self.waited(&timer));
             out.pass(1);
             if waited || !writes_waiting {
-                let key = table.key(entry as usize);
                 bytes.clear();
-                bytes.extend_from_slice(bytemuck::bytes_of(key));
+                bytes.extend_from_slice(table.key_bytes(entry as usize));
                 bytes.extend_from_slice(&time.as_nanos().to_le_bytes());
                 bytes.push(u8::from(waited));
-                out.write(table.share_of(key), &bytes);
+                out.write(table.share(entry as usize), &bytes);
             }
         }
         false
     }
 
-    fn restore<K: Key, V: Pod>(
-        &mut self,
-        table: &mut KeyedTable<K, V>,
-        share: Share,
-        piece: &[u8],
-    ) -> Result<(), StoreError> {
-        let (key, rest) = table.parse_key(share, piece)?;
+    fn restore(&mut self, table: &mut dyn Entries, share: Share, piece: &[u8]) -> Result<(), StoreError> {
+        let (key, rest) = table.split_key(share, piece)?;
         let Some((time, [waits @ (0 | 1)])) = rest.split_first_chunk::<8>() else {
             return Err(StoreError::misfit("no timer"));
         };
         let time = Timestamp::from_nanos(i64::from_le_bytes(*time));
         if *waits == 1 {
-            let entry = table.find_or_restore(key);
+            let entry = table.find_or_make(key);
             // Its limit is looked at later.
-            let _ = self.insert(table, time, entry);
+            let _ = self.add(table, time, entry);
             return Ok(());
         }
-        if let Some(entry) = table.find(&key) {
-            self.remove(table, time, entry);
+        if let Some(entry) = table.find_restored(key) {
+            self.take_away(table, time, entry);
         }
         Ok(())
     }

@@ -15,6 +15,8 @@ mod pieces;
 mod planted;
 mod scripts;
 mod small;
+mod state_jobs;
+mod states;
 mod stores;
 mod whole;
 mod window_pieces;
