@@ -43,6 +43,8 @@
 //! | `ListState`, `MapState` | [`ListState`], [`MapState`] | Declared in [`ProcessFunction::states`], found by [`ProcessContext::list`] and [`ProcessContext::map`]. |
 //! | `StateTtlConfig` | [`ProcessFunction::time_to_live`] | In event time. |
 //! | `registerEventTimeTimer`, `deleteEventTimeTimer` | [`ProcessContext::timer`], [`ProcessContext::delete_timer`] | A timer fires before the first row whose watermark has reached it, to the row. |
+//! | `registerProcessingTimeTimer`, `currentProcessingTime` | [`ProcessContext::processing_timer`], [`ProcessContext::processing_time`] | Processing time is journaled as input, so that a replay of the journal sees the same. |
+//! | `ContinuousProcessingTimeTrigger` | [`Trigger::early_every_processing`] | |
 //! | `Collector.collect` | [`ProcessContext::emit`] | |
 //! | `OutputTag`, `ctx.output` | [`ProcessContext::emit_to`] | By number: `Out` is a tuple ([`Emitted`]), and so is what the step gives. |
 //! | `connect`, `KeyedCoProcessFunction` | [`KeyedStream::co_process`], [`CoProcessFunction`] | |
@@ -58,7 +60,7 @@
 //! | metrics | [`Report`], [`Handle::report`] | [`Report::balance`] checks that no event is missing. |
 //! | test harnesses | [`testing`] | An operator against a model, saved and restored at each point. |
 //!
-//! Not there: SQL, processing-time windows and timers, evictors, pattern matching, interval and window joins, asynchronous
+//! Not there: SQL, processing-time windows, evictors, pattern matching, interval and window joins, asynchronous
 //! I/O, connectors to other systems.
 //!
 //! # Coming from Kafka Streams
@@ -81,7 +83,7 @@
 //! | `reduce`, `aggregate`, `count` | [`fold`], [`Aggregate`], [`count`] | |
 //! | `Processor`, `process` | [`ProcessFunction`], [`KeyedStream::process`] | |
 //! | `forward` | [`ProcessContext::emit`] | |
-//! | `schedule` with `STREAM_TIME` | [`ProcessContext::timer`] | Once, for one key. There is no `WALL_CLOCK_TIME`. |
+//! | `schedule` with `STREAM_TIME` | [`ProcessContext::timer`] | Once, for one key. For `WALL_CLOCK_TIME` see [`ProcessContext::processing_timer`]. |
 //! | state store | [`ProcessFunction::State`], or a [`Store`] of an [`Operator`] | |
 //! | stream-table join | [`KeyedStream::as_of_join`] | By event time: a row meets the table as it was then. |
 //! | `GlobalKTable` | [`KeyedStream::process_with_broadcast`] | |

@@ -3,7 +3,10 @@
 use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
 use crate::api::output::{NodeOutputs, OutputStreams, output_ports};
 use crate::api::stream::{Stream, lead_both};
+use crate::graph::factory::StepContext;
+use crate::graph::model::Port;
 use crate::graph::step::two_inputs;
+use crate::graph::ticks::{tick_port, two_inputs_and_ticks};
 use crate::operator::asof::{AsOf, AsOfOperator, Inner, JoinRows, LeftOuter};
 use crate::operator::broadcast::{BroadcastOperator, BroadcastProcessFunction};
 use crate::operator::chain::Chain;
@@ -21,6 +24,11 @@ pub struct JoinOutput<Out: Record, L: Record, R: Record> {
     pub late_left: Stream<L>,
     /// Right rows that came too late. Where nothing takes them they are counted.
     pub late_right: Stream<R>,
+}
+
+/// The inputs of a step, with one of ticks where it needs them.
+fn with_ticks(inputs: [Port; 2], needs_ticks: bool) -> Vec<Port> {
+    inputs.into_iter().chain(needs_ticks.then(tick_port)).collect()
 }
 
 /// Two keyed streams, to be joined as of the left rows' times.
@@ -92,7 +100,7 @@ where
         let (left_key, right_key) = (self.key_of, right.key_of);
         let step = KeyedStep {
             title: String::from("co-process function"),
-            inputs: vec![port::<L>("left"), port::<P::Right>("right")],
+            inputs: with_ticks([port::<L>("left"), port::<P::Right>("right")], P::PROCESSING_TIME),
             outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
             key: K::layout(),
             name,
@@ -100,17 +108,15 @@ where
         let graph = self.stream.graph.clone();
         let node = add_step(&mut graph.borrow_mut(), step, || {
             let (route_left, route_right) = (left_key.clone(), right_key.clone());
-            two_inputs(
-                (
-                    move |workers, seed| KeyRoute::new(route_left.clone(), workers, seed),
-                    move |workers, seed| KeyRoute::new(route_right.clone(), workers, seed),
-                ),
-                true,
-                move |context| {
-                    let keys_of = (left_key.clone(), right_key.clone());
-                    CoProcessOperator::new(keys_of, function.clone(), &context.stores)
-                },
-            )
+            let routes = (
+                move |workers, seed| KeyRoute::new(route_left.clone(), workers, seed),
+                move |workers, seed| KeyRoute::new(route_right.clone(), workers, seed),
+            );
+            let make = move |context: &StepContext| {
+                let keys_of = (left_key.clone(), right_key.clone());
+                CoProcessOperator::new(keys_of, function.clone(), &context.stores)
+            };
+            if P::PROCESSING_TIME { two_inputs_and_ticks(routes, make) } else { two_inputs(routes, true, make) }
         });
         lead_both(self.stream, right.stream, node);
         P::Out::streams(NodeOutputs::new(&graph, node))
@@ -131,7 +137,7 @@ where
         let key_of = self.key_of;
         let step = KeyedStep {
             title: String::from("process function with a broadcast table"),
-            inputs: vec![port::<L>("rows"), port::<P::Broadcast>("broadcast")],
+            inputs: with_ticks([port::<L>("rows"), port::<P::Broadcast>("broadcast")], P::PROCESSING_TIME),
             outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
             key: K::layout(),
             name,
@@ -139,11 +145,10 @@ where
         let graph = self.stream.graph.clone();
         let node = add_step(&mut graph.borrow_mut(), step, || {
             let route_key = key_of.clone();
-            two_inputs(
-                (move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed), |_, _| ToAll),
-                true,
-                move |context| BroadcastOperator::new(key_of.clone(), function.clone(), &context.stores),
-            )
+            let routes = (move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed), |_, _| ToAll);
+            let make =
+                move |context: &StepContext| BroadcastOperator::new(key_of.clone(), function.clone(), &context.stores);
+            if P::PROCESSING_TIME { two_inputs_and_ticks(routes, make) } else { two_inputs(routes, true, make) }
         });
         lead_both(self.stream, broadcast, node);
         P::Out::streams(NodeOutputs::new(&graph, node))

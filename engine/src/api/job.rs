@@ -7,6 +7,7 @@ use crate::api::stream::Stream;
 use crate::graph::deploy::Deployment;
 use crate::graph::model::{Graph, Kind, Node, Placement, Port};
 use crate::graph::source::TypedSource;
+use crate::graph::ticks::add_ticks;
 use crate::operator::chain::Identity;
 use crate::progress::watermark::Watermarks;
 use crate::{Dictionary, Error, Event, FieldKind, JobPlan, Layout, Report, ShapeError, Source};
@@ -153,6 +154,8 @@ impl Job {
         if !options.takes_feeds() {
             mistakes.extend(graph.feeds().map(|name| ShapeError::NotReplayable(name.to_owned())));
         }
+        add_ticks(&mut graph, &options.clock, options.processing_time_period);
+        mistakes.append(&mut graph.mistakes);
         if !mistakes.is_empty() {
             return Err(Error::Shape { job: self.name, mistakes });
         }

@@ -3,9 +3,10 @@
 use crate::api::output::{NodeOutputs, OutputStreams, StepOutput, output_ports};
 use crate::api::stream::Stream;
 use crate::base::time::duration_nanos;
-use crate::graph::factory::StepFactory;
+use crate::graph::factory::{StepContext, StepFactory};
 use crate::graph::model::{Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::step::single_input;
+use crate::graph::ticks::{single_input_and_ticks, tick_port};
 use crate::graph::window::WindowSettings;
 use crate::operator::aggregate::{Aggregate, Rows, Windowed};
 use crate::operator::chain::Chain;
@@ -83,7 +84,7 @@ where
         let Self { stream, key_of, .. } = self;
         let step = KeyedStep {
             title: String::from("process function"),
-            inputs: vec![port::<T>("rows")],
+            inputs: [port::<T>("rows")].into_iter().chain(P::PROCESSING_TIME.then(tick_port)).collect(),
             outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
             key: K::layout(),
             name,
@@ -91,11 +92,10 @@ where
         let graph = stream.graph.clone();
         let node = add_step(&mut graph.borrow_mut(), step, || {
             let route_key = key_of.clone();
-            single_input(
-                move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed),
-                true,
-                move |context| ProcessOperator::new(key_of.clone(), function.clone(), &context.stores),
-            )
+            let route = move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed);
+            let make =
+                move |context: &StepContext| ProcessOperator::new(key_of.clone(), function.clone(), &context.stores);
+            if P::PROCESSING_TIME { single_input_and_ticks(route, make) } else { single_input(route, true, make) }
         });
         stream.lead_to(node, 0);
         P::Out::streams(NodeOutputs::new(&graph, node))
@@ -209,7 +209,7 @@ where
         }
         let step = KeyedStep {
             title: settings.title(),
-            inputs: vec![port::<T>("rows")],
+            inputs: [port::<T>("rows")].into_iter().chain(settings.trigger.needs_ticks().then(tick_port)).collect(),
             outputs: vec![port::<Out>("main"), port::<T>("late")],
             key: K::layout(),
             name,

@@ -22,8 +22,9 @@ const TIMES: RangeInclusive<Timestamp> =
 /// A jump of event time by more than 366 days is more likely a mistake than a pause.
 const JUMP_MAX: Duration = Duration::from_secs(366 * 86_400);
 
-/// How a job is run. None of it changes what the job gives, but for the limits on what times are believed:
-/// [`Options::times`], [`Options::jump_max`] and [`Options::jump_believed_after`].
+/// How a job is run. None of it changes what the job gives, but for the limits on what times are believed
+/// ([`Options::times`], [`Options::jump_max`] and [`Options::jump_believed_after`]), and for what tells processing time to
+/// functions that ask for it: [`Options::clock`] and [`Options::processing_time_period`].
 ///
 /// ```
 /// use pelton::{IdleStrategy, Options};
@@ -43,7 +44,8 @@ pub struct Options {
     stores: StoreSettings,
     jump_max: Duration,
     jump_believed_after: u32,
-    clock: Arc<dyn Clock>,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) processing_time_period: Duration,
     checkpoints: Option<CheckpointOptions>,
 }
 
@@ -73,6 +75,7 @@ impl Options {
             jump_max: JUMP_MAX,
             jump_believed_after: 16,
             clock: Arc::new(SystemClock::new()),
+            processing_time_period: Duration::from_millis(10),
             checkpoints: None,
         }
     }
@@ -204,9 +207,17 @@ impl Options {
         self
     }
 
-    /// The clock for pacing, idleness and reports.
+    /// The clock for pacing, idleness, processing time and reports.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
+        self
+    }
+
+    /// How often functions that need processing time are told of it at most, by default each 10 ms: by so much their timers
+    /// may fire later than they are due. Each time costs a record where the job keeps a journal, also while nothing else
+    /// comes.
+    pub fn processing_time_period(mut self, period: Duration) -> Self {
+        self.processing_time_period = period;
         self
     }
 
@@ -246,6 +257,8 @@ impl Options {
         check(!self.times.is_empty(), "times", found, "a range that is not empty");
         check(!self.jump_max.is_zero(), "jump_max", "0 s".to_owned(), "a duration above 0");
         check(self.jump_believed_after > 0, "jump_believed_after", "0".to_owned(), "at least 1");
+        let is_period = !self.processing_time_period.is_zero();
+        check(is_period, "processing_time_period", "0 s".to_owned(), "a duration above 0");
         let limits = &self.stores;
         check(limits.keys_max <= KEYS_MAX, "keys_max", limits.keys_max.to_string(), "at most 2^30");
         if let Some(checkpoints) = &self.checkpoints {

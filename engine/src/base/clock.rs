@@ -1,15 +1,30 @@
 //! Processing time as a seam: tests never sleep.
 
+use crate::Timestamp;
+use crate::base::time::duration_nanos;
 use std::sync::{
     Arc,
     atomic::{AtomicU64, Ordering},
 };
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// Processing time that never goes back: time since some fixed start.
 pub trait Clock: Send + Sync + 'static {
     /// The time since the clock's start.
     fn now(&self) -> Duration;
+
+    /// The time of day at the clock's start, by which timers of processing time are told; 1970-01-01 unless a clock says
+    /// otherwise.
+    ///
+    /// ```
+    /// use pelton::{Clock, ManualClock, SystemClock, Timestamp};
+    ///
+    /// assert_eq!(ManualClock::default().start(), Timestamp::from_nanos(0));
+    /// assert!(SystemClock::new().start() > Timestamp::from_nanos(0));
+    /// ```
+    fn start(&self) -> Timestamp {
+        Timestamp::from_nanos(0)
+    }
 }
 
 /// The machine's monotonic clock.
@@ -21,12 +36,16 @@ pub trait Clock: Send + Sync + 'static {
 /// assert!(clock.now() <= clock.now());
 /// ```
 #[derive(Debug, Clone)]
-pub struct SystemClock(Instant);
+pub struct SystemClock {
+    begun: Instant,
+    start: Timestamp,
+}
 
 impl SystemClock {
     /// A clock that starts now.
     pub fn new() -> Self {
-        Self(Instant::now())
+        let start = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, duration_nanos);
+        Self { begun: Instant::now(), start: Timestamp::from_nanos(start) }
     }
 }
 
@@ -38,7 +57,11 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn now(&self) -> Duration {
-        self.0.elapsed()
+        self.begun.elapsed()
+    }
+
+    fn start(&self) -> Timestamp {
+        self.start
     }
 }
 

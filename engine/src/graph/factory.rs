@@ -191,8 +191,13 @@ pub(crate) trait StepFactory: Send + Sync {
         Vec::new()
     }
 
-    /// The input whose rows reach all workers.
+    /// The first input whose rows reach all workers, as those of all inputs behind it do.
     fn broadcast_input(&self) -> Option<usize> {
+        None
+    }
+
+    /// The input that takes ticks of processing time.
+    fn tick_input(&self) -> Option<usize> {
         None
     }
 

@@ -15,5 +15,6 @@ pub(crate) mod serving;
 pub(crate) mod sinks;
 pub(crate) mod source;
 pub(crate) mod step;
+pub(crate) mod ticks;
 pub(crate) mod ways;
 pub(crate) mod window;

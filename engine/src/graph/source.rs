@@ -11,7 +11,7 @@ use crate::runtime::source::{BlockSource, Feed, SourceKind};
 use crate::runtime::source_pipe::SourcePipe;
 use crate::runtime::summaries::{Index, summaries_in_range};
 use crate::runtime::symbols::{Meaning, SourceSymbols};
-use crate::{BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source};
+use crate::{BoxError, Dictionary, DictionaryError, Error, Event, ShapeError, Source, Timestamp};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 pub(crate) struct TypedSource<T: Event> {
@@ -169,11 +169,13 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             }
         };
         let pace = self.speed.map(|speed| Pace { speed, base: context.first_time, start: context.started });
+        let watermarks = self.watermarks();
+        let every = Timestamp::MIN..=Timestamp::MAX;
         let parts = PipeParts {
             input,
             outlet: fan_out::<T>(outputs.into_iter().next().unwrap_or_default()),
-            watermarks: self.watermarks(),
-            times: context.times.clone(),
+            times: if watermarks.is_apart { every } else { context.times.clone() },
+            watermarks,
             jumps: context.jumps,
             pace,
             symbols: SourceSymbols::new::<T>(meaning(&prepared.symbols, &context.shared.symbols), &self.symbols_at),

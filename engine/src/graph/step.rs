@@ -3,6 +3,7 @@
 use crate::graph::exchange::{AnyExchange, ExchangeSpec, with_exchange};
 use crate::graph::factory::{AnyWay, BuildContext, Restoring, StagePlan, StepContext, StepFactory, WayIn};
 use crate::graph::model::StoreDeclaration;
+use crate::operator::keyed::Tick;
 use crate::operator::{Operator, OperatorInput, state};
 use crate::progress::order::{At, RowAt};
 use crate::progress::place::Place;
@@ -15,12 +16,17 @@ use crate::runtime::send::Sender;
 use crate::runtime::stage::OperatorStage;
 use crate::runtime::task::{MergeTask, Task};
 use crate::{Error, HashSeed, Record};
+use std::any::TypeId;
 use std::marker::PhantomData;
 
 /// An input of a step `S`, which knows the type of its rows.
 pub(crate) trait InPort<S>: Send + Sync {
     /// Whether each row reaches all workers.
     fn is_to_all(&self) -> bool;
+    /// Whether its rows are ticks of processing time.
+    fn takes_ticks(&self) -> bool {
+        false
+    }
     /// Whether what makes rows on several workers encodes them.
     fn encodes(&self) -> bool {
         false
@@ -54,6 +60,10 @@ where
 {
     fn is_to_all(&self) -> bool {
         R::TO_ALL
+    }
+
+    fn takes_ticks(&self) -> bool {
+        TypeId::of::<T>() == TypeId::of::<Tick>()
     }
 
     fn exchange(&self, spec: &ExchangeSpec) -> AnyExchange {
@@ -157,6 +167,10 @@ where
         self.ports.iter().position(|port| port.is_to_all())
     }
 
+    fn tick_input(&self) -> Option<usize> {
+        self.ports.iter().position(|port| port.takes_ticks())
+    }
+
     fn encodes(&self) -> bool {
         self.ports.iter().any(|port| port.encodes())
     }
@@ -250,8 +264,23 @@ where
     M: Fn(&StepContext) -> Op + Clone + Send + Sync + 'static,
 {
     let port: Box<dyn InPort<OperatorStage<Op>>> = Box::new(TypedPort::<0, Op::Row, _>::new(make_route));
+    step_of::<Op, Op::Row, _>(vec![port], needs_clocks, make)
+}
+
+/// A step with these inputs, the first of which has rows of type `T`.
+pub(super) fn step_of<Op, T, M>(
+    ports: Vec<Box<dyn InPort<OperatorStage<Op>>>>,
+    needs_clocks: bool,
+    make: M,
+) -> Box<dyn StepFactory>
+where
+    T: Record,
+    Op: OperatorInput<0, Row = T>,
+    Op::Outputs: StepOutputs,
+    M: Fn(&StepContext) -> Op + Clone + Send + Sync + 'static,
+{
     let (declare, stage) = (declared(make.clone()), staged(make));
-    Box::new(TypedStep::new::<Op::Row>(vec![port], needs_clocks, stage).keeping(declare))
+    Box::new(TypedStep::new::<T>(ports, needs_clocks, stage).keeping(declare))
 }
 
 /// A step with two inputs, each with its route.
@@ -270,10 +299,24 @@ where
     R1: Route<<Op as OperatorInput<1>>::Row>,
     M: Fn(&StepContext) -> Op + Clone + Send + Sync + 'static,
 {
-    let left: Box<dyn InPort<OperatorStage<Op>>> =
-        Box::new(TypedPort::<0, <Op as OperatorInput<0>>::Row, _>::new(routes.0));
-    let right: Box<dyn InPort<OperatorStage<Op>>> =
-        Box::new(TypedPort::<1, <Op as OperatorInput<1>>::Row, _>::new(routes.1));
-    let (declare, stage) = (declared(make.clone()), staged(make));
-    Box::new(TypedStep::new::<<Op as OperatorInput<0>>::Row>(vec![left, right], needs_clocks, stage).keeping(declare))
+    step_of::<Op, _, _>(two_ports::<Op, _, _>(routes).into(), needs_clocks, make)
+}
+
+/// The first two inputs of a step, each with its route.
+pub(super) fn two_ports<Op, R0, R1>(
+    routes: (
+        impl Fn(usize, HashSeed) -> R0 + Send + Sync + 'static,
+        impl Fn(usize, HashSeed) -> R1 + Send + Sync + 'static,
+    ),
+) -> [Box<dyn InPort<OperatorStage<Op>>>; 2]
+where
+    Op: OperatorInput<0> + OperatorInput<1>,
+    Op::Outputs: StepOutputs,
+    R0: Route<<Op as OperatorInput<0>>::Row>,
+    R1: Route<<Op as OperatorInput<1>>::Row>,
+{
+    [
+        Box::new(TypedPort::<0, <Op as OperatorInput<0>>::Row, _>::new(routes.0)),
+        Box::new(TypedPort::<1, <Op as OperatorInput<1>>::Row, _>::new(routes.1)),
+    ]
 }

@@ -2,9 +2,10 @@
 
 use crate::graph::connect::TypedChain;
 use crate::graph::exchange::{AnyExchange, ExchangeSpec};
-use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepFactory, WayIn};
+use crate::graph::factory::{AnyWay, BuildContext, Combining, StagePlan, StepContext, StepFactory, WayIn};
 use crate::graph::model::StoreDeclaration;
 use crate::graph::step::single_input;
+use crate::graph::ticks::single_input_and_ticks;
 use crate::operator::aggregate::WindowAggregate;
 use crate::operator::chain::Identity;
 use crate::operator::window::count::CountOperator;
@@ -109,10 +110,12 @@ impl<T> WindowSettings<T> {
                 CountOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
             }),
             windows => {
+                let needs_ticks = trigger.needs_ticks();
                 let settings = PerKeySettings { windows: Windows(windows), trigger, lateness };
-                single_input(route, true, move |context| {
+                let make = move |context: &StepContext| {
                     PerKeyOperator::new(settings.clone(), key_of.clone(), aggregate.clone(), &context.stores)
-                })
+                };
+                if needs_ticks { single_input_and_ticks(route, make) } else { single_input(route, true, make) }
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use crate::base::blame;
 use crate::operator::emitted::Emitted;
-use crate::operator::keyed::{Keyed, ProcessContext};
+use crate::operator::keyed::{Keyed, ProcessContext, Tick};
 use crate::operator::states::States;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{BroadcastTable, Store, StoreSettings};
@@ -64,6 +64,10 @@ pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.
     const LATE_OUTPUTS: &'static [usize] = &[];
 
+    /// Whether it needs processing time: for [`ProcessContext::processing_time`] and its timers. A function that does not
+    /// pays nothing for it.
+    const PROCESSING_TIME: bool = false;
+
     /// A row of `key` came.
     fn on_row(
         &self,
@@ -85,6 +89,19 @@ pub trait BroadcastProcessFunction<K>: Clone + Send + Sync + 'static {
 
     /// A timer of `key` fired: as [`ProcessFunction::on_timer`](crate::ProcessFunction::on_timer).
     fn on_timer(
+        &self,
+        key: &K,
+        time: Timestamp,
+        state: &mut Self::State,
+        table: &BroadcastTable<Self::TableKey, Self::TableValue>,
+        context: &mut ProcessContext<'_, Self::Out>,
+    ) {
+        let _ = (key, time, state, table, context);
+    }
+
+    /// A timer of processing time fired for `key`: a tick has come to `time`: as
+    /// [`ProcessFunction::on_processing_timer`](crate::ProcessFunction::on_processing_timer).
+    fn on_processing_timer(
         &self,
         key: &K,
         time: Timestamp,
@@ -119,6 +136,7 @@ pub(crate) struct BroadcastOperator<K, F, P: BroadcastProcessFunction<K>> {
 impl<K: Key, F, P: BroadcastProcessFunction<K>> BroadcastOperator<K, F, P> {
     pub(crate) fn new(key_of: F, function: P, settings: &StoreSettings) -> Self {
         let keyed = Keyed::new(settings, function.time_to_live(), &function.states());
+        let keyed = keyed.with_processing_time(P::PROCESSING_TIME, settings);
         Self { key_of, function, keyed, table: BroadcastTable::new(settings) }
     }
 
@@ -199,5 +217,23 @@ impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<1> for Br
             Store::check(table)?;
         }
         Ok(batch.len())
+    }
+}
+
+impl<K: Key, F: 'static, P: BroadcastProcessFunction<K>> OperatorInput<2> for BroadcastOperator<K, F, P> {
+    type Row = Tick;
+
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, Tick>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<usize, OperatorError> {
+        let Self { function, keyed, table, .. } = self;
+        keyed.take_ticks(
+            &batch,
+            out,
+            &|key, time, state, context| function.on_timer(key, time, state, table, context),
+            &|key, time, state, context| function.on_processing_timer(key, time, state, table, context),
+        )
     }
 }

@@ -1,7 +1,7 @@
 //! The co-process function: one state per key, seen by the rows of two streams.
 
 use crate::operator::emitted::Emitted;
-use crate::operator::keyed::{Keyed, ProcessContext};
+use crate::operator::keyed::{Keyed, ProcessContext, Tick};
 use crate::operator::states::States;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{Store, StoreSettings};
@@ -51,6 +51,10 @@ pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.
     const LATE_OUTPUTS: &'static [usize] = &[];
 
+    /// Whether it needs processing time: for [`ProcessContext::processing_time`] and its timers. A function that does not
+    /// pays nothing for it.
+    const PROCESSING_TIME: bool = false;
+
     /// A row of the first stream came.
     fn on_left(
         &self,
@@ -73,6 +77,18 @@ pub trait CoProcessFunction<K>: Clone + Send + Sync + 'static {
 
     /// A timer of `key` fired: as [`ProcessFunction::on_timer`](crate::ProcessFunction::on_timer).
     fn on_timer(&self, key: &K, time: Timestamp, state: &mut Self::State, context: &mut ProcessContext<'_, Self::Out>) {
+        let _ = (key, time, state, context);
+    }
+
+    /// A timer of processing time fired for `key`: a tick has come to `time`: as
+    /// [`ProcessFunction::on_processing_timer`](crate::ProcessFunction::on_processing_timer).
+    fn on_processing_timer(
+        &self,
+        key: &K,
+        time: Timestamp,
+        state: &mut Self::State,
+        context: &mut ProcessContext<'_, Self::Out>,
+    ) {
         let _ = (key, time, state, context);
     }
 
@@ -99,6 +115,7 @@ pub(crate) struct CoProcessOperator<K, FL, FR, P: CoProcessFunction<K>> {
 impl<K: Key, FL, FR, P: CoProcessFunction<K>> CoProcessOperator<K, FL, FR, P> {
     pub(crate) fn new(keys_of: (FL, FR), function: P, settings: &StoreSettings) -> Self {
         let keyed = Keyed::new(settings, function.time_to_live(), &function.states());
+        let keyed = keyed.with_processing_time(P::PROCESSING_TIME, settings);
         Self { keys_of, function, keyed }
     }
 }
@@ -169,6 +186,24 @@ where
             &keys_of.1,
             |key, time, row, state, context| function.on_right(key, time, row, state, context),
             |key, time, state, context| function.on_timer(key, time, state, context),
+        )
+    }
+}
+
+impl<K: Key, FL: 'static, FR: 'static, P: CoProcessFunction<K>> OperatorInput<2> for CoProcessOperator<K, FL, FR, P> {
+    type Row = Tick;
+
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, Tick>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<usize, OperatorError> {
+        let Self { function, keyed, .. } = self;
+        keyed.take_ticks(
+            &batch,
+            out,
+            &|key, time, state, context| function.on_timer(key, time, state, context),
+            &|key, time, state, context| function.on_processing_timer(key, time, state, context),
         )
     }
 }

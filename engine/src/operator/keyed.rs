@@ -1,5 +1,9 @@
 //! What process functions keep for a key: a state, lists and maps, and timers.
 
+mod processing;
+
+pub(crate) use processing::Tick;
+
 use crate::base::blame;
 use crate::operator::emitted::Emitted;
 use crate::operator::states::{KeyStates, StateStores, States};
@@ -7,6 +11,7 @@ use crate::operator::{Batch, Cause, Firing, OperatorError, OperatorOutput, Outbo
 use crate::store::ahead::FETCHED;
 use crate::store::{KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{Key, Record, Timestamp};
+use processing::Processing;
 use std::time::Duration;
 
 /// What a process function can do besides changing its state.
@@ -26,11 +31,14 @@ struct Asked {
     removed: Vec<Timestamp>,
     /// Whether the key's state is to be removed.
     clears: bool,
+    /// Processing time, and what is asked of it, where the function needs it.
+    processing: Option<Processing>,
 }
 
 impl Asked {
-    const fn is_nothing(&self) -> bool {
-        self.timers.is_empty() && self.removed.is_empty() && !self.clears
+    fn is_nothing(&self) -> bool {
+        let asks_nothing = self.processing.as_ref().is_none_or(Processing::asks_nothing);
+        self.timers.is_empty() && self.removed.is_empty() && !self.clears && asks_nothing
     }
 }
 
@@ -206,28 +214,30 @@ impl<K: Key, S: Record> Keyed<K, S> {
                 self.timers.insert(&mut self.table, at, entry)?;
                 continue;
             }
-            self.call_timer(entry, at, Call { time: at.max(call.time), ..call }, out, &mut on_timer)?;
+            let call = Call { time: at.max(call.time), ..call };
+            self.call_timer(entry, (at, at), call, out, &mut on_timer)?;
             for later in self.asked.timers.drain(..).filter(|later| *later > reached) {
                 self.timers.insert(&mut self.table, later, entry)?;
             }
         }
         asked.clear();
         self.asked.timers = asked;
-        Ok(())
+        let Self { table, asked, .. } = self;
+        asked.processing.as_mut().map_or(Ok(()), |processing| processing.take_asked(table, entry))
     }
 
-    /// Calls the function for a timer that was asked for at `at`.
+    /// Calls the function for a timer that was asked for at `at`, where event time has come to `reached`.
     fn call_timer<Out: Emitted>(
         &mut self,
         entry: usize,
-        at: Timestamp,
+        (at, reached): (Timestamp, Timestamp),
         call: Call,
         out: &mut Outbox<Out::Outputs>,
         on_timer: &mut impl FnMut(&K, Timestamp, &mut S, &mut ProcessContext<'_, Out>),
     ) -> Result<(), OperatorError> {
         let Self { table, states, asked, .. } = self;
         let key = *table.key(entry);
-        if table.expire(entry, at) {
+        if table.expire(entry, reached) {
             states.clear(table, entry);
         }
         let ((state, lent), mut place) = (table.lend(entry), None);
@@ -255,7 +265,7 @@ impl<K: Key, S: Record> Keyed<K, S> {
             let shown = if is_end { Timestamp::MAX } else { at };
             let cause = Cause::Fired { time: at, key };
             let call = Call { cause, time: at, watermark: shown, is_behind: false };
-            self.call_timer(entry, at, call, out, &mut on_timer)?;
+            self.call_timer(entry, (at, at), call, out, &mut on_timer)?;
             if is_end {
                 // The input has ended: a timer that renews itself would never stop.
                 self.asked.timers.clear();
@@ -301,5 +311,9 @@ impl<K: Key, S: Record> Keyed<K, S> {
         show("state", &mut self.table);
         show("timers", &mut Of::new(&mut self.table, &mut self.timers));
         self.states.show(&mut self.table, show);
+        if let Some(processing) = &mut self.asked.processing {
+            show("processing timers", &mut Of::new(&mut self.table, &mut processing.timers));
+            show("processing time", &mut processing.now);
+        }
     }
 }

@@ -6,11 +6,12 @@ use std::sync::Arc;
 /// The most outputs of an operator.
 pub(crate) const OUTPUTS_MAX: usize = 4;
 
-/// What caused a row: a row of the batch, or a firing.
+/// What caused a row: a row of the batch, a firing, or a timer of processing time that a tick in the batch fired.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Cause {
     Row(u32),
     Fired { time: Timestamp, key: CanonicalKey },
+    Ticked { row: u32, time: Timestamp, key: CanonicalKey },
 }
 
 /// Rows of one output, in columns.

@@ -1,7 +1,7 @@
 //! The keyed process function: a state per key, event-time timers, any rows out.
 
 use crate::operator::emitted::Emitted;
-use crate::operator::keyed::{Keyed, ProcessContext};
+use crate::operator::keyed::{Keyed, ProcessContext, Tick};
 use crate::operator::states::States;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, Outbox};
 use crate::store::{Store, StoreSettings};
@@ -50,6 +50,10 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.
     const LATE_OUTPUTS: &'static [usize] = &[];
 
+    /// Whether it needs processing time: for [`ProcessContext::processing_time`] and its timers. A function that does not
+    /// pays nothing for it.
+    const PROCESSING_TIME: bool = false;
+
     /// A row of `key` came.
     fn on_row(
         &self,
@@ -64,6 +68,67 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     ///
     /// At the end of the input all timers that are left fire; those asked for meanwhile do not.
     fn on_timer(&self, key: &K, time: Timestamp, state: &mut Self::State, context: &mut ProcessContext<'_, Self::Out>) {
+        let _ = (key, time, state, context);
+    }
+
+    /// A timer of processing time fired for `key`: a tick has come to `time`.
+    ///
+    /// Those that a tick fires are called in order of (time, key), and the rows that they emit stand at the tick, in all
+    /// steps behind the tick itself and before all else. They have the time 1 ns behind the watermark, so none is late.
+    ///
+    /// ```
+    /// use pelton::{Job, ManualClock, Options, ProcessContext, ProcessFunction, Timestamp, VecSource, collect, push};
+    /// use std::time::Duration;
+    ///
+    /// /// Says of each user when nothing came for 5 s.
+    /// #[derive(Clone)]
+    /// struct Quiet;
+    ///
+    /// impl ProcessFunction<u64> for Quiet {
+    ///     type In = Click;
+    ///     type State = Timestamp;
+    ///     type Out = u64;
+    ///     const PROCESSING_TIME: bool = true;
+    ///     fn on_row(
+    ///         &self, _: &u64, _: Timestamp, _: &Click, due: &mut Timestamp, context: &mut ProcessContext<'_, u64>,
+    ///     ) {
+    ///         context.delete_processing_timer(*due);
+    ///         *due = context.processing_time() + Duration::from_secs(5);
+    ///         context.processing_timer(*due);
+    ///     }
+    ///     fn on_processing_timer(
+    ///         &self, user: &u64, _: Timestamp, _: &mut Timestamp, context: &mut ProcessContext<'_, u64>,
+    ///     ) {
+    ///         context.emit(*user);
+    ///     }
+    /// }
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Click { #[event(time)] time_ns: i64, user: u64 }
+    ///
+    /// let (mut input, clicks) = push(16);
+    /// let clock = ManualClock::default();
+    /// let mut job = Job::new("quiet users");
+    /// let (sink, rows) = collect();
+    /// job.source("clicks", clicks).key_by(|click: &Click| click.user).process("quiet", Quiet).sink("out", sink);
+    /// let mut simulation = job.simulate(Options::workers(1).clock(clock.clone()))?;
+    /// let mut settle = || (0..100).for_each(|_| { simulation.step(0); });
+    ///
+    /// input.send(&[Click { time_ns: 1, user: 7 }])?;
+    /// settle();
+    /// clock.advance(Duration::from_secs(5));
+    /// settle();
+    /// assert_eq!(rows.take().iter().map(|row| row.1).collect::<Vec<_>>(), [7]);
+    /// # Ok::<(), pelton::BoxError>(())
+    /// ```
+    fn on_processing_timer(
+        &self,
+        key: &K,
+        time: Timestamp,
+        state: &mut Self::State,
+        context: &mut ProcessContext<'_, Self::Out>,
+    ) {
         let _ = (key, time, state, context);
     }
 
@@ -93,6 +158,7 @@ where
 {
     pub(crate) fn new(key_of: F, function: P, settings: &StoreSettings) -> Self {
         let keyed = Keyed::new(settings, function.time_to_live(), &function.states());
+        let keyed = keyed.with_processing_time(P::PROCESSING_TIME, settings);
         Self { key_of, function, keyed }
     }
 }
@@ -136,6 +202,27 @@ where
             &*key_of,
             |key, time, row, state, context| function.on_row(key, time, row, state, context),
             |key, time, state, context| function.on_timer(key, time, state, context),
+        )
+    }
+}
+
+impl<K: Key, F, P: ProcessFunction<K>> OperatorInput<1> for ProcessOperator<K, F, P>
+where
+    F: Fn(&P::In) -> K + 'static,
+{
+    type Row = Tick;
+
+    fn on_batch(
+        &mut self,
+        batch: Batch<'_, Tick>,
+        out: &mut Outbox<<P::Out as Emitted>::Outputs>,
+    ) -> Result<usize, OperatorError> {
+        let Self { function, keyed, .. } = self;
+        keyed.take_ticks(
+            &batch,
+            out,
+            &|key, time, state, context| function.on_timer(key, time, state, context),
+            &|key, time, state, context| function.on_processing_timer(key, time, state, context),
         )
     }
 }

@@ -5,10 +5,16 @@
 //! ──────┼──────────────┼───────┼───────────────┼──────────────────────────────────────────────
 //!   c   │ rank         │ t     │ of the firing │ rows that a firing at `t` gives, c = t + bound + 1
 //!   c   │ ROW | unit   │ 0     │ position, 0   │ rows of events; `c` is the clock before the event
+//!   c   │ ROW | unit   │ t     │ of the timer  │ rows that a tick fires at processing time `t`
+//!       │  + 1024 - rank                       │
 //! ```
 //! The *clock* is the largest event time so far in the job's order, before the row: it never goes back,
 //! and a step's watermark is the clock less its bound less 1 ns. A firing at `t` therefore stands behind
 //! all rows whose watermark is below `t` and before all others, which no worker has to find out.
+//!
+//! A *tick* of processing time is alone in its unit, and the 1,024 numbers behind that unit are no units: rows of timers
+//! that it fires stand there, behind the tick and before all else. A step fires before it sees what the tick has had
+//! fired in steps before it, so the numbers fall as ranks grow.
 //!
 //! The *path* numbers the rows that one row became at each exchange, as a row of prefix codes: numbers
 //! that are 0 take one bit. All rows of a step have equally many numbers in their paths, so paths compare
@@ -23,6 +29,9 @@ const ROW: u64 = 1 << 63;
 
 /// The step of a row that was fired after all events: its rank stands in the other bits.
 const END: u64 = 1 << 62;
+
+/// The unit of a tick, and the numbers behind it that are no units.
+pub(crate) const TICK_UNITS: u64 = 1025;
 
 /// Where a row stands among all rows of a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Pod, Zeroable)]
@@ -68,6 +77,19 @@ impl Place {
         Self {
             clock: due_clock(time, bound).as_nanos(),
             step: rank as u64,
+            time: time.as_nanos(),
+            key: [(key >> 64) as u64, key as u64],
+            hash,
+            path: Path::ROOT,
+        }
+    }
+
+    /// A row that the tick at this place has fired for a timer, in a step of this rank. As each step behind another takes
+    /// a bit of a path, ranks are far below 1,024.
+    pub(crate) const fn ticked(self, rank: usize, time: Timestamp, key: u128, hash: u64) -> Self {
+        Self {
+            clock: self.clock,
+            step: self.step + (TICK_UNITS - 1).saturating_sub(rank as u64),
             time: time.as_nanos(),
             key: [(key >> 64) as u64, key as u64],
             hash,
@@ -231,6 +253,13 @@ mod tests {
             Place::fired(5, 1, at(1), 1 << 70, 2),
             Place::fired(5, 2, at(1), 0, 0),
             event(7, 1, 0),
+            event(7, 1, 0).then(3).unwrap(),
+            event(7, 1, 0).then(3).unwrap().ticked(4, at(-9), 1, 0),
+            event(7, 1, 0).ticked(4, at(-8), 0, 1),
+            event(7, 1, 0).ticked(4, at(-8), 0, 2),
+            event(7, 1, 0).ticked(4, at(-8), 1 << 70, 0),
+            event(7, 1, 0).ticked(2, at(i64::MIN), 0, 0),
+            event(7, 1 + TICK_UNITS, 0),
             Place::fired(5, 1, at(2), 0, 0),
             // At the end of time places cannot tell clocks apart, but times.
             Place::fired(5, 1, at(i64::MAX - 3), 1, 0),

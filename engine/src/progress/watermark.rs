@@ -24,6 +24,8 @@ use std::time::Duration;
 pub struct Watermarks {
     pub(crate) kind: WatermarkKind,
     pub(crate) idle_after: Option<Duration>,
+    /// Whether events say nothing of event time, as ticks of processing time.
+    pub(crate) is_apart: bool,
 }
 
 #[derive(Clone)]
@@ -59,7 +61,8 @@ impl<F: FnMut(&BlockSummary) -> Timestamp + 'static> WatermarkGenerator for F {
 impl Watermarks {
     /// Events come at most `out_of_orderness` behind the largest time before them.
     pub fn bounded(out_of_orderness: Duration) -> Self {
-        Self { kind: WatermarkKind::Bounded(duration_nanos(out_of_orderness)), idle_after: None }
+        let kind = WatermarkKind::Bounded(duration_nanos(out_of_orderness));
+        Self { kind, idle_after: None, is_apart: false }
     }
 
     /// Events come in order of time, equal times allowed.
@@ -76,7 +79,13 @@ impl Watermarks {
     /// # let _ = watermarks;
     /// ```
     pub fn custom<G: WatermarkGenerator>(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
-        Self { kind: WatermarkKind::Custom(Arc::new(move || Box::new(make()))), idle_after: None }
+        let kind = WatermarkKind::Custom(Arc::new(move || Box::new(make())));
+        Self { kind, idle_after: None, is_apart: false }
+    }
+
+    /// Events that neither move event time nor hold it back.
+    pub(crate) fn apart() -> Self {
+        Self { is_apart: true, ..Self::ascending() }
     }
 
     /// Stops a live source from holding others back when nothing has come for `timeout`.

@@ -34,6 +34,9 @@ impl Placed for Caused<'_> {
         let Origin { places, clocks, bound, rank, end } = self.origin;
         match self.causes[index] {
             Cause::Row(row) => places.place(&clocks, row as usize),
+            Cause::Ticked { row, time, key } => {
+                places.place(&clocks, row as usize).ticked(rank, time, key.value(), key.hash())
+            }
             Cause::Fired { time, key } => {
                 let place = Place::fired(bound, rank, time, key.value(), key.hash());
                 if time > end { place.at_end() } else { place }

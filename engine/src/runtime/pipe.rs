@@ -401,6 +401,10 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.parts.watermarks.kind.is_bounded()
     }
 
+    fn is_apart(&self) -> bool {
+        self.parts.watermarks.is_apart
+    }
+
     fn idle_after(&self) -> Option<Duration> {
         self.parts.watermarks.idle_after
     }

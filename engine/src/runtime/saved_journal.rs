@@ -4,9 +4,10 @@ use crate::log::error::StateError;
 use crate::log::journal::{Found, JOURNAL_MAGIC, Position, Records, find, is_cut};
 use crate::log::storage::{FileStorage, Handles, Storage};
 use crate::log::{JOURNAL, StateDirectory, open_to_read};
+use crate::operator::keyed::Tick;
 use crate::runtime::saved_feed::{JournalEvents, JournalFeed};
 use crate::runtime::state::oldest_in_journal;
-use crate::{BlockSummary, BoxError, Event, Layout};
+use crate::{BlockSummary, BoxError, Event, Layout, Record};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,6 +63,8 @@ pub struct JournaledSource {
     pub schema: String,
     /// Whether its events are in the journal. Of a bounded source it has only when each block was read.
     pub is_feed: bool,
+    /// Whether its events are ticks of processing time, which the job added for its functions: no input from outside.
+    pub is_processing_time: bool,
     /// Events that came of it.
     pub events: u64,
     /// Input that it rejected itself.
@@ -186,6 +189,7 @@ impl SavedJournal {
         let event_bytes = sources.iter().map(|source| source.event_bytes).collect();
         let cut_events = |number: usize| Some(from.as_ref()?.sources.get(number)?.count.events);
         let sources = sources.into_iter().zip(counts).enumerate().map(|(number, (source, count))| JournaledSource {
+            is_processing_time: source.is_feed && source.schema == Tick::layout().schema(),
             name: source.name,
             schema: source.schema,
             is_feed: source.is_feed,

@@ -51,6 +51,8 @@ pub(crate) trait SourcePipe: JournaledPipe {
     fn skip(&mut self, block: usize);
     /// Whether the index says what the clock is.
     fn is_bounded(&self) -> bool;
+    /// Whether its events say nothing of event time: each is alone in its unit, a tick.
+    fn is_apart(&self) -> bool;
     fn idle_after(&self) -> Option<Duration>;
     /// As of a receiver; `place` tells the clock.
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;

@@ -10,7 +10,7 @@ use crate::Timestamp;
 use crate::log::journal::RecordKind;
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
-use crate::progress::place::Place;
+use crate::progress::place::{Place, TICK_UNITS};
 use crate::progress::schedule::{Cut, Schedule};
 use crate::progress::watermark::ClockLimits;
 use crate::runtime::checkpoint::Giver;
@@ -132,6 +132,8 @@ impl SourceTask {
             _ => Timestamp::MIN,
         };
         let tells_idleness = pipes.iter().any(|pipe| pipe.idle_after().is_some());
+        // Ticks come first, so that the first events have a processing time.
+        let turn = pipes.iter().position(|pipe| pipe.is_apart()).unwrap_or(0);
         Self {
             passed: vec![0; pipes.len()],
             arrivals: vec![arrival; pipes.len()],
@@ -146,7 +148,7 @@ impl SourceTask {
             clock,
             clock_behind: Timestamp::MIN,
             tells_idleness,
-            turn: 0,
+            turn,
             is_passed_on: false,
             is_told: false,
             journaled: None,
@@ -306,6 +308,9 @@ impl SourceTask {
             UnitOrder::AsTheyCome(_) | UnitOrder::Elsewhere => {
                 self.unit += 1;
                 if let Some(source) = source {
+                    if self.pipes[source].is_apart() {
+                        self.unit += TICK_UNITS - 1;
+                    }
                     let limits = self.limits_of(source);
                     self.clock = limits.clamp(self.pipes[source].clock());
                 }

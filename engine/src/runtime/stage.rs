@@ -41,7 +41,7 @@ pub(crate) struct Counting {
     pub(crate) input: bool,
     /// Whether its results are counted, and its watermark is the step's.
     pub(crate) output: bool,
-    /// The input whose rows reach all workers.
+    /// The first input whose rows reach all workers, as those of all inputs behind it do.
     pub(crate) broadcast: Option<usize>,
 }
 
@@ -392,7 +392,7 @@ where
             }
             Ok(taken) => {
                 // Rows that reach all workers count where the first takes them.
-                let is_counted = self.at.worker == 0 || Some(PORT) != self.at.counting.broadcast;
+                let is_counted = self.at.worker == 0 || self.at.counting.broadcast.is_none_or(|first| PORT < first);
                 if self.at.counting.input && is_counted {
                     add(&self.counters.of(self.at.worker).rows_in, taken as u64);
                 }

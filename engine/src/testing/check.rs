@@ -2,7 +2,7 @@
 
 use super::mode::{Mode, Tell};
 use super::output::Tested;
-use crate::progress::place::Place;
+use crate::progress::place::{Place, TICK_UNITS};
 use crate::{CanonicalKey, Operator, Outbox, Timestamp};
 use std::fmt;
 
@@ -15,16 +15,26 @@ const RANK: usize = 2;
 pub enum Stand {
     /// A row of the batch, which is that of a step of the script.
     Row { index: usize, step: usize, watermark: Timestamp },
+    /// A timer of processing time, which that row of the batch, a tick, has fired.
+    Ticked { index: usize, step: usize, watermark: Timestamp, time: Timestamp, key: CanonicalKey },
     /// A firing.
     Fired { time: Timestamp, key: CanonicalKey },
+}
+
+/// The place of a row of a script: the clock that its watermark follows is 1 ns ahead of it. Each is in a unit of its own,
+/// as it may be a tick.
+fn event(step: usize, watermark: Timestamp) -> Place {
+    let clock = if watermark == Timestamp::MIN { watermark } else { watermark.plus_nanos(1) };
+    Place::event(clock, step as u64 * TICK_UNITS, 0)
 }
 
 impl Stand {
     pub(super) fn place(&self) -> Place {
         match *self {
-            // The clock that the watermark follows, 1 ns ahead of it.
-            Self::Row { step, watermark: Timestamp::MIN, .. } => Place::event(Timestamp::MIN, 0, step as u64),
-            Self::Row { step, watermark, .. } => Place::event(watermark.plus_nanos(1), 0, step as u64),
+            Self::Row { step, watermark, .. } => event(step, watermark),
+            Self::Ticked { step, watermark, time, key, .. } => {
+                event(step, watermark).ticked(RANK, time, key.value(), key.hash())
+            }
             Self::Fired { time, key } => Place::fired(0, RANK, time, key.value(), key.hash()),
         }
     }
@@ -32,7 +42,7 @@ impl Stand {
     /// The step of the row that caused it.
     pub(super) const fn step(&self) -> Option<usize> {
         match self {
-            Self::Row { step, .. } => Some(*step),
+            Self::Row { step, .. } | Self::Ticked { step, .. } => Some(*step),
             Self::Fired { .. } => None,
         }
     }
@@ -43,6 +53,14 @@ impl fmt::Display for Stand {
         match self {
             Self::Row { step, watermark, .. } => {
                 write!(f, "caused by the row of step {step}, before which the watermark is {watermark:?}")
+            }
+            Self::Ticked { step, time, key, .. } => {
+                write!(
+                    f,
+                    "fired by the tick of step {step} at {time:?} for {:#034x}, {:#018x}",
+                    key.value(),
+                    key.hash()
+                )
             }
             Self::Fired { time, key } => write!(f, "fired at {time:?} for {:#034x}, {:#018x}", key.value(), key.hash()),
         }
@@ -113,10 +131,10 @@ impl<'a> Call<'a> {
         let looked_at = taken.min(count - 1);
         for stand in self.stands.iter_mut().flatten() {
             match stand {
-                Stand::Row { index, .. } if *index > looked_at => {
+                Stand::Row { index, .. } | Stand::Ticked { index, .. } if *index > looked_at => {
                     return Err(format!("on_batch emitted for row {index} of {count}, but took {taken}"));
                 }
-                Stand::Row { index, step, watermark } => {
+                Stand::Row { index, step, watermark } | Stand::Ticked { index, step, watermark, .. } => {
                     (*step, *watermark) = (rows.steps[*index], rows.watermarks[*index]);
                 }
                 Stand::Fired { time, .. } if *time > rows.watermarks[looked_at] => {
@@ -138,7 +156,7 @@ impl<'a> Call<'a> {
         self.skip_filled()?;
         for stand in self.stands.iter().flatten() {
             match stand {
-                Stand::Row { .. } => {
+                Stand::Row { .. } | Stand::Ticked { .. } => {
                     return Err(String::from("on_watermark emitted a row as caused by a row of a batch"));
                 }
                 Stand::Fired { time, .. } if *time > watermark => {
@@ -191,9 +209,9 @@ impl<'a> Call<'a> {
             for at in full_from..stands.len() {
                 let place = stands[at].place();
                 match &stands[at] {
-                    Stand::Row { .. } if may_go_on.contains(&place) => {}
+                    Stand::Row { .. } | Stand::Ticked { .. } if may_go_on.contains(&place) => {}
                     Stand::Fired { .. } if filler.is_some_and(|filler| filler.place() == place) => {}
-                    Stand::Fired { .. } => {
+                    Stand::Fired { .. } | Stand::Ticked { .. } => {
                         return Err(format!("{call} fired into an outbox that was full: a row {}", stands[at]));
                     }
                     Stand::Row { index, .. } if at > 0 && stands[at - 1].place() == place => {

@@ -137,6 +137,9 @@ fn stands(causes: &[Cause]) -> Vec<Stand> {
     let stand = |cause: &Cause| match *cause {
         Cause::Row(index) => Stand::Row { index: index as usize, step: 0, watermark: Timestamp::MIN },
         Cause::Fired { time, key } => Stand::Fired { time, key },
+        Cause::Ticked { row, time, key } => {
+            Stand::Ticked { index: row as usize, step: 0, watermark: Timestamp::MIN, time, key }
+        }
     };
     causes.iter().map(stand).collect()
 }

@@ -186,7 +186,8 @@ fn feeds(path: &Path, args: &Replay) -> Result<Vec<(String, Origin)>, Failure> {
         }
         say(&format!("pelton: {what}"));
     }
-    let feeds: Vec<_> = journal.sources().iter().filter(|source| source.is_feed).map(|source| &*source.name).collect();
+    let (ticks, sources): (Vec<_>, Vec<_>) = journal.sources().iter().partition(|source| source.is_processing_time);
+    let feeds: Vec<_> = sources.iter().filter(|source| source.is_feed).map(|source| &*source.name).collect();
     let wanted: Vec<_> = match (&*args.sources, &*feeds) {
         ([], [only]) => vec![*only],
         ([], _) => {
@@ -199,7 +200,10 @@ fn feeds(path: &Path, args: &Replay) -> Result<Vec<(String, Origin)>, Failure> {
         let (asked, feeds) = (args.sources.join(" or "), feeds.join(", "));
         return Err(Failure::usage(format!("{path}: there is no feed {asked}; it has: {feeds}")));
     }
-    if journal.sources().len() > 1 {
+    if !ticks.is_empty() {
+        say(&format!("pelton: {path}: the job had processing time, which stands still in a replay"));
+    }
+    if sources.len() > 1 {
         say(&format!(
             "pelton: {path}: the job had several sources, whose events it took as they came; a replay merges events of \
              several by their times"

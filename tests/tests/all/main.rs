@@ -16,6 +16,7 @@ mod numbers;
 mod operators;
 mod order;
 mod plans;
+mod processing_time;
 mod real_data;
 mod real_windows;
 mod run_time_rows;

@@ -7,6 +7,7 @@ use crate::api::stream::Stream;
 use crate::base::row::Row;
 use crate::base::time::duration_nanos;
 use crate::graph::model::Port;
+use crate::graph::ticks::tick_port;
 use crate::graph::window::WindowSettings;
 use crate::operator::rows::aggregate::{AggregatePlan, BadAggregates, RESULT_WORDS, RowAggregate, RowAggregates};
 use crate::operator::rows::filter::RowChain;
@@ -192,7 +193,7 @@ impl Step<'_> {
         let settings = settings.over::<Row<WORDS>>();
         let step = KeyedStep {
             title: settings.title(),
-            inputs: vec![port("rows", rows)],
+            inputs: [port("rows", rows)].into_iter().chain(settings.trigger.needs_ticks().then(tick_port)).collect(),
             outputs: vec![port("main", &results), port("late", rows)],
             key: plan.key.layout().clone(),
             name,

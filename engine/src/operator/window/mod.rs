@@ -11,7 +11,9 @@
 //! order. [`Global`] has all rows of a key, and fires as its trigger says.
 //!
 //! **Firing.** A window of time fires on time when the watermark reaches its last nanosecond. A [`Trigger`] may have it
-//! fire early as well: at each multiple of a period of event time, each so many rows, or at rows that a predicate chooses.
+//! fire early as well: at each multiple of a period of event time or of processing time, each so many rows, or at rows that a
+//! predicate chooses. A period of processing time has all windows of a key fire that have rows and have not ended, once at
+//! the first tick behind a multiple.
 //! A trigger without the watermark leaves out the firing on time. A window that fires again gives all its rows so far, or
 //! with a purging trigger those that came since the last firing; where there are none, it gives nothing.
 //!
@@ -26,8 +28,9 @@
 //! **Times and order of results.** A result of a window of time has the window's last nanosecond as its time, in whatever
 //! pane it is, so that windows of windows are what they seem; an update that comes late is late in the next window too,
 //! unless that allows for it. A result of a count window, or of a global window that fires at a row, has the row's time;
-//! one that fires at a period has that time. Results that a row causes stand at that row. The others stand in the order of
-//! (time of firing, key, window).
+//! one that fires at a period of event time has that time, and one that fires at a tick of processing time the time 1 ns
+//! behind the watermark. Results that a row causes stand at that row, and those that a tick causes at the tick, in the order
+//! of (multiple, key, window). The others stand in the order of (time of firing, key, window).
 //!
 //! **Tests** that hold each of these rules, in `testing/tests/window_rules.rs` where nothing else is said:
 //!
@@ -41,6 +44,8 @@
 //!   `a_trigger_may_fire_early_at_each_so_many_rows`, `a_trigger_may_fire_at_chosen_rows_and_counts_by_key`,
 //!   `a_trigger_without_the_watermark_leaves_out_the_firing_on_time`,
 //!   `a_purging_trigger_gives_what_is_new_and_nothing_where_nothing_is`.
+//! - Firing by processing time: `windows_fire_at_ticks_as_in_a_loop_over_rows_and_ticks` and
+//!   `a_tick_fires_the_windows_of_keys_that_have_not_ended_once` (`testing/tests/window_ticks.rs`).
 //! - Late rows: `rows_behind_the_end_of_a_window_have_it_fire_again_at_once_until_the_allowed_lateness_is_over`,
 //!   `a_row_that_is_late_for_some_windows_and_not_for_others_belongs_to_those`,
 //!   `a_session_is_late_when_what_it_becomes_part_of_is`.

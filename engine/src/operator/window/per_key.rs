@@ -9,6 +9,8 @@
 //! that grows keeps the timer it has, which asks for another when it fires. Early firings at periods have timers of their
 //! own. So a timer that finds nothing to do is not a mistake.
 
+mod ticks;
+
 use crate::base::blame;
 use crate::operator::aggregate::{WindowAggregate, lend};
 use crate::operator::keyed::TIMERS_AT_ONCE;
@@ -19,6 +21,7 @@ use crate::store::{KeyedMaps, KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{CanonicalKey, Key, Timestamp};
 use bytemuck::Zeroable;
 use std::mem::offset_of;
+use ticks::Ticking;
 
 /// What is the same for all keys.
 pub(crate) struct PerKeySettings<T> {
@@ -59,6 +62,8 @@ pub(crate) struct PerKeyOperator<K, F, A: WindowAggregate<K>> {
     keys: KeyedTable<K, ()>,
     windows: KeyedMaps<WindowId, Kept<A::Acc>>,
     timers: Timers,
+    /// Where the trigger has a period of processing time.
+    ticking: Option<Ticking>,
     /// What is due behind this is due at the end of the input.
     end: Timestamp,
     /// Windows that a row or timer has to do with; kept for the memory.
@@ -70,9 +75,11 @@ pub(crate) struct PerKeyOperator<K, F, A: WindowAggregate<K>> {
 
 impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
     pub(crate) fn new(settings: PerKeySettings<A::In>, key_of: F, aggregate: A, stores: &StoreSettings) -> Self {
+        let ticking = settings.trigger.every_processing.map(|period| Ticking::new(period, stores));
         Self {
             settings,
             key_of,
+            ticking,
             aggregate,
             keys: KeyedTable::new(stores),
             windows: KeyedMaps::new(stores),
@@ -236,6 +243,9 @@ impl<K: Key, F, A: WindowAggregate<K>> PerKeyOperator<K, F, A> {
         }
         if let Some(early) = early {
             self.timers.insert(&mut self.keys, early, entry)?;
+        }
+        if !is_over {
+            self.await_tick(entry)?;
         }
         if fires {
             self.fire(entry, id, at, out);
@@ -408,6 +418,10 @@ where
         show("keys", &mut self.keys);
         show("windows", &mut Of::new(&mut self.keys, &mut self.windows));
         show("timers", &mut Of::new(&mut self.keys, &mut self.timers));
+        if let Some(ticking) = &mut self.ticking {
+            show("processing timers", &mut Of::new(&mut self.keys, &mut ticking.timers));
+            show("processing time", &mut ticking.now);
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// When a window fires, and whether it begins anew then. The module of windows says what each means: Flink's words are
-/// `EventTimeTrigger`, `ContinuousEventTimeTrigger`, `CountTrigger` and `PurgingTrigger`.
+/// `EventTimeTrigger`, `ContinuousEventTimeTrigger`, `ContinuousProcessingTimeTrigger`, `CountTrigger` and
+/// `PurgingTrigger`.
 ///
 /// ```
 /// use pelton::Trigger;
@@ -22,6 +23,8 @@ pub struct Trigger<T> {
     pub(crate) fires_at_end: bool,
     /// Fires at each multiple, in nanoseconds.
     pub(crate) every: Option<i64>,
+    /// The same in processing time.
+    pub(crate) every_processing: Option<i64>,
     /// Fires with so many rows since the last firing.
     pub(crate) count: Option<u64>,
     pub(crate) when: Option<When<T>>,
@@ -32,7 +35,8 @@ pub struct Trigger<T> {
 type When<T> = Arc<dyn Fn(&T) -> bool + Send + Sync>;
 
 impl<T> Trigger<T> {
-    const NEVER: Self = Self { fires_at_end: false, every: None, count: None, when: None, purges: false };
+    const NEVER: Self =
+        Self { fires_at_end: false, every: None, every_processing: None, count: None, when: None, purges: false };
 
     /// When the watermark reaches the last nanosecond, and again at each row that comes later and is allowed for. This is
     /// what windows do without a trigger.
@@ -61,6 +65,45 @@ impl<T> Trigger<T> {
         Self { every: Some(duration_nanos(period)), ..self }
     }
 
+    /// Also at the first tick behind each multiple of a period of processing time, from a window's first row on and until
+    /// the watermark reaches its last nanosecond, whether rows came meanwhile or not. The multiples are those of the time
+    /// of day, and a tick that has passed several has the window fire once.
+    ///
+    /// In a job all of whose sources are bounded processing time stands still, and this fires nothing: see
+    /// [`ProcessContext::processing_time`](crate::ProcessContext::processing_time).
+    ///
+    /// ```
+    /// use pelton::{Job, ManualClock, Options, Trigger, Tumbling, collect, count, push};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Click { #[event(time)] time_ns: i64, user: u64 }
+    ///
+    /// let (mut input, clicks) = push(16);
+    /// let clock = ManualClock::default();
+    /// let mut job = Job::new("clicks");
+    /// let (sink, rows) = collect();
+    /// job.source("clicks", clicks)
+    ///     .key_by(|click: &Click| click.user)
+    ///     .window(Tumbling::of(Duration::from_secs(3600)))
+    ///     .trigger(Trigger::watermark().early_every_processing(Duration::from_secs(1)))
+    ///     .aggregate_with("clicks_1h", count(), |_, _, clicks| clicks)
+    ///     .sink("out", sink);
+    /// let mut simulation = job.simulate(Options::workers(1).clock(clock.clone()))?;
+    /// for time_ns in 0..3 {
+    ///     input.send(&[Click { time_ns, user: 7 }])?;
+    ///     (0..100).for_each(|_| { simulation.step(0); });
+    ///     clock.advance(Duration::from_secs(1));
+    /// }
+    /// (0..100).for_each(|_| { simulation.step(0); });
+    /// assert_eq!(rows.take().iter().map(|row| row.1).collect::<Vec<_>>(), [1, 2, 3]);
+    /// # Ok::<(), pelton::BoxError>(())
+    /// ```
+    pub fn early_every_processing(self, period: Duration) -> Self {
+        Self { every_processing: Some(duration_nanos(period)), ..self }
+    }
+
     /// Also each time so many rows of a window and key have come since it last fired.
     pub fn early_count(self, rows: u64) -> Self {
         Self { count: Some(rows), ..self }
@@ -78,18 +121,25 @@ impl<T> Trigger<T> {
 
     /// Whether it is the one that windows have without one.
     pub(crate) const fn is_default(&self) -> bool {
-        self.fires_at_end && self.every.is_none() && self.count.is_none() && self.when.is_none() && !self.purges
+        self.fires_at_end && !self.fires_without_end() && !self.purges
     }
 
     /// Whether it ever fires windows that have no end.
     pub(crate) const fn fires_without_end(&self) -> bool {
-        self.every.is_some() || self.count.is_some() || self.when.is_some()
+        self.every.is_some() || self.needs_ticks() || self.count.is_some() || self.when.is_some()
+    }
+
+    /// Whether it needs processing time.
+    pub(crate) const fn needs_ticks(&self) -> bool {
+        self.every_processing.is_some()
     }
 
     /// What is wrong with it.
     pub(crate) const fn mistake(&self) -> Option<&'static str> {
         match self {
-            Self { every: Some(0), .. } => Some("their trigger has a period of 0"),
+            Self { every: Some(0), .. } | Self { every_processing: Some(0), .. } => {
+                Some("their trigger has a period of 0")
+            }
             Self { count: Some(0), .. } => Some("their trigger fires at 0 rows"),
             _ => None,
         }
@@ -104,9 +154,9 @@ impl<T> Trigger<T> {
 impl Trigger<()> {
     /// The same over rows of another type, of which it knows nothing.
     pub(crate) fn over<T>(self) -> Trigger<T> {
-        let Self { fires_at_end, every, count, when, purges } = self;
+        let Self { fires_at_end, every, every_processing, count, when, purges } = self;
         let when = when.map(|when| -> When<T> { Arc::new(move |_| when(&())) });
-        Trigger { fires_at_end, every, count, when, purges }
+        Trigger { fires_at_end, every, every_processing, count, when, purges }
     }
 }
 
@@ -121,6 +171,8 @@ impl<T> std::fmt::Display for Trigger<T> {
         let parts = [
             self.fires_at_end.then(|| String::from("on time")),
             self.every.map(|nanos| format!("each {:?}", Duration::from_nanos(nanos.unsigned_abs()))),
+            self.every_processing
+                .map(|nanos| format!("each {:?} of processing time", Duration::from_nanos(nanos.unsigned_abs()))),
             self.count.map(|rows| format!("each {rows} rows")),
             self.when.as_ref().map(|_| String::from("at chosen rows")),
         ];

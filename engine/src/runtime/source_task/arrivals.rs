@@ -1,11 +1,12 @@
 //! Of the task that reads sources: units that are taken as they come, where a source is a feed.
 
-use super::{SourceTask, State, UnitOrder};
+use super::{Arrival, SourceTask, State, UnitOrder};
 use crate::Timestamp;
 use crate::log::journal::RecordKind;
 use crate::progress::schedule::Arrived;
 use crate::progress::watermark::ClockLimits;
 use crate::runtime::source::Polled;
+use crate::runtime::source_pipe::SourcePipe;
 use std::time::Duration;
 
 impl SourceTask {
@@ -17,21 +18,35 @@ impl SourceTask {
         }
     }
 
+    /// The sources that event time waits for, each with its clock.
+    fn active(&self) -> impl Iterator<Item = (usize, Timestamp)> {
+        let sources = self.pipes.iter().zip(&self.arrivals).enumerate();
+        let active = sources.filter(|(_, (pipe, arrival))| !arrival.ended && !arrival.idle && !pipe.is_apart());
+        active.map(|(source, (pipe, _))| (source, pipe.clock()))
+    }
+
+    /// Whether a source gives ticks, and all that it gives them for have ended.
+    fn is_left_over(&self, source: usize) -> bool {
+        let is_over = |(pipe, arrival): (&Box<dyn SourcePipe>, &Arrival)| pipe.is_apart() || arrival.ended;
+        self.pipes[source].is_apart() && self.pipes.iter().zip(&self.arrivals).all(is_over)
+    }
+
     /// What the other sources, and what was told before, leave the clock of a source.
     pub(super) fn limits_of(&self, source: usize) -> ClockLimits {
         if !matches!(self.order, UnitOrder::AsTheyCome(_)) {
             return ClockLimits::NONE;
         }
-        let others = self.pipes.iter().zip(&self.arrivals).enumerate();
-        let active = others.filter(|(other, (_, arrival))| *other != source && !arrival.ended && !arrival.idle);
-        let ceiling = active.map(|(_, (pipe, _))| pipe.clock()).min().unwrap_or(Timestamp::MAX);
+        if self.pipes[source].is_apart() {
+            return ClockLimits { floor: self.clock, ceiling: self.clock };
+        }
+        let active = self.active().filter(|(other, _)| *other != source);
+        let ceiling = active.map(|(_, clock)| clock).min().unwrap_or(Timestamp::MAX);
         ClockLimits { floor: self.clock, ceiling }
     }
 
     /// Moves the clock to where the sources leave it that somebody waits for.
     pub(super) fn move_clock(&mut self) {
-        let active = self.pipes.iter().zip(&self.arrivals).filter(|(_, arrival)| !arrival.ended && !arrival.idle);
-        if let Some(clock) = active.map(|(pipe, _)| pipe.clock()).min() {
+        if let Some(clock) = self.active().map(|(_, clock)| clock).min() {
             self.clock = self.clock.max(clock);
         }
     }
@@ -68,7 +83,7 @@ impl SourceTask {
         for _ in 0..self.pipes.len() {
             let source = self.turn;
             self.turn = (self.turn + 1) % self.pipes.len();
-            let blocks = self.blocks_of(source);
+            let (blocks, is_left_over) = (self.blocks_of(source), self.is_left_over(source));
             let arrival = &mut self.arrivals[source];
             if arrival.ended {
                 continue;
@@ -83,6 +98,10 @@ impl SourceTask {
                     let pipe = &mut self.pipes[source];
                     let next = if block + 1 < count { pipe.address(block + 1) } else { None };
                     pipe.load(block, next).map(|()| Polled::Ready)
+                }
+                None if is_left_over => {
+                    is_asked = false;
+                    Ok(Polled::End)
                 }
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {

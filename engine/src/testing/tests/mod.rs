@@ -18,9 +18,11 @@ mod small;
 mod state_jobs;
 mod states;
 mod stores;
+mod ticks;
 mod whole;
 mod window_pieces;
 mod window_rules;
+mod window_ticks;
 mod windows;
 
 use super::Step;

@@ -532,7 +532,7 @@ fn take(operator: &mut SimpleOperator, rows: &[(i64, u32)]) -> Result<usize, Ope
     let (times, values): (Vec<_>, Vec<_>) = rows.iter().map(|(time, row)| (at(*time), *row)).unzip();
     let watermarks: Vec<_> = rows.iter().map(|(time, _)| at(time - 1)).collect();
     let batch = Batch::with_watermarks(&times, &values, &watermarks);
-    operator.on_batch(batch, &mut Outbox::new(9999, Default::default()))
+    OperatorInput::<0>::on_batch(operator, batch, &mut Outbox::new(9999, Default::default()))
 }
 
 /// How many pieces each store writes.
