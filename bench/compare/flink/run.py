@@ -28,6 +28,7 @@ from pathlib import Path
 FLINK = "2.3.0"
 EVENT_BYTES = 32
 HERE = Path(__file__).resolve().parent
+CACHE = Path.home() / ".cache" / "pelton-bench-flink"
 # What Flink's own scripts open on Java 17, as far as these jobs need it.
 OPENED = ["java.util", "java.lang", "java.time"]
 WAYS = {
@@ -72,7 +73,7 @@ def parsed():
     parser.add_argument("--heap", default="2g", help="memory of the Java machine")
     parser.add_argument("--cpu", type=int, default=max(os.sched_getaffinity(0)), help="the core that all runs use")
     parser.add_argument("--ways", type=lambda text: text.split(","), default=[way for way, _ in WAYS.values()])
-    parser.add_argument("--cache", type=Path, default=Path.home() / ".cache" / "pelton-bench-flink")
+    parser.add_argument("--cache", type=Path, default=CACHE)
     parser.add_argument("--dir", default=None, help="where captures are made, and removed again")
     parser.add_argument("--out", type=Path, help="the results file")
     options = parser.parse_args()

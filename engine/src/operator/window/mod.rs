@@ -32,6 +32,16 @@
 //! behind the watermark. Results that a row causes stand at that row, and those that a tick causes at the tick, in the order
 //! of (multiple, key, window). The others stand in the order of (time of firing, key, window).
 //!
+//! **Beside Flink.** What these words mean is what they mean in Flink, and `scripts/flink-windows.sh` holds random jobs to
+//! Flink's own rows. Three things differ on purpose. Early firings at a period stand at its multiples, and only at those
+//! that the watermark has yet to reach: Flink's first one follows the window's first row, also where the watermark has
+//! passed it, the next ones go on from there or from where an older part of a session ended, and a session that has fired
+//! on time and grows takes its old timer up again. Results of windows without an end have the time of what has them fire,
+//! where Flink's have the end of all time. At the end of the input a global window gives no result for its own end, which
+//! it has none of: Flink fires it by an event-time trigger, and with a period it would go on for ever, where ours fires
+//! once more. And one is a fault of Flink 2.3, that is not followed: where the rows of a key have become one session, and
+//! the own window of the next row is just that session, Flink forgets the rows before it.
+//!
 //! **Tests** that hold each of these rules, in `testing/tests/window_rules.rs` where nothing else is said:
 //!
 //! - Which windows have a time: `overlapping_windows_are_those_that_have_the_time` (`assigners.rs`),
@@ -51,7 +61,8 @@
 //!   `a_session_is_late_when_what_it_becomes_part_of_is`.
 //! - Panes: `sessions_that_become_one_go_on_with_the_larger_of_their_numbers`, and all of the above.
 //! - Order: `windows_of_one_time_leave_in_the_order_of_keys_and_then_of_windows`.
-//! - All of them together, over random windows, triggers and rows: `testing/tests/firings.rs`.
+//! - All of them together: over random windows, triggers and rows in `testing/tests/firings.rs`, and over all small scripts
+//!   in `testing/tests/firings/small.rs`. `scripts/windows.sh` runs both at length.
 
 mod assigners;
 #[cfg(feature = "calendar")]

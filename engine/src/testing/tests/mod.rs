@@ -39,12 +39,20 @@ struct Row {
     key: u64,
 }
 
-fn at(nanos: i64) -> Timestamp {
+const fn at(nanos: i64) -> Timestamp {
     Timestamp::from_nanos(nanos)
 }
 
-/// Cases of one property: few, since each runs in all modes of the harness.
-fn cases(cases: u32) -> ProptestConfig {
+/// How much a test does: `everyday`, or in a campaign what the environment says. Anything there but a number is refused: a
+/// campaign that does less than was asked for would look like one that passed.
+fn campaign(name: &str, everyday: u32) -> u32 {
+    let Ok(text) = std::env::var(name) else { return everyday };
+    text.parse().unwrap_or_else(|_| panic!("{name} is \"{text}\", and not a number"))
+}
+
+/// Cases of one property: few, since each runs in all modes of the harness, or as many as `PELTON_CASES` says.
+fn cases(everyday: u32) -> ProptestConfig {
+    let cases = campaign("PELTON_CASES", everyday);
     // The files of failures would lie beside the sources; a failure prints what to repeat.
     ProptestConfig { cases, failure_persistence: None, ..ProptestConfig::default() }
 }

@@ -148,8 +148,9 @@ impl Setting {
 
     /// All windows of a time, found by walking from window to window.
     fn assign(&self, time: i64, row: &Row) -> Vec<(i64, i64)> {
-        // No time of a script is further away.
-        let starts = |step: i64, offset: i64| (-1_000..1_000).map(move |number| number * step + offset);
+        // No window that has the time is further away: steps, sizes and offsets are at most 48 altogether.
+        let far = time.abs() + 64;
+        let starts = |step: i64, offset: i64| (-far..far).map(move |number| number * step + offset);
         let all: Vec<(i64, i64)> = match self.kind {
             Kind::Tumbling(size, offset) => starts(size, offset).map(|start| (start, start + size)).collect(),
             Kind::Sliding(size, slide, offset) => starts(slide, offset).map(|start| (start, start + size)).collect(),
