@@ -208,10 +208,12 @@ fn more_rows_than_the_limit_end_the_job_with_the_step() {
     assert!(error.contains("visits") && error.contains("more than 50 rows are kept"), "{error}");
 }
 
+type Declare = fn() -> States;
+
 /// Declares some states, and asks for one.
 #[derive(Clone)]
 struct Asking {
-    states: fn() -> States,
+    states: Declare,
     ask: fn(&mut ProcessContext<'_, u64>),
 }
 
@@ -260,7 +262,7 @@ impl BroadcastProcessFunction<u64> for Asking {
 const LIST: ListState<u64> = ListState::new("kept");
 const MAP: MapState<u64, u64> = MapState::new("kept");
 
-fn asking(states: fn() -> States, ask: fn(&mut ProcessContext<'_, u64>)) -> Error {
+fn asking(states: Declare, ask: fn(&mut ProcessContext<'_, u64>)) -> Error {
     let mut job = Job::new("asking");
     job.source("clicks", VecSource::new(clicks(), 64))
         .key_by(|click| click.user)
@@ -292,7 +294,7 @@ fn a_state_that_was_declared_with_other_types_ends_the_job_with_both() {
 
 #[test]
 fn a_name_that_comes_twice_or_is_taken_is_a_mistake_of_the_job() {
-    let cases: [(fn() -> States, &str); 3] = [
+    let cases: [(Declare, &str); 3] = [
         (|| States::new().list(&LIST).map(&MAP), "kept"),
         (|| States::new().list(&ListState::<u64>::new("state")), "state"),
         (|| States::new().map(&MapState::<u64, u64>::new("timers")), "timers"),
