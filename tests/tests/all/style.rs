@@ -278,8 +278,14 @@ fn the_readme_shows_the_example_as_it_is() {
 #[test]
 fn the_tests_that_the_rules_of_windows_name_are_there() {
     let read = |path: &str| fs::read_to_string(root().join("engine/src").join(path)).unwrap();
-    let tests = ["operator/window/assigners.rs", "operator/window/calendar.rs", "testing/tests/window_rules.rs"];
-    let tests: String = tests.map(read).concat();
+    let tests: String = [
+        "operator/window/assigners.rs",
+        "operator/window/calendar.rs",
+        "testing/tests/window_rules.rs",
+        "testing/tests/window_ticks.rs",
+    ]
+    .map(read)
+    .concat();
     let rules = read("operator/window/mod.rs");
     let named =
         rules.lines().filter(|line| line.starts_with("//!")).flat_map(|line| line.split('`').skip(1).step_by(2));

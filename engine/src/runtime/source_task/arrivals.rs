@@ -1,12 +1,11 @@
 //! Of the task that reads sources: units that are taken as they come, where a source is a feed.
 
-use super::{Arrival, SourceTask, State, UnitOrder};
+use super::{SourceTask, State, UnitOrder};
 use crate::Timestamp;
 use crate::log::journal::RecordKind;
 use crate::progress::schedule::Arrived;
 use crate::progress::watermark::ClockLimits;
 use crate::runtime::source::Polled;
-use crate::runtime::source_pipe::SourcePipe;
 use std::time::Duration;
 
 impl SourceTask {
@@ -27,8 +26,8 @@ impl SourceTask {
 
     /// Whether a source gives ticks, and all that it gives them for have ended.
     fn is_left_over(&self, source: usize) -> bool {
-        let is_over = |(pipe, arrival): (&Box<dyn SourcePipe>, &Arrival)| pipe.is_apart() || arrival.ended;
-        self.pipes[source].is_apart() && self.pipes.iter().zip(&self.arrivals).all(is_over)
+        let mut sources = self.pipes.iter().zip(&self.arrivals);
+        self.pipes[source].is_apart() && sources.all(|(pipe, arrival)| pipe.is_apart() || arrival.ended)
     }
 
     /// What the other sources, and what was told before, leave the clock of a source.
