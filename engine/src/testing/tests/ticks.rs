@@ -75,7 +75,7 @@ fn act(what: What, now: Timestamp, watermark: Timestamp, kept: &mut Kept) -> Ask
         }
         What::Processing(time) => {
             asks.rows.push(kept.count + 2000);
-            if kept.count % 2 == 0 {
+            if kept.count.is_multiple_of(2) {
                 asks.rows.push(time.as_nanos() as u64);
             }
             match kept.count % 5 {
