@@ -46,7 +46,7 @@ RULES = {
     "past": "the first firing at a period follows a window's first row in Flink, also where the watermark has passed it",
     "on": "the next firing at a period is in Flink a period behind the last, which may have been at a session's old end",
     "kept": "in Flink a session that has fired on time and grows keeps its last firing at a period as its next one",
-    "same": "a row whose own gap spans just the session that its key has merged makes Flink forget the rows before it",
+    "same": "a row whose own gap spans exactly the session that earlier rows have become makes Flink forget those rows",
 }
 
 

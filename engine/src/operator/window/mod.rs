@@ -32,15 +32,19 @@
 //! behind the watermark. Results that a row causes stand at that row, and those that a tick causes at the tick, in the order
 //! of (multiple, key, window). The others stand in the order of (time of firing, key, window).
 //!
-//! **Beside Flink.** What these words mean is what they mean in Flink, and `scripts/flink-windows.sh` holds random jobs to
-//! Flink's own rows. Three things differ on purpose. Early firings at a period stand at its multiples, and only at those
-//! that the watermark has yet to reach: Flink's first one follows the window's first row, also where the watermark has
-//! passed it, the next ones go on from there or from where an older part of a session ended, and a session that has fired
-//! on time and grows takes its old timer up again. Results of windows without an end have the time of what has them fire,
-//! where Flink's have the end of all time. At the end of the input a global window gives no result for its own end, which
-//! it has none of: Flink fires it by an event-time trigger, and with a period it would go on for ever, where ours fires
-//! once more. And one is a fault of Flink 2.3, that is not followed: where the rows of a key have become one session, and
-//! the own window of the next row is just that session, Flink forgets the rows before it.
+//! **Beside Flink.** These words mean what they mean in Flink, and `scripts/flink-windows.sh` holds random jobs to Flink's own
+//! rows. Three things differ on purpose:
+//!
+//! - Early firings at a period stand at its multiples, and only at those that the watermark has yet to reach. Flink's first
+//!   one follows the window's first row, even where the watermark has passed it. Each next one comes a period later, even
+//!   where the last one stood at the old end of a session that has grown. A session that has fired on time and grows goes
+//!   on with the firing it had planned before.
+//! - A result of a window without an end has the time of what has it fire. Flink's has the end of all time.
+//! - A global window never fires on time. At the end of the input Flink fires it by an event-time trigger, and one with a
+//!   period again and again for ever; here the latter fires once more.
+//!
+//! One fault of Flink 2.3 is not followed: when several rows have become one session, and the gap of a later row spans
+//! exactly that session, Flink forgets the rows before it.
 //!
 //! **Tests** that hold each of these rules, in `testing/tests/window_rules.rs` where nothing else is said:
 //!
