@@ -12,7 +12,6 @@ import org.apache.flink.api.common.functions.AggregateFunction;
 import org.apache.flink.api.common.functions.MapFunction;
 import org.apache.flink.api.common.typeinfo.TypeInformation;
 import org.apache.flink.api.common.typeinfo.Types;
-import org.apache.flink.configuration.Configuration;
 import org.apache.flink.runtime.minicluster.MiniCluster;
 import org.apache.flink.runtime.minicluster.MiniClusterConfiguration;
 import org.apache.flink.streaming.api.datastream.DataStream;
@@ -149,7 +148,7 @@ public final class WindowRules {
     }
 
     private static StreamExecutionEnvironment environment(Told job) {
-        StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment(new Configuration());
+        StreamExecutionEnvironment environment = StreamExecutionEnvironment.getExecutionEnvironment();
         environment.setParallelism(1);
         DataStream<Event> events =
                 environment
@@ -174,7 +173,8 @@ public final class WindowRules {
                 timed(job, keyed, SlidingEventTimeWindows.of(size, slide, Duration.ofMillis(job.offset())));
             }
             case "session" -> timed(job, keyed, EventTimeSessionWindows.withGap(Duration.ofMillis(job.first())));
-            case "session-by-row" -> timed(job, keyed, EventTimeSessionWindows.<Event>withDynamicGap(event -> event.gap));
+            case "session-by-row" ->
+                    timed(job, keyed, EventTimeSessionWindows.<Event>withDynamicGap(event -> event.gap));
             case "global" -> finished(keyed.window(GlobalWindows.create()).trigger(trigger(job)));
             case "count" -> finished(
                     job.first() == job.second()
@@ -185,7 +185,8 @@ public final class WindowRules {
         return environment;
     }
 
-    private static void timed(Told job, KeyedStream<Event, Long> keyed, WindowAssigner<? super Event, TimeWindow> assigner) {
+    private static void timed(
+            Told job, KeyedStream<Event, Long> keyed, WindowAssigner<? super Event, TimeWindow> assigner) {
         finished(
                 keyed.window(assigner).trigger(timeTrigger(job)).allowedLateness(Duration.ofMillis(job.lateness())));
     }
@@ -260,7 +261,10 @@ public final class WindowRules {
         }
     }
 
-    /** Fires on time, and early each time so many rows have come since it last fired, as {@link EventTimeTrigger} and {@link CountTrigger} do. */
+    /**
+     * Fires on time, and early each time so many rows have come since it last fired: {@link EventTimeTrigger} and {@link
+     * CountTrigger} in one.
+     */
     private static final class Early<W extends Window> extends Trigger<Object, W> {
         private final CountTrigger<W> count;
 

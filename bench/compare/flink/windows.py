@@ -236,7 +236,8 @@ class Model:
     def merged(self, key, start, end, parts):
         rows = [row for part in parts for row in part.rows]
         early = min((part.early for part in parts if part.early is not None), default=None)
-        window = Open(key, start, end, rows, sum(part.fresh for part in parts), end - 1 <= self.mark, early, bool(parts))
+        fresh, is_over = sum(part.fresh for part in parts), end - 1 <= self.mark
+        window = Open(key, start, end, rows, fresh, is_over, early, bool(parts))
         self.open = [open for open in self.open if open not in parts]
         self.open.append(window)
         if end != END:
