@@ -65,7 +65,7 @@ fn act(what: What, now: Timestamp, watermark: Timestamp, kept: &mut Kept) -> Ask
                 2 => asks.processing.push((kept.asked, false)),
                 3 => asks.timers.push(watermark.plus_nanos(3)),
                 4 => asks.processing.extend([(after(2), true), (after(5), true), (after(2), false), (after(5), true)]),
-                5 => asks.clears = number % 2 == 0,
+                5 => asks.clears = number.is_multiple_of(2),
                 _ => {}
             }
         }

@@ -130,7 +130,7 @@ impl Slow {
         let due = self.now.saturating_add(self.wait_ns);
         self.kept.insert(key, (count + 1, due));
         self.set(key, due);
-        if (count + 1) % 4 == 0 {
+        if (count + 1).rem_euclid(4) == 0 {
             self.set(key, self.now.saturating_sub(1000));
         }
         Row { key, a: row.b, b: self.now }
