@@ -164,7 +164,7 @@ pub struct TestJob {
 pub enum Kind {
     /// One window behind one exchange.
     Window,
-    /// One window whose rows are combined on each worker, where that may be.
+    /// One window whose rows are combined on each worker, where that may be, and a step behind it, joined with it again.
     Combined,
     /// A process function without timers, then a window by another key.
     TwoExchanges,
@@ -241,7 +241,9 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
         Kind::Combined => {
             let kept = input.filter(|row| row.a % 7 != 0);
             let output = kept.key_by(|row| row.key).window(windows).aggregate_with("window", combinable(), combined);
-            (output.main, Some(output.late))
+            // What one worker has combined goes on to all, and to a sink beside rows of all.
+            let again = output.main.clone().key_by(|row| row.key % 3).process("again", Running { timer_ns: 0 });
+            (again.union(output.main), Some(output.late))
         }
         Kind::TwoExchanges => {
             let first = input.key_by(|row| row.key).process("running", Running { timer_ns: 0 });

@@ -413,7 +413,7 @@ fn exchanges(plan: &Plan, id: NodeId, ring_bytes: usize) -> Vec<AnyExchange> {
             // No node has so many inputs.
             id: id * 16 + input,
             order,
-            ways: ways.map(|(number, _)| number).collect(),
+            ways: ways.map(|(number, way)| (number, plan.runs_on(way.way.from))).collect(),
             workers: plan.workers(),
             receivers: plan.runs_on(id),
             ring_bytes,

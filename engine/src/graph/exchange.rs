@@ -31,8 +31,8 @@ pub(crate) enum OrderKind {
 pub(crate) struct ExchangeSpec {
     pub(crate) id: usize,
     pub(crate) order: OrderKind,
-    /// The numbers of the ways that take this input.
-    pub(crate) ways: Vec<usize>,
+    /// The ways that take this input: the number of each, and on how many of the first workers its rows are made.
+    pub(crate) ways: Vec<(usize, usize)>,
     pub(crate) workers: usize,
     pub(crate) receivers: usize,
     pub(crate) ring_bytes: usize,
@@ -106,15 +106,16 @@ impl<O: Order, T: bytemuck::Pod + Send> Exchange<O, T> {
         let rows = (spec.ring_bytes / row_bytes).max(RING_ROWS_MIN);
         // The largest power of two that fits.
         let capacity = 1 << rows.ilog2();
-        let ways = spec.ways.len();
+        let nothing = |ends: usize| (0..ends).map(|_| None).collect();
         let mut ends: Vec<Ends<O, T>> = (0..spec.workers)
             .map(|_| Ends {
-                senders: (0..ways).map(|_| (0..spec.receivers).map(|_| None).collect()).collect(),
-                receivers: (0..ways).map(|_| (0..spec.workers).map(|_| None).collect()).collect(),
+                senders: spec.ways.iter().map(|_| (0..spec.receivers).map(|_| None).collect()).collect(),
+                receivers: spec.ways.iter().map(|(_, senders)| nothing(*senders)).collect(),
             })
             .collect();
-        for way in 0..ways {
-            for from in 0..spec.workers {
+        for (way, (_, senders)) in spec.ways.iter().enumerate() {
+            // A worker that does not run the step would never say that nothing more comes from it.
+            for from in 0..*senders {
                 for to in (0..spec.receivers).filter(|to| *to != from) {
                     let (producer, consumer) = ring(capacity, RING_MARKS);
                     ends[from].senders[way][to] = Some(producer);
@@ -122,7 +123,8 @@ impl<O: Order, T: bytemuck::Pod + Send> Exchange<O, T> {
                 }
             }
         }
-        Self { id: spec.id, capacity, ways: spec.ways.clone(), ends: Mutex::new(ends) }
+        let ways = spec.ways.iter().map(|(number, _)| *number).collect();
+        Self { id: spec.id, capacity, ways, ends: Mutex::new(ends) }
     }
 
     /// The edges from this worker, by receiving worker, for the way with this number among those into the step.
