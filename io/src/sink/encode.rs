@@ -425,7 +425,7 @@ mod tests {
         is_firm: Bool,
     }
 
-    fn quote(row: &[u8; 29], format: Format) -> String {
+    fn quote(row: &[u8], format: Format) -> String {
         let mut encoder = RowEncoder::new(&Quote::layout(), format);
         let mut out = Vec::new();
         encoder.header(&mut out);
@@ -455,7 +455,7 @@ mod tests {
                  \"symbol\":null,\"is_firm\":false}\n",
             ),
         ] {
-            let bytes = bytemuck::cast_ref(&row);
+            let bytes = bytemuck::bytes_of(&row);
             assert_eq!(quote(bytes, Format::Csv), format!("{header}{csv}"));
             assert_eq!(quote(bytes, Format::Json), json);
         }
@@ -465,7 +465,7 @@ mod tests {
     #[test]
     fn any_bytes_are_written_as_something() {
         for byte in 0..=u8::MAX {
-            let row = [byte; 29];
+            let row = [byte; size_of::<Quote>()];
             let (csv, json) = (quote(&row, Format::Csv), quote(&row, Format::Json));
             assert_eq!(csv.ends_with("true\n"), byte != 0, "{csv}");
             let value: serde_json::Value = serde_json::from_str(&json).unwrap();
