@@ -148,7 +148,8 @@ impl<T: Record> ListView<'_, T> {
 ///         0 => levels.remove(&price),
 ///         size => levels.insert(price, size),
 ///     };
-///     if let Some(lowest) = levels.iter().next().map(|(price, _)| *price) {
+///     let lowest = levels.iter().next().map(|(price, _)| *price);
+///     if let Some(lowest) = lowest {
 ///         context.emit(lowest);
 ///     }
 /// }
