@@ -1,7 +1,7 @@
 //! Two keyed streams that meet in one step: joins and co-process functions.
 
-use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
-use crate::api::output::{NodeOutputs, OutputStreams, output_ports};
+use crate::api::keyed::{KeyedStep, KeyedStream, StepWords, add_step, port};
+use crate::api::output::{NodeOutputs, OUTPUTS, OutputStreams, output_ports};
 use crate::api::stream::{Stream, lead_both};
 use crate::graph::factory::StepContext;
 use crate::graph::model::Port;
@@ -97,11 +97,28 @@ where
         D: Chain<Out = P::Right>,
         FR: Fn(&P::Right) -> K + Clone + Send + Sync + 'static,
     {
+        let words = StepWords { title: "co-process function", inputs: ["left", "right"], outputs: OUTPUTS };
+        self.co_process_as(words, right, name, function)
+    }
+
+    /// As [`KeyedStream::co_process`], for a step that is called otherwise.
+    pub(crate) fn co_process_as<D, FR, P>(
+        self,
+        words: StepWords<2>,
+        right: KeyedStream<K, P::Right, D, FR>,
+        name: &str,
+        function: P,
+    ) -> <P::Out as OutputStreams>::Streams
+    where
+        P: CoProcessFunction<K, Left = L, Out: OutputStreams>,
+        D: Chain<Out = P::Right>,
+        FR: Fn(&P::Right) -> K + Clone + Send + Sync + 'static,
+    {
         let (left_key, right_key) = (self.key_of, right.key_of);
         let step = KeyedStep {
-            title: String::from("co-process function"),
-            inputs: with_ticks([port::<L>("left"), port::<P::Right>("right")], P::PROCESSING_TIME),
-            outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
+            title: words.title.to_owned(),
+            inputs: with_ticks([port::<L>(words.inputs[0]), port::<P::Right>(words.inputs[1])], P::PROCESSING_TIME),
+            outputs: output_ports::<<P::Out as Emitted>::Outputs>(words.outputs),
             key: K::layout(),
             name,
         };
@@ -134,11 +151,28 @@ where
         P: BroadcastProcessFunction<K, In = L, Out: OutputStreams>,
         D: Chain<Out = P::Broadcast>,
     {
+        let title = "process function with a broadcast table";
+        let words = StepWords { title, inputs: ["rows", "broadcast"], outputs: OUTPUTS };
+        self.process_with_broadcast_as(words, broadcast, name, function)
+    }
+
+    /// As [`KeyedStream::process_with_broadcast`], for a step that is called otherwise.
+    pub(crate) fn process_with_broadcast_as<D, P>(
+        self,
+        words: StepWords<2>,
+        broadcast: Stream<P::Broadcast, D>,
+        name: &str,
+        function: P,
+    ) -> <P::Out as OutputStreams>::Streams
+    where
+        P: BroadcastProcessFunction<K, In = L, Out: OutputStreams>,
+        D: Chain<Out = P::Broadcast>,
+    {
         let key_of = self.key_of;
         let step = KeyedStep {
-            title: String::from("process function with a broadcast table"),
-            inputs: with_ticks([port::<L>("rows"), port::<P::Broadcast>("broadcast")], P::PROCESSING_TIME),
-            outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
+            title: words.title.to_owned(),
+            inputs: with_ticks([port::<L>(words.inputs[0]), port::<P::Broadcast>(words.inputs[1])], P::PROCESSING_TIME),
+            outputs: output_ports::<<P::Out as Emitted>::Outputs>(words.outputs),
             key: K::layout(),
             name,
         };

@@ -1,6 +1,6 @@
 //! Keyed and windowed streams.
 
-use crate::api::output::{NodeOutputs, OutputStreams, StepOutput, output_ports};
+use crate::api::output::{NodeOutputs, OUTPUTS, OutputStreams, StepOutput, output_ports};
 use crate::api::stream::Stream;
 use crate::base::time::duration_nanos;
 use crate::graph::factory::{StepContext, StepFactory};
@@ -23,6 +23,13 @@ pub struct KeyedStream<K, T: Record, C: Chain<Out = T>, F> {
     pub(crate) stream: Stream<T, C>,
     pub(crate) key_of: F,
     key: PhantomData<fn() -> K>,
+}
+
+/// How a kind of step, its inputs and its outputs are called.
+pub(crate) struct StepWords<const INPUTS: usize> {
+    pub(crate) title: &'static str,
+    pub(crate) inputs: [&'static str; INPUTS],
+    pub(crate) outputs: [&'static str; 4],
 }
 
 /// What a keyed step is, beside its name and what builds it.
@@ -81,11 +88,25 @@ where
     where
         P: ProcessFunction<K, In = T, Out: OutputStreams>,
     {
+        self.process_as(StepWords { title: "process function", inputs: ["rows"], outputs: OUTPUTS }, name, function)
+    }
+
+    /// As [`KeyedStream::process`], for a step that is called otherwise.
+    pub(crate) fn process_as<P>(
+        self,
+        words: StepWords<1>,
+        name: &str,
+        function: P,
+    ) -> <P::Out as OutputStreams>::Streams
+    where
+        P: ProcessFunction<K, In = T, Out: OutputStreams>,
+    {
         let Self { stream, key_of, .. } = self;
+        let [rows] = words.inputs;
         let step = KeyedStep {
-            title: String::from("process function"),
-            inputs: [port::<T>("rows")].into_iter().chain(P::PROCESSING_TIME.then(tick_port)).collect(),
-            outputs: output_ports::<<P::Out as Emitted>::Outputs>(),
+            title: words.title.to_owned(),
+            inputs: [port::<T>(rows)].into_iter().chain(P::PROCESSING_TIME.then(tick_port)).collect(),
+            outputs: output_ports::<<P::Out as Emitted>::Outputs>(words.outputs),
             key: K::layout(),
             name,
         };

@@ -1,15 +1,11 @@
 //! Ready-made operators of keyed streams.
 
-use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
-use crate::api::output::{NodeOutputs, StepOutput};
-use crate::api::stream::{Stream, lead_both};
-use crate::graph::model::{Graph, NodeId};
-use crate::graph::step::{single_input, two_inputs};
+use crate::api::keyed::{KeyedStream, StepWords};
+use crate::api::output::StepOutput;
+use crate::api::stream::Stream;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::asof::{Inner, JoinRows, LeftOuter};
-use crate::operator::broadcast::BroadcastOperator;
 use crate::operator::chain::Chain;
-use crate::operator::co_process::CoProcessOperator;
 use crate::operator::library::Keep;
 use crate::operator::library::absence::{Absence, Presence};
 use crate::operator::library::changes::Changes;
@@ -22,13 +18,10 @@ use crate::operator::library::rate_limit::RateLimit;
 use crate::operator::library::running::{KeyValue, Running};
 use crate::operator::library::sample::{EachNth, OneRow};
 use crate::operator::library::threshold::{Threshold, Transition};
-use crate::operator::process::{ProcessFunction, ProcessOperator};
-use crate::runtime::route::{KeyRoute, ToAll};
+use crate::operator::process::ProcessFunction;
 use crate::{Key, Record, ShapeError, Tumbling};
-use std::cell::RefCell;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
-use std::rc::Rc;
 use std::time::Duration;
 
 /// The outputs of a step that drops rows.
@@ -61,12 +54,8 @@ pub struct DropOutput<Out: Record, In: Record> {
     pub dropped: Stream<In>,
 }
 
-impl<Out: Record, In: Record> DropOutput<Out, In> {
-    fn new(graph: &Rc<RefCell<Graph>>, node: NodeId) -> Self {
-        let outputs = NodeOutputs::new(graph, node);
-        Self { main: outputs.stream(0), dropped: outputs.stream(1) }
-    }
-}
+/// The names of the outputs of a step that drops rows.
+const DROPPING: [&str; 4] = ["main", "dropped", "", ""];
 
 impl<K, T, C, F> KeyedStream<K, T, C, F>
 where
@@ -78,7 +67,7 @@ where
     /// Runs a function whose rows are divided between the two outputs of the step.
     fn divide<P, A, B>(
         self,
-        (name, title): (&str, &str),
+        (name, title): (&str, &'static str),
         mistake: Option<&'static str>,
         function: P,
     ) -> DropOutput<A, B>
@@ -87,26 +76,10 @@ where
         A: Record,
         B: Record,
     {
-        let Self { stream, key_of, .. } = self;
-        let step = KeyedStep {
-            title: title.to_owned(),
-            inputs: vec![port::<T>("rows")],
-            outputs: vec![port::<A>("main"), port::<B>("dropped")],
-            key: K::layout(),
-            name,
-        };
-        let graph = stream.graph.clone();
-        note(&stream, name, mistake);
-        let node = add_step(&mut graph.borrow_mut(), step, || {
-            let route_key = key_of.clone();
-            single_input(
-                move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed),
-                true,
-                move |context| ProcessOperator::new(key_of.clone(), function.clone(), &context.stores),
-            )
-        });
-        stream.lead_to(node, 0);
-        DropOutput::new(&graph, node)
+        note(&self.stream, name, mistake);
+        let words = StepWords { title, inputs: ["rows"], outputs: DROPPING };
+        let (main, dropped) = self.process_as(words, name, function);
+        DropOutput { main, dropped }
     }
 
     /// Keeps the first row of a key, and drops those that come within a time of it ([`Repeats`]).
@@ -589,33 +562,14 @@ where
         self.add(name, "left lookup", LeftOuter(join)).main
     }
 
-    fn add<J>(self, name: &str, title: &str, join: J) -> DropOutput<J::Out, L>
+    fn add<J>(self, name: &str, title: &'static str, join: J) -> DropOutput<J::Out, L>
     where
         J: JoinRows<L, R> + Clone + Send + Sync,
     {
         let Self { rows, table, keep } = self;
-        let (left_key, right_key) = (rows.key_of, table.key_of);
-        let step = KeyedStep {
-            title: title.to_owned(),
-            inputs: vec![port::<L>("rows"), port::<R>("table")],
-            outputs: vec![port::<J::Out>("main"), port::<L>("dropped")],
-            key: K::layout(),
-            name,
-        };
-        let graph = rows.stream.graph.clone();
-        let node = add_step(&mut graph.borrow_mut(), step, || {
-            let (route_left, route_right) = (left_key.clone(), right_key.clone());
-            let routes = (
-                move |workers, seed| KeyRoute::new(route_left.clone(), workers, seed),
-                move |workers, seed| KeyRoute::new(route_right.clone(), workers, seed),
-            );
-            two_inputs(routes, true, move |context| {
-                let keys_of = (left_key.clone(), right_key.clone());
-                CoProcessOperator::new(keys_of, Enrich::new(join.clone(), keep), &context.stores)
-            })
-        });
-        lead_both(rows.stream, table.stream, node);
-        DropOutput::new(&graph, node)
+        let words = StepWords { title, inputs: ["rows", "table"], outputs: DROPPING };
+        let (main, dropped) = rows.co_process_as(words, table, name, Enrich::new(join, keep));
+        DropOutput { main, dropped }
     }
 }
 
@@ -657,29 +611,14 @@ where
         self.add(name, "left lookup in a broadcast table", LeftOuter(join)).main
     }
 
-    fn add<J>(self, name: &str, title: &str, join: J) -> DropOutput<J::Out, L>
+    fn add<J>(self, name: &str, title: &'static str, join: J) -> DropOutput<J::Out, L>
     where
         J: JoinRows<L, R> + Clone + Send + Sync,
     {
         let Self { rows, table, keys_of, .. } = self;
-        let key_of = rows.key_of;
-        let step = KeyedStep {
-            title: title.to_owned(),
-            inputs: vec![port::<L>("rows"), port::<R>("broadcast")],
-            outputs: vec![port::<J::Out>("main"), port::<L>("dropped")],
-            key: K::layout(),
-            name,
-        };
-        let graph = rows.stream.graph.clone();
+        let words = StepWords { title, inputs: ["rows", "broadcast"], outputs: DROPPING };
         let function = EnrichBroadcast::new(join, keys_of);
-        let node = add_step(&mut graph.borrow_mut(), step, || {
-            let route_key = key_of.clone();
-            let route = move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed);
-            two_inputs((route, |_, _| ToAll), true, move |context| {
-                BroadcastOperator::new(key_of.clone(), function.clone(), &context.stores)
-            })
-        });
-        lead_both(rows.stream, table, node);
-        DropOutput::new(&graph, node)
+        let (main, dropped) = rows.process_with_broadcast_as(words, table, name, function);
+        DropOutput { main, dropped }
     }
 }

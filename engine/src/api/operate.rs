@@ -1,7 +1,7 @@
 //! Operators of one's own in a job.
 
 use crate::api::keyed::{KeyedStep, KeyedStream, add_step, port};
-use crate::api::output::{NodeOutputs, output_ports};
+use crate::api::output::{NodeOutputs, OUTPUTS, output_ports};
 use crate::api::stream::{Stream, lead_both};
 use crate::graph::factory::StepContext;
 use crate::graph::model::{Graph, NodeId, Port};
@@ -182,7 +182,7 @@ fn own_step<K: Key, Op: Operator>(name: &str, inputs: Vec<Port>) -> KeyedStep<'_
     KeyedStep {
         title: String::from("operator"),
         inputs,
-        outputs: output_ports::<Op::Outputs>(),
+        outputs: output_ports::<Op::Outputs>(OUTPUTS),
         key: K::layout(),
         name,
     }

@@ -159,9 +159,9 @@ output_streams! {
 }
 
 /// The names of outputs.
-const OUTPUTS: [&str; 4] = ["main", "output 1", "output 2", "output 3"];
+pub(crate) const OUTPUTS: [&str; 4] = ["main", "output 1", "output 2", "output 3"];
 
-/// The ports of an operator's outputs.
-pub(crate) fn output_ports<O: Outputs>() -> Vec<Port> {
-    OUTPUTS.iter().zip(O::layouts()).map(|(name, layout)| Port { name, layout }).collect()
+/// The ports of an operator's outputs, which have these names.
+pub(crate) fn output_ports<O: Outputs>(names: [&'static str; 4]) -> Vec<Port> {
+    names.into_iter().zip(O::layouts()).map(|(name, layout)| Port { name, layout }).collect()
 }

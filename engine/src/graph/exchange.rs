@@ -1,4 +1,4 @@
-//! The edges into one input of a step: a ring from each worker to each other, for each way.
+//! The edges into one input of a step: for each way, a ring from each worker that makes its rows to each that takes them.
 
 use crate::graph::factory::BuildContext;
 use crate::progress::mark::Mark;

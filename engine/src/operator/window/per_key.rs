@@ -1,9 +1,9 @@
-//! Windows that each key keeps for itself: sessions, global windows, windows of time with a trigger, and those that overlap
-//! and allow for late rows.
+//! Windows that each key keeps for itself: global windows, windows of time and sessions with a trigger, sessions and
+//! windows that overlap and allow for late rows.
 //!
 //! A key has a sorted map of its windows, each with what was added since it began or was purged, and when it fires next.
 //! Adding a row takes a look at each window that it is in. Windows of time that fire once share slices instead
-//! (`tumbling.rs`).
+//! (`tumbling.rs`), and sessions that fire once have an operator of their own (`sessions.rs`).
 //!
 //! A window has one timer: for its last nanosecond, and once that has come for the end of the allowed lateness. A session
 //! that grows keeps the timer it has, which asks for another when it fires. Early firings at periods have timers of their
