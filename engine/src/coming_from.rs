@@ -26,8 +26,12 @@
 //! | `keyBy` | [`Stream::key_by`] | [`KeyedStream`] has the keyed steps. |
 //! | `union` | [`Stream::union`] | In the job's order, and not as rows happen to arrive. |
 //! | `WatermarkStrategy.forBoundedOutOfOrderness` | [`Watermarks::bounded`] | The watermark is the largest time less the bound, less 1 ns; Flink's unit is 1 ms. An event that [jumps](Options::jump_max) far ahead does not move it. |
-//! | `forMonotonousTimestamps`, a generator | [`Watermarks::ascending`], [`WatermarkGenerator`] | Ascending is what sources do by themselves. |
+//! | `forMonotonousTimestamps` | [`Watermarks::ascending`] | What sources do by themselves. |
+//! | `forGenerator`, punctuated watermarks | [`Watermarks::custom`], [`WatermarkGenerator`] | It sees each event, and there is no `onPeriodicEmit`. |
+//! | watermarks of splits | [`PerPartition`] | Partitions are told by a function of the event. |
 //! | `withIdleness` | [`Watermarks::idle_after`] | For feeds. |
+//! | `withWatermarkAlignment` | [`Watermarks::aligned_within`] | Among the sources that share an order; there are no groups. |
+//! | `SourceContext.emitWatermark` | [`Input::send_watermark`], [`Feed::watermark`] | Journaled with the events. |
 //! | `TumblingEventTimeWindows`, `SlidingEventTimeWindows` | [`Tumbling`], [`Sliding`] | Sizes of any number of nanoseconds. |
 //! | `CUMULATE` of SQL | [`Cumulative`] | |
 //! | `EventTimeSessionWindows` | [`Session::gap`], [`Session::gap_by`] | As in Flink, windows that touch become one. |

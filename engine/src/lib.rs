@@ -128,7 +128,8 @@ pub use operator::window::{
 };
 pub use operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox, Outputs};
 pub use pelton_derive::{Enum, Event, Key, Record};
-pub use progress::watermark::{WatermarkGenerator, Watermarks};
+pub use progress::generator::{PerPartition, WatermarkGenerator};
+pub use progress::watermark::Watermarks;
 pub use runtime::checkpointer::CheckpointReport;
 pub use runtime::error::{Error, ShapeError};
 pub use runtime::idle::IdleStrategy;

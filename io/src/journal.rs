@@ -138,6 +138,8 @@ struct Blocks<T> {
     parts: Arc<[Part]>,
     /// One for each part.
     summaries: Vec<BlockSummary>,
+    /// What the feed told of its watermark: before which part, and what.
+    watermarks: Vec<(usize, Timestamp)>,
     events: PhantomData<fn() -> T>,
 }
 
@@ -145,8 +147,13 @@ impl<T: Event> Blocks<T> {
     fn new(view: View) -> Self {
         let mut reader: Option<Reader<T>> = None;
         let has_own_times = view.projection.as_ref().is_some_and(|projection| !projection.same_time);
-        let (mut parts, mut summaries) = (Vec::new(), Vec::new());
+        // Watermarks are of the times that the feed had.
+        let mut told = view.feed.watermarks().iter().filter(|_| !has_own_times).peekable();
+        let (mut parts, mut summaries, mut watermarks) = (Vec::new(), Vec::new(), Vec::new());
         for (block, summary) in view.feed.blocks().iter().enumerate() {
+            while let Some((_, watermark)) = told.next_if(|(before, _)| *before <= block) {
+                watermarks.push((parts.len(), *watermark));
+            }
             let is_outside = summary.max < view.from || view.until.is_some_and(|until| summary.min >= until);
             let found = if has_own_times || !(is_outside || view.wants(summary.min) && view.wants(summary.max)) {
                 look(&view, &mut reader, block).map(|found| (found, Part::Filtered(block)))
@@ -162,7 +169,7 @@ impl<T: Event> Blocks<T> {
                 parts.push(part);
             }
         }
-        Self { view, parts: parts.into(), summaries, events: PhantomData }
+        Self { view, parts: parts.into(), summaries, watermarks, events: PhantomData }
     }
 }
 
@@ -179,6 +186,10 @@ fn look<T: Event>(view: &View, reader: &mut Option<Reader<T>>, block: usize) -> 
 impl<T: Event> BlockSource<T> for Blocks<T> {
     fn blocks(&self) -> &[BlockSummary] {
         &self.summaries
+    }
+
+    fn watermarks(&self) -> Vec<(usize, Timestamp)> {
+        self.watermarks.clone()
     }
 
     fn symbols(&self) -> Vec<Arc<str>> {

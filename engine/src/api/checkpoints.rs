@@ -110,9 +110,9 @@ impl CheckpointOptions {
 
     /// How much of the journal of feeds is kept, by default all of it: then what came can be replayed from its start, and
     /// the journal grows as long as the job lives. [`JournalKeep::Checkpoints`] keeps what the newest checkpoints need,
-    /// where the file system can make holes in files; the file's length still grows, and its room does not. Sources that
-    /// share an order with a feed then have no [watermarks of the program's own](crate::Watermarks::custom): after a
-    /// restart these are shown all that came before.
+    /// where the file system can make holes in files; the file's length still grows, and its room does not. Feeds
+    /// then have no [watermarks of the program's own](crate::Watermarks::custom): after a restart these are shown all that
+    /// came before.
     pub fn journal_keep(mut self, keep: JournalKeep) -> Self {
         self.0.journal.keep = keep;
         self

@@ -88,7 +88,8 @@ impl Inline {
         Ok(())
     }
 
-    /// Does all that can be done without another event.
+    /// Does all that can be done without another event, such as what follows from
+    /// [a watermark](crate::Input::try_send_watermark).
     ///
     /// # Errors
     /// The failure of a source, step or sink; it is told once.

@@ -62,7 +62,7 @@ impl Job {
     ) -> Stream<T> {
         let mut graph = self.graph.borrow_mut();
         let name = graph.name("source", name);
-        let watermarks = Arc::new(Mutex::new(Watermarks::ascending()));
+        let watermarks = Arc::new(Mutex::new(Watermarks::ascending().into()));
         let source = TypedSource::new(name.clone(), source, watermarks.clone(), symbols_at);
         let node = graph.add_node(Node {
             name,

@@ -30,12 +30,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn push<T: Event>(capacity: usize) -> (Input<T>, Source<T>) {
-    let (producer, consumer) = ring(capacity.max(1), 1);
+    let (producer, consumer) = ring(capacity.max(1), WATERMARKS);
     let (durable, waiters) = (Arc::default(), Waiters::default());
     let feed = PushFeed { consumer, durable: Arc::clone(&durable), waiters: WakesOnDrop(waiters.clone()) };
     let entry = Arc::new(Mutex::new(Entry { producer, times: Vec::new(), promised: 0 }));
     (Input { entry: Some(entry), holds_promise: false, waiters, durable }, Source::feed(feed))
 }
+
+/// Watermarks that an input holds at most, beside its events.
+const WATERMARKS: usize = 64;
 
 /// Where the host program pushes events into a job.
 ///
@@ -83,7 +86,7 @@ pub struct Input<T: Event> {
 
 /// The writing end of a source's ring, which all clones of an input share.
 pub(super) struct Entry<T> {
-    producer: Producer<(), T, ()>,
+    producer: Producer<(), T, Timestamp>,
     times: Vec<Timestamp>,
     /// Places in the ring that are kept free for inputs that were told of room.
     pub(super) promised: usize,
@@ -234,6 +237,70 @@ impl<T: Event> Input<T> {
         sent_all.unwrap_or(Ok(()))
     }
 
+    /// Says that nothing at or before `watermark` is pushed from now on, and waits for room to say so. It is what moves
+    /// event time on where no events come: a heartbeat.
+    ///
+    /// It stands behind the events that were pushed before, and is journaled with them. It speaks for all clones of this
+    /// input. Events that are pushed later and lie at or before it are late; a watermark below one that was told counts for
+    /// nothing.
+    ///
+    /// ```
+    /// use pelton::{Job, Options, Timestamp, Tumbling, callback, count, push};
+    /// use std::time::Duration;
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Click { #[event(time)] time_ns: i64 }
+    ///
+    /// let (mut input, clicks) = push::<Click>(16);
+    /// let (fired, counts) = std::sync::mpsc::channel();
+    /// let mut job = Job::new("clicks");
+    /// job.source("clicks", clicks)
+    ///     .window_all(Tumbling::of(Duration::from_secs(1)))
+    ///     .aggregate("clicks_1s", count())
+    ///     .sink("out", callback(move |_, row: &pelton::Windowed<(), u64>| _ = fired.send(row.value())));
+    /// let handle = job.start(Options::workers(1))?;
+    /// input.send_one(Click { time_ns: 7 })?;
+    /// // The second is over, though no click says so.
+    /// input.send_watermark(Timestamp::from_secs(1))?;
+    /// assert_eq!(counts.recv()?, 1);
+    /// drop(input);
+    /// handle.join()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// When the job has ended, or ends meanwhile.
+    pub fn send_watermark(&mut self, watermark: Timestamp) -> Result<(), Closed> {
+        let waiters = self.waiters.clone();
+        let sent = waiters.wait(None, || match self.try_send_watermark(watermark) {
+            Ok(is_sent) => is_sent.then_some(Ok(())),
+            Err(closed) => Some(Err(closed)),
+        });
+        // Without a deadline it does not give up.
+        sent.unwrap_or(Ok(()))
+    }
+
+    /// Says the same as [`Input::send_watermark`], if there is room to say so; whether there is.
+    ///
+    /// ```
+    /// # #[derive(Clone, Copy, pelton::Event)]
+    /// # #[repr(C)]
+    /// # struct Click { #[event(time)] time_ns: i64 }
+    /// use pelton::{Timestamp, push};
+    ///
+    /// let (mut input, _clicks) = push::<Click>(16);
+    /// assert_eq!(input.try_send_watermark(Timestamp::from_secs(1)), Ok(true));
+    /// ```
+    ///
+    /// # Errors
+    /// When the job has ended.
+    pub fn try_send_watermark(&mut self, watermark: Timestamp) -> Result<bool, Closed> {
+        let Some(entry) = &self.entry else { return Err(Closed(0)) };
+        let mut entry = entry.lock().unwrap_or_else(PoisonError::into_inner);
+        if entry.is_closed() { Err(Closed(0)) } else { Ok(entry.producer.push_mark(watermark).is_ok()) }
+    }
+
     /// Gives up the place that it was promised.
     pub(super) fn give_up_promise(&mut self) {
         if let Some(entry) = self.entry.as_ref().filter(|_| self.holds_promise) {
@@ -260,7 +327,7 @@ impl<T: Event> Drop for Input<T> {
 
 /// The reading end; fields are dropped in their order.
 struct PushFeed<T> {
-    consumer: Consumer<(), T, ()>,
+    consumer: Consumer<(), T, Timestamp>,
     durable: Arc<OnceLock<DurableInput>>,
     waiters: WakesOnDrop,
 }
@@ -286,6 +353,14 @@ impl<T: Event> Feed<T> for PushFeed<T> {
         self.consumer.release(count);
         self.waiters.0.wake();
         Ok(Polled::Ready)
+    }
+
+    fn watermark(&mut self) -> Option<Timestamp> {
+        let told = std::iter::from_fn(|| self.consumer.next_mark()).max();
+        if told.is_some() {
+            self.waiters.0.wake();
+        }
+        told
     }
 }
 

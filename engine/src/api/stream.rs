@@ -60,7 +60,7 @@ pub struct Stream<T: Record, C: Chain<Out = T> = Identity<T>> {
     /// Of the rows, as they are now.
     layout: Layout,
     /// Of a source, until a step follows.
-    watermarks: Option<Arc<Mutex<Watermarks>>>,
+    watermarks: Option<Arc<Mutex<Watermarks<T>>>>,
 }
 
 /// Some rows of a stream.
@@ -82,8 +82,8 @@ impl<T: Record, C: Chain<Out = T>> Clone for Stream<T, C> {
 
 impl<T: Record> Stream<T> {
     /// Says how the watermark of this source follows its events. Said twice, the last one counts.
-    pub fn watermarks(self, watermarks: Watermarks) -> Self {
-        self.set_watermarks(watermarks);
+    pub fn watermarks(self, watermarks: impl Into<Watermarks<T>>) -> Self {
+        self.set_watermarks(watermarks.into());
         self
     }
 }
@@ -93,7 +93,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         graph: Rc<RefCell<Graph>>,
         from: (NodeId, usize),
         chain: C,
-        watermarks: Option<Arc<Mutex<Watermarks>>>,
+        watermarks: Option<Arc<Mutex<Watermarks<T>>>>,
     ) -> Self {
         Self { graph, from, chain, steps: Vec::new(), layout: T::layout(), watermarks }
     }
@@ -116,7 +116,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     }
 
     /// Says how the watermark of a source follows its events; of any other stream that is a mistake.
-    pub(crate) fn set_watermarks(&self, watermarks: Watermarks) {
+    pub(crate) fn set_watermarks(&self, watermarks: Watermarks<T>) {
         match &self.watermarks {
             Some(slot) => *slot.lock().unwrap_or_else(PoisonError::into_inner) = watermarks,
             None => {

@@ -99,7 +99,7 @@ impl Deployment {
         }
         for node in &graph.nodes {
             if let Kind::Source(source) = &node.kind {
-                let (times, jumps, symbols) = (&options.times, options.jumps, &*options.shared.symbols);
+                let (times, jumps, symbols) = (&options.times, options.jumps, &options.shared.symbols);
                 source.prepare(&SourceOptions { times, jumps, symbols })?;
             }
         }

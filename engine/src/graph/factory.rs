@@ -5,7 +5,7 @@ use crate::graph::model::StoreDeclaration;
 use crate::log::journal::DurableInput;
 use crate::progress::jumps::JumpLimit;
 use crate::progress::order::PathStamp;
-use crate::progress::watermark::Watermarks;
+use crate::progress::watermark::WatermarkRules;
 use crate::runtime::checkpoint::Giver;
 use crate::runtime::entries::Role;
 use crate::runtime::metrics::StepCounters;
@@ -124,14 +124,14 @@ pub(crate) trait UnionFactory: Send + Sync {
 pub(crate) struct SourceOptions<'a> {
     pub(crate) times: &'a RangeInclusive<Timestamp>,
     pub(crate) jumps: JumpLimit,
-    pub(crate) symbols: &'a Dictionary,
+    pub(crate) symbols: &'a Arc<Dictionary>,
 }
 
 /// A source of the graph, whatever its events are.
 pub(crate) trait SourceFactory: Send + Sync {
     /// Mistakes that can be seen before anything runs.
     fn mistakes(&self, out: &mut Vec<ShapeError>);
-    fn watermarks(&self) -> Watermarks;
+    fn watermarks(&self) -> WatermarkRules;
     /// Whether its end is known and its blocks have an index.
     fn is_bounded(&self) -> bool;
     /// Whether its events are given on at a recorded speed.

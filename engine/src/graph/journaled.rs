@@ -65,7 +65,8 @@ pub(super) fn check_keep(
     let live = components.iter().filter(|component| component.schedule.is_none());
     for node in live.flat_map(|component| &component.sources).map(|node| &graph.nodes[*node]) {
         if let Kind::Source(source) = &node.kind
-            && !source.watermarks().kind.is_bounded()
+            && !source.is_bounded()
+            && source.watermarks().is_generated
         {
             let found = format!("{keep:?} with watermarks of the program's own for `{}`", node.name);
             let (option, wanted) = ("journal_keep", "all, which these watermarks are shown again after a restart");

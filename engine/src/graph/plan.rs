@@ -103,7 +103,7 @@ fn plan_node(
     let node = &graph.nodes[id];
     let before = |way: &Way| planned[way.from].as_ref();
     let bounds = roots(graph, id).into_iter().map(|root| match &graph.nodes[root].kind {
-        Kind::Source(source) => source.watermarks().kind.bound(),
+        Kind::Source(source) => source.watermarks().bound,
         _ => 0,
     });
     let bound = bounds.max().unwrap_or(0);

@@ -2,7 +2,9 @@
 
 use crate::graph::factory::{AnyOutputs, BuildContext, SourceFactory, SourceOptions};
 use crate::log::journal::DurableInput;
-use crate::progress::watermark::Watermarks;
+use crate::progress::generator::GeneratedClock;
+use crate::progress::watermark::{WatermarkRules, Watermarks};
+use crate::runtime::generated::before_blocks;
 use crate::runtime::metrics::{StepCounters, StepKind};
 use crate::runtime::outputs::fan_out;
 use crate::runtime::pace::Pace;
@@ -21,15 +23,17 @@ pub(crate) struct TypedSource<T: Event> {
     speed: Option<f64>,
     /// Taken by the worker that polls it.
     feed: Mutex<Option<Box<dyn Feed<T>>>>,
-    watermarks: Arc<Mutex<Watermarks>>,
+    watermarks: Arc<Mutex<Watermarks<T>>>,
     /// Where the ids of symbols are in an event.
     symbols_at: Vec<usize>,
-    prepared: OnceLock<Prepared>,
+    prepared: OnceLock<Prepared<T>>,
     counters: OnceLock<Arc<StepCounters>>,
 }
 
-struct Prepared {
+struct Prepared<T> {
     index: Arc<Index>,
+    /// Where a generator of watermarks stands before each block, and behind the last.
+    generated: Option<Arc<[GeneratedClock<T>]>>,
     /// The job's id for each of the source's.
     symbols: Arc<[u32]>,
 }
@@ -38,7 +42,7 @@ impl<T: Event> TypedSource<T> {
     pub(crate) fn new(
         name: Arc<str>,
         source: Source<T>,
-        watermarks: Arc<Mutex<Watermarks>>,
+        watermarks: Arc<Mutex<Watermarks<T>>>,
         symbols_at: Vec<usize>,
     ) -> Self {
         let (blocks, feed) = match source.kind {
@@ -56,6 +60,34 @@ impl<T: Event> TypedSource<T> {
             prepared: OnceLock::new(),
             counters: OnceLock::new(),
         }
+    }
+
+    fn declared_watermarks(&self) -> Watermarks<T> {
+        self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads the index of a bounded source.
+    fn read_index(&self, blocks: &dyn BlockSource<T>, options: &SourceOptions<'_>) -> Result<Index, BoxError> {
+        let summaries = summaries_in_range(blocks.blocks(), options.times, || blocks.reader())?;
+        let (told, bound) = (blocks.watermarks(), self.watermarks().bound);
+        Index::new(summaries, (&told, bound), (options.times, options.jumps), || blocks.reader())
+    }
+
+    /// Has the generator of watermarks see a bounded source, if it has one: where it stands before each block.
+    fn generate(
+        &self,
+        blocks: &dyn BlockSource<T>,
+        index: &Index,
+        options: &SourceOptions<'_>,
+        meaning: Meaning,
+    ) -> Result<Option<Arc<[GeneratedClock<T>]>>, BoxError> {
+        let Some(generator) = self.declared_watermarks().generator else { return Ok(None) };
+        let clock = GeneratedClock::new(generator.as_ref());
+        let mut symbols = SourceSymbols::new::<T>(meaning, &self.symbols_at);
+        let (told, mut reader) = (blocks.watermarks(), blocks.reader()?);
+        let rules = (options.times, options.jumps);
+        let clocks = before_blocks(clock, (index, &told), rules, &mut symbols, reader.as_mut())?;
+        Ok(Some(clocks.into()))
     }
 
     fn error(&self, error: BoxError) -> Error {
@@ -100,8 +132,8 @@ impl<T: Event> SourceFactory for TypedSource<T> {
         }
     }
 
-    fn watermarks(&self) -> Watermarks {
-        self.watermarks.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    fn watermarks(&self) -> WatermarkRules {
+        self.declared_watermarks().rules
     }
 
     fn is_bounded(&self) -> bool {
@@ -114,15 +146,19 @@ impl<T: Event> SourceFactory for TypedSource<T> {
 
     fn prepare(&self, options: &SourceOptions<'_>) -> Result<(), Error> {
         let index = match &self.blocks {
-            Some(blocks) => summaries_in_range(blocks.blocks(), options.times, || blocks.reader())
-                .and_then(|summaries| Index::new(summaries, options.times, options.jumps, || blocks.reader()))
-                .map_err(|error| self.error(error))?,
+            Some(blocks) => self.read_index(blocks.as_ref(), options).map_err(|error| self.error(error))?,
             None => Index::default(),
         };
         let symbols = map_symbols(&self.symbol_texts(), options.symbols)
             .map_err(|error| Error::Symbols { name: self.name.to_string(), error })?;
+        let generated = match &self.blocks {
+            Some(blocks) => self
+                .generate(blocks.as_ref(), &index, options, meaning(&symbols, options.symbols))
+                .map_err(|error| self.error(error))?,
+            None => None,
+        };
         // A job is deployed once.
-        let _ = self.prepared.set(Prepared { index: Arc::new(index), symbols });
+        let _ = self.prepared.set(Prepared { index: Arc::new(index), generated, symbols });
         Ok(())
     }
 
@@ -154,6 +190,7 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             Some(blocks) => PipeInput::Blocks {
                 reader: blocks.reader().map_err(|error| self.error(error))?,
                 index: prepared.index.clone(),
+                generated: prepared.generated.clone(),
             },
             None => {
                 let feed = self.feed.lock().unwrap_or_else(PoisonError::into_inner).take();
@@ -169,12 +206,12 @@ impl<T: Event> SourceFactory for TypedSource<T> {
             }
         };
         let pace = self.speed.map(|speed| Pace { speed, base: context.first_time, start: context.started });
-        let watermarks = self.watermarks();
+        let watermarks = self.declared_watermarks();
         let every = Timestamp::MIN..=Timestamp::MAX;
         let parts = PipeParts {
             input,
             outlet: fan_out::<T>(outputs.into_iter().next().unwrap_or_default()),
-            times: if watermarks.is_apart { every } else { context.times.clone() },
+            times: if watermarks.rules.is_apart { every } else { context.times.clone() },
             watermarks,
             jumps: context.jumps,
             pace,

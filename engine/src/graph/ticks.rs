@@ -66,7 +66,7 @@ pub(crate) fn add_ticks(graph: &mut Graph, clock: &Arc<dyn Clock>, period: Durat
 
 fn add_source(graph: &mut Graph, name: &str, ticks: Ticks) -> NodeId {
     let name = graph.name("source", name);
-    let watermarks = Arc::new(Mutex::new(Watermarks::apart()));
+    let watermarks = Arc::new(Mutex::new(Watermarks::apart().into()));
     let source = TypedSource::new(name.clone(), Source::feed(ticks), watermarks, Vec::new());
     graph.add_node(Node {
         name,

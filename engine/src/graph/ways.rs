@@ -96,7 +96,7 @@ pub(crate) fn roots(graph: &Graph, node: NodeId) -> Vec<NodeId> {
 /// Whether many rows into a node come from events behind the watermark, by the indexes of its sources.
 pub(crate) fn is_behind(graph: &Graph, node: NodeId) -> bool {
     roots(graph, node).into_iter().any(|root| match &graph.nodes[root].kind {
-        Kind::Source(source) => source.index().is_behind(source.watermarks().kind.bound()),
+        Kind::Source(source) => source.index().is_behind(source.watermarks().bound),
         _ => false,
     })
 }

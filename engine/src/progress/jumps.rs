@@ -114,6 +114,12 @@ impl SourceClock {
         self.largest = self.largest.max(max);
     }
 
+    /// Takes a watermark that the source tells by itself: nothing at or before it comes any more, of a source whose
+    /// watermark is `bound` and 1 ns behind the largest time.
+    pub(crate) fn raise(&mut self, watermark: Timestamp, bound: i64) {
+        self.take_all(watermark.plus_nanos(bound).plus_nanos(1));
+    }
+
     /// Ends a row of jumps, if one of the next events does, of which none jumps and `max` is the largest.
     #[inline]
     pub(crate) fn end_row(&mut self, max: Timestamp) {

@@ -87,8 +87,12 @@ impl Schedule {
 
     /// Where a unit of several sources begins, if not at the start, and where it ends.
     pub(crate) fn span(&self, unit: u64) -> (Option<UnitEnd>, UnitEnd) {
-        let unit = unit as usize;
-        (unit.checked_sub(1).map(|before| self.ends[before]), self.ends[unit])
+        (self.start(unit), self.ends[unit as usize])
+    }
+
+    /// Where the unit before one of several sources ends, if there is any.
+    pub(crate) fn start(&self, unit: u64) -> Option<UnitEnd> {
+        self.ends.get((unit as usize).checked_sub(1)?).copied()
     }
 
     /// The first block of a source that may have rows in a unit of several sources.

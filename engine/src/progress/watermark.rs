@@ -1,8 +1,9 @@
 //! Watermarks: how far event time has come, and how a source tells.
 
 use crate::base::time::duration_nanos;
+use crate::progress::generator::{AnyGenerator, GeneratedClock, WatermarkGenerator};
 use crate::progress::jumps::{JumpLimit, SourceClock};
-use crate::{BlockSummary, Timestamp};
+use crate::{Event, Timestamp};
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +12,8 @@ use std::time::Duration;
 ///
 /// A watermark `t` says that nothing at or before `t` will come. With a bound of out-of-orderness
 /// `d` it is (largest time seen) - `d` - 1 ns, so that equal times are never late to each other. An event that
-/// [jumps](crate::Options::jump_max) too far ahead is not seen.
+/// [jumps](crate::Options::jump_max) too far ahead is not seen. Rules of one's own see events of a type `T`; the others
+/// are for any source.
 ///
 /// ```
 /// use pelton::Watermarks;
@@ -20,49 +22,37 @@ use std::time::Duration;
 /// let watermarks = Watermarks::bounded(Duration::from_millis(5)).idle_after(Duration::from_secs(10));
 /// # let _ = watermarks;
 /// ```
-#[derive(Clone)]
-pub struct Watermarks {
-    pub(crate) kind: WatermarkKind,
+pub struct Watermarks<T = ()> {
+    pub(crate) rules: WatermarkRules,
+    pub(crate) generator: Option<Arc<dyn AnyGenerator<T>>>,
+}
+
+/// What there is to know of watermarks, whatever the events are.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WatermarkRules {
+    /// By how many nanoseconds, and 1, the watermark is behind the clock.
+    pub(crate) bound: i64,
+    /// Whether a generator says what the clock is. Otherwise the largest time before an event does.
+    pub(crate) is_generated: bool,
     pub(crate) idle_after: Option<Duration>,
+    /// How many nanoseconds ahead of other sources it is read.
+    pub(crate) drift_max: Option<i64>,
     /// Whether events say nothing of event time, as ticks of processing time.
     pub(crate) is_apart: bool,
 }
 
-#[derive(Clone)]
-pub(crate) enum WatermarkKind {
-    /// Nanoseconds of out-of-orderness.
-    Bounded(i64),
-    Custom(Arc<dyn Fn() -> Box<dyn WatermarkGenerator> + Send + Sync>),
-}
-
-/// A watermark of one's own: folds the summaries of blocks, in the order of the source.
-///
-/// The watermark moves at block ends only; it must not depend on anything but the summaries, since
-/// each worker folds them for itself.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` makes no watermarks",
-    label = "not a watermark generator",
-    note = "`pelton::Watermarks::bounded(delay)` is for events that come at most so late; a rule of one's own is a closure `|block: &pelton::BlockSummary| ..` that gives a `pelton::Timestamp`"
-)]
-pub trait WatermarkGenerator: 'static {
-    /// The watermark after this block. A smaller one than before is taken as the one before.
-    ///
-    /// The summary is without events that were rejected, and without those that jumped ahead by more than
-    /// [`Options::jump_max`](crate::Options::jump_max) and were not believed.
-    fn on_block(&mut self, block: &BlockSummary) -> Timestamp;
-}
-
-impl<F: FnMut(&BlockSummary) -> Timestamp + 'static> WatermarkGenerator for F {
-    fn on_block(&mut self, block: &BlockSummary) -> Timestamp {
-        self(block)
+impl<T> Clone for Watermarks<T> {
+    fn clone(&self) -> Self {
+        Self { rules: self.rules, generator: self.generator.clone() }
     }
 }
 
 impl Watermarks {
     /// Events come at most `out_of_orderness` behind the largest time before them.
     pub fn bounded(out_of_orderness: Duration) -> Self {
-        let kind = WatermarkKind::Bounded(duration_nanos(out_of_orderness));
-        Self { kind, idle_after: None, is_apart: false }
+        let bound = duration_nanos(out_of_orderness);
+        let rules = WatermarkRules { bound, is_generated: false, idle_after: None, drift_max: None, is_apart: false };
+        Self { rules, generator: None }
     }
 
     /// Events come in order of time, equal times allowed.
@@ -70,45 +60,68 @@ impl Watermarks {
         Self::bounded(Duration::ZERO)
     }
 
-    /// A generator of one's own; `make` is called once on each worker.
-    ///
-    /// ```
-    /// use pelton::{BlockSummary, Watermarks};
-    ///
-    /// let watermarks = Watermarks::custom(|| |block: &BlockSummary| block.min.minus_nanos(1));
-    /// # let _ = watermarks;
-    /// ```
-    pub fn custom<G: WatermarkGenerator>(make: impl Fn() -> G + Send + Sync + 'static) -> Self {
-        let kind = WatermarkKind::Custom(Arc::new(move || Box::new(make())));
-        Self { kind, idle_after: None, is_apart: false }
-    }
-
     /// Events that neither move event time nor hold it back.
     pub(crate) fn apart() -> Self {
-        Self { is_apart: true, ..Self::ascending() }
+        let Self { rules, generator } = Self::ascending();
+        Self { rules: WatermarkRules { is_apart: true, ..rules }, generator }
     }
+}
 
+impl<T: Event> Watermarks<T> {
+    /// A generator of one's own, such as a closure from an event to an `Option` of a watermark, or [`PerPartition`].
+    ///
+    /// ```
+    /// use pelton::{Timestamp, Watermarks};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Tick { #[event(time)] time_ns: i64, complete_to_ns: i64 }
+    ///
+    /// let watermarks = Watermarks::custom(|tick: &Tick| Some(Timestamp::from_nanos(tick.complete_to_ns)));
+    /// # let _ = watermarks;
+    /// ```
+    ///
+    /// [`PerPartition`]: crate::PerPartition
+    pub fn custom(generator: impl WatermarkGenerator<T>) -> Self {
+        let rules = WatermarkRules { is_generated: true, ..Watermarks::ascending().rules };
+        Self { rules, generator: Some(Arc::new(generator)) }
+    }
+}
+
+impl<T> Watermarks<T> {
     /// Stops a live source from holding others back when nothing has come for `timeout`.
     ///
     /// It is processing time; replays of captures have no idleness.
     pub fn idle_after(mut self, timeout: Duration) -> Self {
-        self.idle_after = Some(timeout);
+        self.rules.idle_after = Some(timeout);
+        self
+    }
+
+    /// Reads a source no further ahead than `drift` of event time: while its own watermark is further ahead of another
+    /// source's, it is not polled, and what is pushed into it waits. So a fast source does not fill windows and joins
+    /// with rows that the others are far from.
+    ///
+    /// It matters where a source is a [`Feed`](crate::Feed) and shares its order with others. Sources that have ended or
+    /// are [idle](Self::idle_after) are not waited for; one of which nothing has come yet is. The drift may be exceeded by
+    /// what one poll gives. Bounded sources alone are merged by time anyway.
+    ///
+    /// ```
+    /// use pelton::Watermarks;
+    /// use std::time::Duration;
+    ///
+    /// let trades = Watermarks::bounded(Duration::from_millis(5)).aligned_within(Duration::from_secs(30));
+    /// # let _ = trades;
+    /// ```
+    pub fn aligned_within(mut self, drift: Duration) -> Self {
+        self.rules.drift_max = Some(duration_nanos(drift));
         self
     }
 }
 
-impl WatermarkKind {
-    /// By how much, and 1 ns, the watermark is behind the clock.
-    pub(crate) const fn bound(&self) -> i64 {
-        match self {
-            Self::Bounded(bound) => *bound,
-            Self::Custom(_) => 0,
-        }
-    }
-
-    /// Whether the largest time before an event says what the clock is.
-    pub(crate) const fn is_bounded(&self) -> bool {
-        matches!(self, Self::Bounded(_))
+/// Rules that are for any source.
+impl<T: Event> From<Watermarks> for Watermarks<T> {
+    fn from(watermarks: Watermarks) -> Self {
+        Self { rules: watermarks.rules, generator: None }
     }
 }
 
@@ -131,16 +144,12 @@ impl ClockLimits {
 }
 
 /// The clock of one source on one worker.
-pub(crate) struct WatermarkTracker {
+pub(crate) struct WatermarkTracker<T> {
     /// Before the current event; the row of jumps is that behind the events that were judged.
     source: SourceClock,
     jumps: JumpLimit,
-    kind: TrackerKind,
-}
-
-enum TrackerKind {
-    Bounded(i64),
-    Custom { generator: Box<dyn WatermarkGenerator>, watermark: Timestamp },
+    bound: i64,
+    generated: Option<GeneratedClock<T>>,
 }
 
 /// Whether `time` lies behind `largest`, which is not below it, by more than `bound` nanoseconds.
@@ -177,27 +186,24 @@ pub(crate) struct Scan {
     pub(crate) any_behind: bool,
 }
 
-impl WatermarkTracker {
-    pub(crate) fn new(kind: &WatermarkKind, jumps: JumpLimit) -> Self {
-        let kind = match kind {
-            WatermarkKind::Bounded(bound) => TrackerKind::Bounded(*bound),
-            WatermarkKind::Custom(make) => TrackerKind::Custom { generator: make(), watermark: Timestamp::MIN },
-        };
-        Self { source: SourceClock::START, jumps, kind }
+impl<T: Event> WatermarkTracker<T> {
+    pub(crate) fn new(watermarks: &Watermarks<T>, jumps: JumpLimit) -> Self {
+        let generated = watermarks.generator.as_deref().map(GeneratedClock::new);
+        Self { source: SourceClock::START, jumps, bound: watermarks.rules.bound, generated }
     }
 
     /// The clock before the next event: the watermark and the bound and 1 ns.
     #[inline]
     pub(crate) fn clock(&self) -> Timestamp {
-        match &self.kind {
-            TrackerKind::Bounded(_) => self.source.largest,
-            TrackerKind::Custom { watermark: Timestamp::MIN, .. } => Timestamp::MIN,
-            TrackerKind::Custom { watermark, .. } => watermark.plus_nanos(1),
+        match &self.generated {
+            None => self.source.largest,
+            Some(generated) => generated.clock(),
         }
     }
 
     /// Copies the next times and tells their extremes, and whether any lies behind the watermark at
-    /// its own place. An event that jumps is taken to move the clock, so one that would lie behind is told, too.
+    /// its own place. An event that jumps is taken to move the clock, so one that would lie behind is told, too. Where a
+    /// generator says what the clock is, any may be.
     #[inline]
     pub(crate) fn scan(&self, times: impl ExactSizeIterator<Item = Timestamp>, out: &mut Vec<Timestamp>) -> Scan {
         out.clear();
@@ -207,33 +213,24 @@ impl WatermarkTracker {
         };
         // Most input is in order; then two times say all.
         if out.is_sorted() {
-            let any_behind = match &self.kind {
-                TrackerKind::Bounded(bound) => {
-                    self.source.largest > first && is_behind(self.source.largest, first, *bound)
-                }
-                TrackerKind::Custom { watermark, .. } => *watermark > Timestamp::MIN && first <= *watermark,
-            };
+            let is_first_behind = self.source.largest > first && is_behind(self.source.largest, first, self.bound);
+            let any_behind = is_first_behind || self.generated.is_some();
             return Scan { min: first, max: last, any_behind };
         }
         let (mut min, mut max) = (first, first);
-        let mut any_behind = false;
+        let mut any_behind = self.generated.is_some();
         for times in out.chunks(LANES * 16) {
             let (chunk_min, chunk_max) = extremes(times);
-            if let TrackerKind::Bounded(bound) = &self.kind {
-                let largest = self.source.largest.max(max);
-                // Mostly no time lies so far behind the largest of all.
-                if is_behind(largest.max(chunk_max), chunk_min, *bound) {
-                    let mut largest = largest;
-                    any_behind |= times.iter().fold(false, |any, &time| {
-                        largest = largest.max(time);
-                        any | is_behind(largest, time, *bound)
-                    });
-                }
+            let largest = self.source.largest.max(max);
+            // Mostly no time lies so far behind the largest of all.
+            if is_behind(largest.max(chunk_max), chunk_min, self.bound) {
+                let mut largest = largest;
+                any_behind |= times.iter().fold(false, |any, &time| {
+                    largest = largest.max(time);
+                    any | is_behind(largest, time, self.bound)
+                });
             }
             (min, max) = (min.min(chunk_min), max.max(chunk_max));
-        }
-        if let TrackerKind::Custom { watermark, .. } = &self.kind {
-            any_behind = *watermark > Timestamp::MIN && min <= *watermark;
         }
         Scan { min, max, any_behind }
     }
@@ -260,21 +257,32 @@ impl WatermarkTracker {
     }
 
     /// The clock before each of the next events, which are accepted: what the events before have told, within
-    /// `limits`. `times` are theirs, or the largest one up to each.
+    /// `limits`. `reached` are their times, or the largest one up to each. A generator sees the events.
     #[inline]
-    pub(crate) fn clocks(&self, times: &[Timestamp], limits: ClockLimits, out: &mut Vec<Timestamp>) {
+    pub(crate) fn clocks(
+        &mut self,
+        events: &[T],
+        reached: &[Timestamp],
+        limits: ClockLimits,
+        out: &mut Vec<Timestamp>,
+    ) {
         out.clear();
-        match &self.kind {
-            TrackerKind::Bounded(_) => {
-                let mut clock = self.source.largest;
-                out.extend(times.iter().map(|&time| {
-                    let before = clock;
-                    clock = clock.max(time);
-                    limits.clamp(before)
-                }));
-            }
-            TrackerKind::Custom { .. } => out.resize(times.len(), limits.clamp(self.clock())),
+        let mut clock = self.clock();
+        if let Some(generated) = &mut self.generated {
+            out.extend(events.iter().zip(reached).map(|(event, reached)| {
+                let before = generated.clock();
+                if event.time() <= *reached {
+                    generated.take(event);
+                }
+                limits.clamp(before)
+            }));
+            return;
         }
+        out.extend(reached.iter().map(|&time| {
+            let before = clock;
+            clock = clock.max(time);
+            limits.clamp(before)
+        }));
     }
 
     /// Sees events up to `max`, which were judged.
@@ -284,8 +292,11 @@ impl WatermarkTracker {
     }
 
     /// Goes on behind events that others read.
-    pub(crate) fn go_on(&mut self, source: SourceClock) {
+    pub(crate) fn go_on(&mut self, source: SourceClock, generated: Option<&GeneratedClock<T>>) {
         self.source = source;
+        if let Some(generated) = generated {
+            self.generated = Some(generated.clone());
+        }
     }
 
     /// Behind the events that were seen and judged.
@@ -293,25 +304,22 @@ impl WatermarkTracker {
         self.source
     }
 
-    /// Sees a whole block of events at these times, of which those in `range` count, without giving them on.
-    pub(crate) fn pass(&mut self, times: impl Iterator<Item = Timestamp>, range: &RangeInclusive<Timestamp>) {
-        let mut moving: Option<BlockSummary> = None;
-        for time in times.filter(|time| range.contains(time)) {
-            if !self.source.take(time, self.jumps) {
-                let seen = moving.get_or_insert(BlockSummary { count: 0, min: time, max: time });
-                *seen = BlockSummary { count: seen.count + 1, min: seen.min.min(time), max: seen.max.max(time) };
+    /// Sees events, of which those in `range` count, without giving them on.
+    pub(crate) fn pass(&mut self, events: &[T], range: &RangeInclusive<Timestamp>) {
+        for event in events.iter().filter(|event| range.contains(&event.time())) {
+            if !self.source.take(event.time(), self.jumps)
+                && let Some(generated) = &mut self.generated
+            {
+                generated.take(event);
             }
-        }
-        if let Some(moving) = moving {
-            self.block_end(&moving);
         }
     }
 
-    /// Sees a whole block, without its jumps: those that other workers read, or the one just ended.
-    pub(crate) fn block_end(&mut self, summary: &BlockSummary) {
-        self.see(summary.max);
-        if let TrackerKind::Custom { generator, watermark } = &mut self.kind {
-            *watermark = (*watermark).max(generator.on_block(summary));
+    /// Takes a watermark that the source itself tells. Later events are judged from there.
+    pub(crate) fn raise(&mut self, watermark: Timestamp) {
+        self.source.raise(watermark, self.bound);
+        if let Some(generated) = &mut self.generated {
+            generated.raise(watermark);
         }
     }
 }
@@ -320,8 +328,19 @@ impl WatermarkTracker {
 mod tests {
     use super::*;
 
+    #[derive(Clone, Copy, Event)]
+    #[repr(C)]
+    struct Tick {
+        #[event(time)]
+        time_ns: i64,
+    }
+
+    fn tracker(watermarks: impl Into<Watermarks<Tick>>) -> WatermarkTracker<Tick> {
+        WatermarkTracker::new(&watermarks.into(), JumpLimit { max_ns: 100, believed_after: 16 })
+    }
+
     /// The extremes of the times, and whether any is behind.
-    fn scan(tracker: &WatermarkTracker, times: &[i64]) -> (i64, i64, bool) {
+    fn scan<T: Event>(tracker: &WatermarkTracker<T>, times: &[i64]) -> (i64, i64, bool) {
         let mut out = Vec::new();
         let scan = tracker.scan(times.iter().copied().map(Timestamp::from_nanos), &mut out);
         assert_eq!(out.len(), times.len());
@@ -330,7 +349,7 @@ mod tests {
 
     #[test]
     fn equal_times_are_never_late_to_each_other() {
-        let mut tracker = WatermarkTracker::new(&Watermarks::ascending().kind, JumpLimit::NONE);
+        let mut tracker = tracker(Watermarks::ascending());
         assert_eq!(tracker.clock(), Timestamp::MIN);
         assert_eq!(scan(&tracker, &[3, 3, 5, 9]), (3, 9, false));
         tracker.see(Timestamp::from_nanos(10));
@@ -341,19 +360,38 @@ mod tests {
     }
 
     #[test]
-    fn a_custom_watermark_moves_at_block_ends_and_never_back() {
-        let watermarks = Watermarks::custom(|| |block: &BlockSummary| block.min);
-        let mut tracker = WatermarkTracker::new(&watermarks.kind, JumpLimit::NONE);
-        let block =
-            |min, max| BlockSummary { count: 1, min: Timestamp::from_nanos(min), max: Timestamp::from_nanos(max) };
-        tracker.block_end(&block(5, 9));
-        tracker.block_end(&block(3, 9));
-        assert_eq!(tracker.clock(), Timestamp::from_nanos(6));
+    fn a_generator_sees_each_event_that_counts_and_its_watermark_never_goes_back() {
+        let mut tracker = tracker(Watermarks::custom(|tick: &Tick| {
+            (tick.time_ns % 2 == 1).then(|| Timestamp::from_nanos(tick.time_ns))
+        }));
+        let events = [4, 5, 3, 900, 7].map(|time_ns| Tick { time_ns });
+        // The fourth jumped.
+        let reached = [4, 5, 5, 5, 7].map(Timestamp::from_nanos);
+        let mut clocks = Vec::new();
+        tracker.clocks(&events, &reached, ClockLimits::NONE, &mut clocks);
+        assert_eq!(clocks, [i64::MIN, i64::MIN, 6, 6, 6].map(Timestamp::from_nanos));
+        assert_eq!(tracker.clock(), Timestamp::from_nanos(8));
+        tracker.pass(&[9, 901, 13].map(|time_ns| Tick { time_ns }), &(Timestamp::MIN..=Timestamp::from_nanos(10)));
+        assert_eq!(tracker.clock(), Timestamp::from_nanos(10));
+    }
+
+    #[test]
+    fn a_watermark_that_a_source_tells_moves_its_clock() {
+        let mut bounded = tracker(Watermarks::bounded(Duration::from_nanos(5)));
+        bounded.raise(Timestamp::from_nanos(20));
+        // What comes after the watermark is not late, and what comes at it is.
+        assert_eq!(scan(&bounded, &[21, 22]), (21, 22, false));
+        assert_eq!(scan(&bounded, &[20]), (20, 20, true));
+        bounded.raise(Timestamp::from_nanos(3));
+        assert_eq!(bounded.clock(), Timestamp::from_nanos(26));
+        let mut generated = tracker(Watermarks::custom(|_: &Tick| None));
+        generated.raise(Timestamp::from_nanos(20));
+        assert_eq!(generated.clock(), Timestamp::from_nanos(21));
     }
 
     #[test]
     fn times_at_the_ends_of_the_range_saturate() {
-        let mut tracker = WatermarkTracker::new(&Watermarks::bounded(Duration::MAX).kind, JumpLimit::NONE);
+        let mut tracker = tracker(Watermarks::bounded(Duration::MAX));
         tracker.see(Timestamp::from_nanos(i64::MIN + 1));
         assert_eq!(scan(&tracker, &[0, i64::MAX, i64::MIN]), (i64::MIN, i64::MAX, true));
         assert_eq!(scan(&tracker, &[i64::MIN, -1]), (i64::MIN, -1, false));

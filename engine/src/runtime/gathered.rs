@@ -19,6 +19,8 @@ pub(crate) struct Gathered {
     pub(crate) positions: Vec<u64>,
     /// The clock before each event.
     pub(crate) clocks: Vec<Timestamp>,
+    /// Where a generator says what the clock of the source is: before the first event of the unit, and behind each.
+    pub(crate) generated: Option<(Timestamp, Vec<Timestamp>)>,
 }
 
 impl Gathered {
@@ -43,6 +45,15 @@ impl Gathered {
         self.seqs.clear();
         self.positions.clear();
         self.clocks.clear();
+        self.generated = None;
+    }
+
+    /// Where a generator leaves the clock, once so many events of the unit have been passed.
+    pub(crate) fn generated_clock(&self, passed: usize) -> Timestamp {
+        match &self.generated {
+            None => Timestamp::MAX,
+            Some((before, behind)) => passed.checked_sub(1).map_or(*before, |last| behind[last]),
+        }
     }
 }
 
@@ -53,6 +64,8 @@ pub(crate) struct GatheredBlock {
     pub(crate) largest: Vec<Timestamp>,
     /// Whether an event may jump.
     pub(crate) may_jump: bool,
+    /// Where a generator leaves the clock behind each event.
+    pub(crate) generated: Vec<Timestamp>,
 }
 
 impl GatheredBlock {
@@ -85,6 +98,6 @@ impl GatheredBlock {
             largest.push(source.largest);
         }
         summaries::check(number, index.summaries.get(number).copied().flatten(), seen)?;
-        Ok(Self { number, largest, may_jump })
+        Ok(Self { number, largest, may_jump, generated: Vec::new() })
     }
 }

@@ -12,6 +12,7 @@ pub(crate) mod entries;
 pub(crate) mod error;
 pub(crate) mod front;
 pub(crate) mod gathered;
+pub(crate) mod generated;
 pub(crate) mod idle;
 pub(crate) mod live;
 pub(crate) mod metrics;

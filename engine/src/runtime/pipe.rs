@@ -4,65 +4,32 @@
 //! the times finds out. Otherwise they are cut where events are rejected, and each event carries the clock before it.
 
 mod journaled;
+mod parts;
 
 pub(crate) use journaled::JournaledPipe;
+pub(crate) use parts::{PipeInput, PipeParts};
 
 use crate::base::prefetch::Ahead;
-use crate::progress::jumps::JumpLimit;
+use crate::progress::generator::GeneratedClock;
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, Places};
 use crate::progress::place::{Place, watermark_at};
 use crate::progress::schedule::{Schedule, UnitEnd};
-use crate::progress::watermark::{ClockLimits, WatermarkTracker, Watermarks};
+use crate::progress::watermark::{ClockLimits, WatermarkRules, WatermarkTracker};
 use crate::runtime::gathered::{Gathered, GatheredBlock};
-use crate::runtime::metrics::{Counts, StepCounters, add};
-use crate::runtime::pace::Pace;
-use crate::runtime::receiver::{FanOut, Flow, Receiver};
+use crate::runtime::generated::fold;
+use crate::runtime::metrics::{Counts, add};
+use crate::runtime::receiver::{Flow, Receiver};
 use crate::runtime::rows::{Rows, extremes};
-use crate::runtime::source::{BlockReader, Feed, Polled};
-use crate::runtime::source_pipe::{SourcePipe, UnitStep};
-use crate::runtime::summaries::{self, Index};
-use crate::runtime::symbols::SourceSymbols;
+use crate::runtime::source::Polled;
+use crate::runtime::source_pipe::{Came, SourcePipe, UnitStep};
+use crate::runtime::summaries;
 use crate::{BlockSummary, BoxError, Event, Timestamp};
-use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Events that are given on at once: those of 32 bytes stay in the first-level cache.
 const BATCH: usize = 1024;
-
-/// Where a pipe's events come from.
-pub(crate) enum PipeInput<T> {
-    Blocks {
-        reader: Box<dyn BlockReader<T>>,
-        index: Arc<Index>,
-    },
-    Feed {
-        feed: Box<dyn Feed<T>>,
-        block_events: usize,
-        /// Rejected input that is counted already.
-        rejected: u64,
-        /// Of it, what is not journaled yet.
-        newly_rejected: u64,
-    },
-    /// A source that this worker does not read.
-    Elsewhere,
-}
-
-/// What a pipe is made of.
-pub(crate) struct PipeParts<T> {
-    pub(crate) input: PipeInput<T>,
-    pub(crate) outlet: FanOut<T>,
-    pub(crate) watermarks: Watermarks,
-    pub(crate) times: RangeInclusive<Timestamp>,
-    pub(crate) jumps: JumpLimit,
-    pub(crate) pace: Option<Pace>,
-    pub(crate) symbols: SourceSymbols,
-    /// The same in events from the journal, which have the job's ids.
-    pub(crate) journaled_symbols: SourceSymbols,
-    pub(crate) counters: Arc<StepCounters>,
-    pub(crate) worker: usize,
-}
 
 /// What the current unit of a pipe is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -77,7 +44,9 @@ enum Unit {
 
 pub(crate) struct Pipe<T: Event> {
     parts: PipeParts<T>,
-    tracker: WatermarkTracker,
+    tracker: WatermarkTracker<T>,
+    /// What the source tells by itself, behind the current unit.
+    told: Option<Timestamp>,
     /// Whether the clock before each event is asked for.
     needs_clocks: bool,
     unit: Unit,
@@ -102,8 +71,6 @@ pub(crate) struct Pipe<T: Event> {
     clocks: Vec<Timestamp>,
     /// In-range events of the current block.
     seen: Option<BlockSummary>,
-    /// Those of them that did not jump.
-    moving: Option<BlockSummary>,
     /// Its number, and what its summary says.
     expected: Option<(usize, Option<BlockSummary>)>,
     /// From the current block's events to those of the next.
@@ -113,7 +80,8 @@ pub(crate) struct Pipe<T: Event> {
 impl<T: Event> Pipe<T> {
     pub(crate) fn new(parts: PipeParts<T>) -> Self {
         Self {
-            tracker: WatermarkTracker::new(&parts.watermarks.kind, parts.jumps),
+            tracker: WatermarkTracker::new(&parts.watermarks, parts.jumps),
+            told: None,
             needs_clocks: parts.outlet.needs().clocks,
             parts,
             unit: Unit::Block,
@@ -130,7 +98,6 @@ impl<T: Event> Pipe<T> {
             paced: Vec::new(),
             clocks: Vec::new(),
             seen: None,
-            moving: None,
             expected: None,
             ahead: Ahead::NONE,
         }
@@ -142,7 +109,6 @@ impl<T: Event> Pipe<T> {
         self.times.clear();
         self.batch_start = 0;
         self.seen = None;
-        self.moving = None;
         self.expected = None;
         self.ahead = Ahead::NONE;
     }
@@ -161,11 +127,26 @@ impl<T: Event> Pipe<T> {
             return Ok(());
         }
         let room = self.block.take().map_or_else(Vec::new, |block| block.largest);
-        if let PipeInput::Blocks { reader, index } = &mut self.parts.input {
-            let (times, jumps) = (&self.parts.times, self.parts.jumps);
-            self.block = Some(GatheredBlock::read(reader.as_mut(), index, number, (times, jumps), room)?);
+        if let PipeInput::Blocks { reader, index, generated } = &mut self.parts.input {
+            let rules = (&self.parts.times, self.parts.jumps);
+            let mut block = GatheredBlock::read(reader.as_mut(), index, number, rules, room)?;
+            if let Some(generated) = generated {
+                let mut copy = Vec::new();
+                let events = self.parts.symbols.translated(reader.events(), (number, 0), rules.0, &mut copy)?;
+                let mut clock = generated[number].clone();
+                fold(&mut clock, events, index.before(number), rules, |behind| block.generated.push(behind));
+            }
+            self.block = Some(block);
         }
         Ok(())
+    }
+
+    /// Where a generator stands before a block of a bounded source.
+    fn generated_before(&self, block: usize) -> Option<&GeneratedClock<T>> {
+        match &self.parts.input {
+            PipeInput::Blocks { generated: Some(generated), .. } => generated.get(block),
+            _ => None,
+        }
     }
 }
 
@@ -195,11 +176,12 @@ impl<T: Event> SourcePipe for Pipe<T> {
     fn load(&mut self, block: usize, next: Option<usize>) -> Result<(), BoxError> {
         let is_copied = self.parts.symbols.changes();
         self.begin_unit(if is_copied { Unit::Copied } else { Unit::Block });
-        if let PipeInput::Blocks { reader, index } = &mut self.parts.input {
+        if let PipeInput::Blocks { reader, index, generated } = &mut self.parts.input {
             reader.load(block)?;
             summaries::countable(block, reader.events())?;
             self.expected = Some((block, index.summaries.get(block).copied().flatten()));
-            self.tracker.go_on(index.before(block));
+            let generated = generated.as_ref().and_then(|generated| generated.get(block));
+            self.tracker.go_on(index.before(block), generated);
             if is_copied {
                 self.copy.clear();
                 self.copy.extend_from_slice(reader.events());
@@ -217,6 +199,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.begin_unit(Unit::Gathered);
         self.copy.clear();
         self.gathered.clear();
+        if self.rules().is_generated {
+            self.gathered.generated = Some((self.generated_clock(schedule, source, unit)?, Vec::new()));
+        }
         let (start, end) = schedule.span(unit);
         for number in schedule.first_block(unit, source)..schedule.blocks(source) {
             let before = schedule.before(source, number);
@@ -233,6 +218,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
             self.copy.extend_from_slice(&reader.events()[from..to]);
             self.gathered.largest.extend_from_slice(&block.largest[from..to]);
             self.gathered.may_jump |= block.may_jump;
+            if let Some((_, behind)) = &mut self.gathered.generated {
+                behind.extend_from_slice(&block.generated[from..to]);
+            }
             self.translate_symbols(first, (number, from))?;
             if is_last {
                 break;
@@ -243,6 +231,26 @@ impl<T: Event> SourcePipe for Pipe<T> {
 
     fn gathered(&mut self) -> &mut Gathered {
         &mut self.gathered
+    }
+
+    fn generated_clock(&mut self, schedule: &Schedule, source: usize, unit: u64) -> Result<Timestamp, BoxError> {
+        if !self.rules().is_generated {
+            return Ok(Timestamp::MAX);
+        }
+        let number = schedule.block_at(unit.min(schedule.units()), source);
+        if let Some(start) = schedule.start(unit)
+            && number < schedule.blocks(source)
+        {
+            self.load_gathered(number)?;
+            let at = |largest| UnitEnd { largest, source: source as u32, block: number as u32 };
+            let passed = |block: &GatheredBlock| block.largest.partition_point(|largest| at(*largest) <= start);
+            if let Some(block) = &self.block
+                && let Some(last) = passed(block).checked_sub(1)
+            {
+                return Ok(block.generated[last]);
+            }
+        }
+        Ok(self.generated_before(number).map_or(Timestamp::MIN, GeneratedClock::clock))
     }
 
     fn backlog(&self) -> usize {
@@ -256,13 +264,17 @@ impl<T: Event> SourcePipe for Pipe<T> {
         events(&self.parts.input, &self.copy, self.unit).len()
     }
 
-    fn poll(&mut self, room: usize, unit: u64) -> Result<Polled, BoxError> {
+    fn poll(&mut self, room: usize, unit: u64) -> Result<Came, BoxError> {
         self.begin_unit(Unit::Copied);
         self.copy.clear();
+        if self.told.is_some() {
+            return Ok(Came::Watermark);
+        }
         let PipeInput::Feed { feed, block_events, rejected, newly_rejected } = &mut self.parts.input else {
-            return Ok(Polled::End);
+            return Ok(Came::End);
         };
         let polled = feed.poll(room.min(*block_events), &mut self.copy)?;
+        self.told = feed.watermark();
         let counters = self.parts.counters.of(self.parts.worker);
         let now_rejected = feed.rejected();
         let Some(more) = now_rejected.checked_sub(*rejected) else {
@@ -278,9 +290,10 @@ impl<T: Event> SourcePipe for Pipe<T> {
         }
         self.translate_symbols(0, (unit as usize, 0))?;
         Ok(match polled {
-            Polled::Ready if self.copy.is_empty() => Polled::Pending,
-            Polled::Pending if !self.copy.is_empty() => Polled::Ready,
-            polled => polled,
+            Polled::End => Came::End,
+            Polled::Ready | Polled::Pending if !self.copy.is_empty() => Came::Events,
+            Polled::Ready | Polled::Pending if self.told.is_some() => Came::Watermark,
+            Polled::Ready | Polled::Pending => Came::Nothing,
         })
     }
 
@@ -346,13 +359,13 @@ impl<T: Event> SourcePipe for Pipe<T> {
             (places, Clocks::Each(&self.gathered.clocks[rows.clone()]))
         } else {
             if self.needs_clocks || !self.clean {
-                self.tracker.clocks(reached, limits, &mut self.clocks);
+                self.tracker.clocks(&all[rows.clone()], reached, limits, &mut self.clocks);
             }
             (Places::Run { unit, first: self.position as u64 }, Clocks::Each(&self.clocks))
         };
         let mut behind = 0;
         if let (true, Clocks::Each(clocks)) = (is_gathered || !self.clean, clocks) {
-            let bound = self.parts.watermarks.kind.bound();
+            let bound = self.parts.watermarks.rules.bound;
             behind = times.iter().zip(clocks).filter(|(time, clock)| **time <= watermark_at(**clock, bound)).count();
             add(&counters.behind, behind as u64);
         }
@@ -366,12 +379,10 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.position += count;
         summaries::see(&mut self.seen, min, max, count as u32);
         if self.jumps {
-            let moving = times.iter().zip(reached).filter(|(time, reached)| time <= reached);
-            let moved = moving.map(|(time, _)| summaries::see(&mut self.moving, *time, *time, 1)).count();
-            add(&counters.jumped, (count - moved) as u64);
+            let jumped = times.iter().zip(reached).filter(|(time, reached)| time > reached).count();
+            add(&counters.jumped, jumped as u64);
             self.tracker.see(reached[count - 1]);
         } else {
-            summaries::see(&mut self.moving, min, max, count as u32);
             self.tracker.see(max);
         }
         Ok(UnitStep::Made)
@@ -389,28 +400,12 @@ impl<T: Event> SourcePipe for Pipe<T> {
         self.tracker.clock()
     }
 
-    fn skip(&mut self, block: usize) {
-        if let PipeInput::Blocks { index, .. } = &self.parts.input
-            && let Some(summary) = index.moving(block)
-        {
-            self.tracker.block_end(&summary);
-        }
-    }
-
-    fn is_bounded(&self) -> bool {
-        self.parts.watermarks.kind.is_bounded()
-    }
-
-    fn is_apart(&self) -> bool {
-        self.parts.watermarks.is_apart
-    }
-
-    fn idle_after(&self) -> Option<Duration> {
-        self.parts.watermarks.idle_after
+    fn rules(&self) -> WatermarkRules {
+        self.parts.watermarks.rules
     }
 
     fn frontier(&mut self, place: Place, pauses: bool) -> bool {
-        let watermark = watermark_at(place.clock(), self.parts.watermarks.kind.bound());
+        let watermark = watermark_at(place.clock(), self.parts.watermarks.rules.bound);
         self.parts.counters.of(self.parts.worker).watermark.set(watermark);
         self.parts.outlet.frontier(place, pauses)
     }
@@ -437,9 +432,6 @@ impl<T: Event> Pipe<T> {
     fn finish_unit(&mut self) -> Result<UnitStep, BoxError> {
         if let Some((block, expected)) = self.expected {
             summaries::check(block, expected, self.seen)?;
-        }
-        if let (Some(moving), Unit::Block | Unit::Copied) = (self.moving, self.unit) {
-            self.tracker.block_end(&moving);
         }
         Ok(UnitStep::Done)
     }

@@ -67,6 +67,8 @@ pub struct JournalFeed {
     blocks: Arc<[BlockSummary]>,
     places: Arc<[Place]>,
     came: Vec<Duration>,
+    /// What the feed told by itself: before which block, and what.
+    watermarks: Vec<(usize, Timestamp)>,
 }
 
 /// Where the records of a block are.
@@ -89,14 +91,22 @@ impl JournalFeed {
         mut summary: impl FnMut(&[u8]) -> Option<BlockSummary>,
     ) -> Result<Self, StateError> {
         let (mut blocks, mut places, mut came): (Vec<BlockSummary>, Vec<Place>, Vec<Duration>) = Default::default();
+        let mut watermarks: Vec<(usize, Timestamp)> = Vec::new();
         let mut records = shared.records(shared.start)?;
         loop {
             let start = records.position();
             let Some(record) = records.next()? else { break };
+            if let Some(watermark) = record.watermark().filter(|_| record.source == source) {
+                watermarks.push((blocks.len(), watermark));
+                continue;
+            }
             let is_own = record.source == source && is_events(record.kind);
             let Some(more) = is_own.then(|| summary(record.payload)).flatten() else { continue };
+            // A block begins behind a watermark.
+            let is_told = watermarks.last().is_some_and(|(before, _)| *before == blocks.len());
             if let (Some(last), Some(place)) = (blocks.last_mut(), places.last_mut())
                 && last.count < block_events
+                && !is_told
                 && let Some(both) = last.with(more)
             {
                 *last = both;
@@ -108,7 +118,7 @@ impl JournalFeed {
             }
         }
         let (shared, name, blocks, places) = (shared.clone(), name.to_owned(), blocks.into(), places.into());
-        Ok(Self { shared, name, layout, source, blocks, places, came })
+        Ok(Self { shared, name, layout, source, blocks, places, came, watermarks })
     }
 
     /// Its name in the job.
@@ -129,6 +139,11 @@ impl JournalFeed {
     /// The blocks, in the order in which they came.
     pub fn blocks(&self) -> &[BlockSummary] {
         &self.blocks
+    }
+
+    /// What the feed told of its watermark [by itself](crate::Feed::watermark): before which block, and what.
+    pub fn watermarks(&self) -> &[(usize, Timestamp)] {
+        &self.watermarks
     }
 
     /// The least and the largest event time; `None` where nothing came.
@@ -222,6 +237,10 @@ impl<T> JournalEvents<T> {
 impl<T: Event> BlockSource<T> for JournalEvents<T> {
     fn blocks(&self) -> &[BlockSummary] {
         &self.feed.blocks
+    }
+
+    fn watermarks(&self) -> Vec<(usize, Timestamp)> {
+        self.feed.watermarks.clone()
     }
 
     fn symbols(&self) -> Vec<Arc<str>> {

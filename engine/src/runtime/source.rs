@@ -60,6 +60,12 @@ pub trait BlockSource<T: Event>: Send + Sync + 'static {
         None
     }
 
+    /// Watermarks that the source tells by itself, in the order of blocks: before which block, and that nothing at or
+    /// before this time comes from there on.
+    fn watermarks(&self) -> Vec<(usize, Timestamp)> {
+        Vec::new()
+    }
+
     /// The texts of the symbols in the events, by id. The engine maps them into the job's dictionary.
     ///
     /// Where there are none, the ids in the events are those of [`Job::symbols`](crate::Job::symbols). An id that
@@ -131,6 +137,16 @@ pub trait Feed<T: Event>: Send + 'static {
     /// with an error, unless the event is rejected for its time.
     fn symbols(&self) -> Vec<Arc<str>> {
         Vec::new()
+    }
+
+    /// A watermark that the feed tells by itself, behind the events that it has given and before those that it will give:
+    /// nothing at or before this time comes any more. It is asked after each poll, and tells each watermark once. Events
+    /// behind it that are at or before it are late.
+    ///
+    /// It is taken at its word, beside what [`Watermarks`](crate::Watermarks) make of the events, and journaled as they
+    /// are. It also ends idleness.
+    fn watermark(&mut self) -> Option<Timestamp> {
+        None
     }
 
     /// Events that were accepted from outside and not polled yet: a job that drains takes them and no

@@ -3,11 +3,10 @@
 use crate::progress::mark::Barrier;
 use crate::progress::place::Place;
 use crate::progress::schedule::Schedule;
-use crate::progress::watermark::ClockLimits;
+use crate::progress::watermark::{ClockLimits, WatermarkRules};
 use crate::runtime::gathered::Gathered;
 use crate::runtime::metrics::Counts;
 use crate::runtime::pipe::JournaledPipe;
-use crate::runtime::source::Polled;
 use crate::{BoxError, Timestamp};
 use std::sync::Arc;
 use std::time::Duration;
@@ -23,6 +22,17 @@ pub(crate) enum UnitStep {
     Done,
 }
 
+/// What came of a feed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Came {
+    Events,
+    /// A watermark that the feed tells by itself.
+    Watermark,
+    Nothing,
+    /// Perhaps some events, and nothing ever again.
+    End,
+}
+
 /// A source on one worker, whatever its events are.
 pub(crate) trait SourcePipe: JournaledPipe {
     fn name(&self) -> &Arc<str>;
@@ -35,8 +45,10 @@ pub(crate) trait SourcePipe: JournaledPipe {
     fn gather(&mut self, schedule: &Schedule, source: usize, unit: u64) -> Result<(), BoxError>;
     /// Where the events that were gathered stand.
     fn gathered(&mut self) -> &mut Gathered;
+    /// Where a generator of watermarks leaves the clock before a unit of a known order; the end of time where there is none.
+    fn generated_clock(&mut self, schedule: &Schedule, source: usize, unit: u64) -> Result<Timestamp, BoxError>;
     /// Polls a feed for at most `room` events; what came is the current unit, which has this number.
-    fn poll(&mut self, room: usize, unit: u64) -> Result<Polled, BoxError>;
+    fn poll(&mut self, room: usize, unit: u64) -> Result<Came, BoxError>;
     /// Events that a feed has accepted and that were not polled.
     fn backlog(&self) -> usize;
     /// The number of events in the current unit.
@@ -47,13 +59,11 @@ pub(crate) trait SourcePipe: JournaledPipe {
     fn position(&self) -> Option<u64>;
     /// The clock of this source as its own events tell it, not those of a unit of several sources.
     fn clock(&self) -> Timestamp;
-    /// Passes over a block that another worker reads, or that was read otherwise.
-    fn skip(&mut self, block: usize);
-    /// Whether the index says what the clock is.
-    fn is_bounded(&self) -> bool;
+    fn rules(&self) -> WatermarkRules;
     /// Whether its events say nothing of event time: each is alone in its unit, a tick.
-    fn is_apart(&self) -> bool;
-    fn idle_after(&self) -> Option<Duration>;
+    fn is_apart(&self) -> bool {
+        self.rules().is_apart
+    }
     /// As of a receiver; `place` tells the clock.
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     /// As of a receiver.

@@ -83,8 +83,6 @@ pub(crate) struct SourceTask {
     clock: Timestamp,
     /// The clock behind the current unit of several sources.
     clock_behind: Timestamp,
-    /// For each source, blocks before this one are accounted for in its watermark.
-    passed: Vec<usize>,
     arrivals: Vec<Arrival>,
     /// Whether a source becomes idle when nothing comes for some time.
     tells_idleness: bool,
@@ -126,16 +124,15 @@ impl SourceTask {
             UnitOrder::Elsewhere => (State::Ending, 0),
         };
         let clock = match &order {
-            UnitOrder::Known(schedule) if pipes.iter().all(|pipe| pipe.is_bounded()) => {
+            UnitOrder::Known(schedule) if pipes.iter().all(|pipe| !pipe.rules().is_generated) => {
                 schedule.clock(unit.min(schedule.units()))
             }
             _ => Timestamp::MIN,
         };
-        let tells_idleness = pipes.iter().any(|pipe| pipe.idle_after().is_some());
+        let tells_idleness = pipes.iter().any(|pipe| pipe.rules().idle_after.is_some());
         // Ticks come first, so that the first events have a processing time.
         let turn = pipes.iter().position(|pipe| pipe.is_apart()).unwrap_or(0);
         Self {
-            passed: vec![0; pipes.len()],
             arrivals: vec![arrival; pipes.len()],
             pipes,
             order,
@@ -230,25 +227,27 @@ impl SourceTask {
         )
     }
 
-    /// The clock of sources in a known order, where that of some does not follow from the order.
-    fn capped(&self, clock: Timestamp) -> Timestamp {
-        let others = self.pipes.iter().filter(|pipe| !pipe.is_bounded()).map(|pipe| pipe.clock());
-        others.fold(clock, Timestamp::min)
-    }
-
-    /// Has the watermarks account for the blocks of a source before `block`.
-    fn pass(&mut self, source: usize, block: usize) {
-        for passed in self.passed[source]..block {
-            self.pipes[source].skip(passed);
+    /// The clock before a unit of a known order; `None` where a block of a source cannot be read.
+    fn clock_at(&mut self, schedule: &Schedule, unit: u64) -> Option<Timestamp> {
+        let unit = unit.min(schedule.units());
+        let mut generated = Timestamp::MAX;
+        for source in 0..self.pipes.len() {
+            match self.pipes[source].generated_clock(schedule, source, unit) {
+                Ok(clock) => generated = generated.min(clock),
+                Err(error) => {
+                    self.fail(source, error);
+                    return None;
+                }
+            }
         }
-        self.passed[source] = self.passed[source].max(block);
+        // Of a single source, a generator may be ahead of the events.
+        let is_generators = schedule.is_single() && self.pipes[0].rules().is_generated;
+        Some(if is_generators { generated } else { generated.min(schedule.clock(unit)) })
     }
 
     /// Loads a unit of one source, which is a block.
     fn load_unit(&mut self, schedule: &Schedule) -> Option<State> {
         let block = self.unit as usize;
-        self.pass(0, block);
-        self.passed[0] = block + 1;
         let next = block + self.workers;
         let next = if next < schedule.blocks(0) { self.pipes[0].address(next) } else { None };
         match self.pipes[0].load(block, next) {
@@ -263,10 +262,6 @@ impl SourceTask {
     /// Gathers a unit of several sources, and finds the order of its events.
     fn gather_unit(&mut self, schedule: &Schedule) -> Option<State> {
         for source in 0..self.pipes.len() {
-            self.pass(source, schedule.first_block(self.unit, source));
-        }
-        let cap = self.capped(Timestamp::MAX);
-        for source in 0..self.pipes.len() {
             if let Err(error) = self.pipes[source].gather(schedule, source, self.unit) {
                 self.fail(source, error);
                 return None;
@@ -275,7 +270,14 @@ impl SourceTask {
         let mut largest = schedule.clock(self.unit);
         let mut nexts = vec![0; self.pipes.len()];
         let mut position = 0;
+        let generated = self.pipes.iter().any(|pipe| pipe.rules().is_generated);
+        let mut cap = Timestamp::MAX;
         loop {
+            if generated {
+                let clocks =
+                    self.pipes.iter_mut().zip(&nexts).map(|(pipe, next)| pipe.gathered().generated_clock(*next));
+                cap = clocks.min().unwrap_or(Timestamp::MAX);
+            }
             let heads = self.pipes.iter_mut().enumerate();
             let heads = heads.filter_map(|(i, pipe)| Some((*pipe.gathered().largest.get(nexts[i])?, i)));
             let Some((reached, source)) = heads.min() else { break };
@@ -301,9 +303,9 @@ impl SourceTask {
             UnitOrder::Known(schedule) => {
                 self.unit += self.workers as u64;
                 let schedule = schedule.clone();
-                let clock = schedule.clock(self.unit.min(schedule.units()));
-                self.clock =
-                    self.clock.max(if source.is_none() { self.capped(clock) } else { self.single_clock(clock) });
+                if let Some(clock) = self.clock_at(&schedule, self.unit) {
+                    self.clock = self.clock.max(clock);
+                }
             }
             UnitOrder::AsTheyCome(_) | UnitOrder::Elsewhere => {
                 self.unit += 1;
@@ -317,12 +319,6 @@ impl SourceTask {
             }
         }
         State::Next
-    }
-
-    /// The clock before the next unit of one source.
-    fn single_clock(&self, clock: Timestamp) -> Timestamp {
-        // Otherwise blocks that others read come first; it is told when they have been passed over.
-        if self.pipes[0].is_bounded() { clock } else { self.pipes[0].clock() }
     }
 
     /// One step; `None` where there is nothing to do now.

@@ -54,16 +54,8 @@ pub(crate) struct Index {
     pub(crate) summaries: Vec<Option<BlockSummary>>,
     /// The largest time before each block, and behind the last, without jumps that were not believed. Of a feed none.
     pub(crate) largest: Vec<Timestamp>,
-    /// The blocks that have events which may jump.
-    judged: BTreeMap<usize, Judged>,
-}
-
-#[derive(Debug)]
-struct Judged {
-    /// Before the block.
-    source: SourceClock,
-    /// Of the events that moved the clock, or might have.
-    moving: Option<BlockSummary>,
+    /// The blocks that have events which may jump, and where event time stands before each.
+    judged: BTreeMap<usize, SourceClock>,
 }
 
 impl Index {
@@ -85,31 +77,28 @@ impl Index {
     pub(crate) fn before(&self, block: usize) -> SourceClock {
         let largest = self.largest.get(block).copied().unwrap_or(Timestamp::MAX);
         // Where no event may jump, it does not matter how many in a row did.
-        self.judged.get(&block).map_or(SourceClock::at(largest), |judged| judged.source)
+        self.judged.get(&block).copied().unwrap_or(SourceClock::at(largest))
     }
 
-    /// The summary of a block without the events that jumped and did not move the clock.
-    pub(crate) fn moving(&self, block: usize) -> Option<BlockSummary> {
-        match self.judged.get(&block) {
-            Some(judged) => judged.moving,
-            None => self.summaries.get(block).copied().flatten(),
-        }
-    }
-
-    /// Takes the index of a source over the events in range. Blocks in which events may jump are read once, in order.
+    /// Takes the index of a source over the events in range, with what the source itself tells of its watermark, which is
+    /// `bound` and 1 ns behind the largest time. Blocks in which events may jump are read once, in order.
     ///
     /// # Errors
     /// When such a block cannot be read, or does not fit its summary.
     pub(crate) fn new<T: Event>(
         summaries: Vec<Option<BlockSummary>>,
-        range: &RangeInclusive<Timestamp>,
-        jumps: JumpLimit,
+        (told, bound): (&[(usize, Timestamp)], i64),
+        (range, jumps): (&RangeInclusive<Timestamp>, JumpLimit),
         reader: impl FnOnce() -> Result<Box<dyn BlockReader<T>>, BoxError>,
     ) -> Result<Self, BoxError> {
         let (mut largest, mut judged) = (Vec::with_capacity(summaries.len() + 1), BTreeMap::new());
         let mut source = SourceClock::START;
         let (mut make_reader, mut reader) = (Some(reader), None);
+        let mut told = told.iter().peekable();
         for (number, summary) in summaries.iter().enumerate() {
+            while let Some((_, watermark)) = told.next_if(|(block, _)| *block <= number) {
+                source.raise(*watermark, bound);
+            }
             largest.push(source.largest);
             let Some(summary) = summary else { continue };
             if !jumps.may_jump(source.largest, (summary.min, summary.max)) {
@@ -121,34 +110,30 @@ impl Index {
             }
             let Some(reader) = &mut reader else { break };
             let before = source;
-            let moving = judge(reader.as_mut(), number, *summary, range, |time| source.take(time, jumps))?;
-            judged.insert(number, Judged { source: before, moving });
+            judge(reader.as_mut(), number, *summary, range, |time| _ = source.take(time, jumps))?;
+            judged.insert(number, before);
         }
         largest.push(source.largest);
         Ok(Self { summaries, largest, judged })
     }
 }
 
-/// Reads a block whose events in `range` have this summary, and gives their times to `is_jump`; the summary of those
-/// that did not jump.
+/// Reads a block whose events in `range` have this summary, and gives their times to `take`.
 fn judge<T: Event>(
     reader: &mut dyn BlockReader<T>,
     block: usize,
     summary: BlockSummary,
     range: &RangeInclusive<Timestamp>,
-    mut is_jump: impl FnMut(Timestamp) -> bool,
-) -> Result<Option<BlockSummary>, BoxError> {
+    mut take: impl FnMut(Timestamp),
+) -> Result<(), BoxError> {
     reader.load(block)?;
     countable(block, reader.events())?;
-    let (mut seen, mut moving) = (None, None);
+    let mut seen = None;
     for time in reader.events().iter().map(Event::time).filter(|time| range.contains(time)) {
         see(&mut seen, time, time, 1);
-        if !is_jump(time) {
-            see(&mut moving, time, time, 1);
-        }
+        take(time);
     }
-    check(block, Some(summary), seen)?;
-    Ok(moving)
+    check(block, Some(summary), seen)
 }
 
 /// The summaries of a bounded source over the events in range, `None` for a block that has none.
@@ -223,6 +208,16 @@ mod tests {
 
     /// The index of these blocks without the events at negative times, and the blocks that were read for it.
     fn index(blocks: &[&[i64]], change: impl Fn(&mut BlockSummary)) -> (Result<Index, BoxError>, Vec<usize>) {
+        index_of_told(blocks, &[], change)
+    }
+
+    /// The same where the source tells watermarks, of a bound of 5 ns.
+    fn index_of_told(
+        blocks: &[&[i64]],
+        told: &[(usize, i64)],
+        change: impl Fn(&mut BlockSummary),
+    ) -> (Result<Index, BoxError>, Vec<usize>) {
+        let told: Vec<_> = told.iter().map(|(block, nanos)| (*block, Timestamp::from_nanos(*nanos))).collect();
         let range = Timestamp::from_nanos(0)..=Timestamp::from_nanos(i64::MAX - 1);
         let ticks = |times: &&[i64]| times.iter().map(|&time_ns| Tick { time_ns }).collect();
         let blocks: Vec<Vec<Tick>> = blocks.iter().map(ticks).collect();
@@ -234,7 +229,7 @@ mod tests {
         };
         let (summaries, loaded) = (blocks.iter().map(summary).collect(), Rc::default());
         let reader = Noted { blocks, current: 0, loaded: Rc::clone(&loaded) };
-        let index = Index::new(summaries, &range, LIMIT, || Ok(Box::new(reader)));
+        let index = Index::new(summaries, (&told, 5), (&range, LIMIT), || Ok(Box::new(reader)));
         let loaded = loaded.take();
         (index, loaded)
     }
@@ -261,11 +256,11 @@ mod tests {
     }
 
     #[test]
-    fn a_generator_sees_what_did_not_jump() {
-        let (index, _) = index(&[&[5, 900, 6], &[901], &[902, 903], &[7]], |_| {});
-        let index = index.unwrap();
-        let moving = |block| index.moving(block).map(|found| (found.count, found.min.as_nanos(), found.max.as_nanos()));
-        assert_eq!([0, 1, 2, 3].map(moving), [Some((2, 5, 6)), None, Some((1, 903, 903)), Some((1, 7, 7))]);
+    fn a_watermark_that_the_source_tells_stands_before_its_block() {
+        let told = [(1, 20), (3, 30), (3, 25), (4, 900)];
+        let (index, loaded) = index_of_told(&[&[5], &[50], &[-1], &[7], &[6]], &told, |_| {});
+        let largest: Vec<_> = index.unwrap().largest[1..].iter().map(|time| time.as_nanos()).collect();
+        assert_eq!((&*largest, &*loaded), (&[26, 50, 50, 906, 906][..], &[][..]));
     }
 
     #[test]

@@ -55,6 +55,25 @@ impl SourceSymbols {
         self.check_each(events, (block, first), times)
     }
 
+    /// Checks the ids of events, as [`SourceSymbols::check`] does; the events with the job's ids, in `copy` where they
+    /// have others.
+    pub(crate) fn translated<'a, T: Event>(
+        &mut self,
+        events: &'a [T],
+        place: (usize, usize),
+        times: &RangeInclusive<Timestamp>,
+        copy: &'a mut Vec<T>,
+    ) -> Result<&'a [T], BoxError> {
+        self.check(events, place, times)?;
+        if !self.changes() {
+            return Ok(events);
+        }
+        copy.clear();
+        copy.extend_from_slice(events);
+        self.change(copy);
+        Ok(copy)
+    }
+
     #[cold]
     fn check_each<T: Event>(
         &mut self,

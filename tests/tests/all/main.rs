@@ -27,3 +27,4 @@ mod symbols;
 mod timers;
 mod unions;
 mod unordered;
+mod watermarks;

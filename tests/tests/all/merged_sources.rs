@@ -1,8 +1,8 @@
 //! Bounded sources merge by row: by the largest time so far, the source, the position, and by nothing else.
 
 use pelton::{
-    BlockSummary, Chain, CoProcessFunction, Collected, Event, Job, Options, ProcessContext, Report, Stop, Stream,
-    Timestamp, Tumbling, Watermarks, collect, count,
+    Chain, CoProcessFunction, Collected, Event, Job, Options, ProcessContext, Report, Stop, Stream, Timestamp,
+    Watermarks, collect,
 };
 use pelton_tests::events::{Row, Sample};
 use pelton_tests::marks::{Marks, SlowMarks};
@@ -317,37 +317,6 @@ fn the_latest_row_of_another_source_is_that_of_a_plain_loop() {
             assert_eq!(report.step("latest").unwrap().rows_in, input.events() as u64, "{what}");
         },
     );
-}
-
-#[test]
-fn a_watermark_of_ones_own_beside_a_bounded_source_ends_and_gives_the_same_rows() {
-    let input = Input::uneven(14);
-    for blocks in BLOCKS {
-        let mut expected = None;
-        for workers in [1, 2, 3] {
-            let mut job = Job::new("custom");
-            let (sink, rows) = collect();
-            let (window_sink, windows) = collect();
-            let custom = Watermarks::custom(|| |block: &BlockSummary| block.max.minus_nanos(40));
-            let ticks = job.source("ticks", paced(&input.ticks, blocks[0], None));
-            let samples = job.source("samples", paced(&input.samples, blocks[2], None)).watermarks(custom);
-            let ticks = ticks.map(|event: &Tick| Row { key: 0, a: event.number, b: event.time_ns });
-            let all = ticks.union(samples.map(|event: &Sample| Row { key: 2, a: event.value, b: event.time_ns }));
-            let keyed = all.clone().key_by(|row| row.a as u64 % 5);
-            let windowed = all.key_by(|row| row.key).window(Tumbling::of(Duration::from_nanos(100)));
-            keyed.process("marks", Marks).sink("out", sink);
-            windowed.aggregate("windows", count()).sink("windows out", window_sink);
-            let report = finish(job, Options::workers(workers));
-            let windows: Vec<_> = windows.take().iter().map(|row| format!("{row:?}")).collect();
-            let found = (rows_of(&rows), windows, report.step("windows").unwrap().late);
-            // It moves where blocks end.
-            let moves = found.0.iter().any(|(_, row)| row.key < 10 && row.b > i64::MIN);
-            assert!(moves || blocks[2] > 3, "blocks of {blocks:?} on {workers} workers");
-            let expected = expected.get_or_insert_with(|| found.clone());
-            assert_same(&found.0, &expected.0, &format!("blocks of {blocks:?} on {workers} workers"));
-            assert!(found == *expected, "windows in blocks of {blocks:?} on {workers} workers");
-        }
-    }
 }
 
 #[test]

@@ -102,7 +102,7 @@ impl RowStream {
     /// Says how the watermark of this source follows its events. Said twice, the last one counts; said of anything but
     /// a source, it counts for nothing.
     pub fn watermarks(self, watermarks: Watermarks) -> Self {
-        of_class!(AnyStream, &self.stream, |stream| stream.set_watermarks(watermarks));
+        of_class!(AnyStream, &self.stream, |stream| stream.set_watermarks(watermarks.into()));
         self
     }
 

@@ -230,11 +230,19 @@ fn count(
             return Err(damaged("the first of some symbols", known.to_string(), record.count.to_string()));
         }
         RecordKind::Symbols => texts.extend(head::decode_symbols(record.payload, (&path, record.offset))?),
-        RecordKind::Events | RecordKind::LastEvents | RecordKind::Block | RecordKind::Idle | RecordKind::End => {
+        RecordKind::Events
+        | RecordKind::LastEvents
+        | RecordKind::Block
+        | RecordKind::Idle
+        | RecordKind::End
+        | RecordKind::Watermark => {
             let index = record.source as usize;
             let Some(source) = sources.get(index) else {
                 return Err(damaged("the number of a source", format!("below {}", sources.len()), index.to_string()));
             };
+            if record.kind == RecordKind::Watermark && record.watermark().is_none() {
+                return Err(damaged("bytes of a watermark", "8".to_owned(), record.payload.len().to_string()));
+            }
             if matches!(record.kind, RecordKind::Events | RecordKind::LastEvents) {
                 let (expected, found) = (u64::from(record.count) * u64::from(source.event_bytes), record.payload.len());
                 if expected != found as u64 {

@@ -3,7 +3,8 @@
 //! ```text
 //! byte  0  magic "PJRN"
 //!       4  format version (16 bits)
-//!       6  kind (16 bits): 0 none, 1 head, 2 events, 3 last events, 4 block, 5 idle, 6 end, 7 symbols, 8 start
+//!       6  kind (16 bits): 0 none, 1 head, 2 events, 3 last events, 4 block, 5 idle, 6 end, 7 symbols, 8 start,
+//!                   9 watermark
 //!       8  file id
 //!      16  sequence number
 //!      24  reading of the job's clock, in nanoseconds since its start
@@ -46,11 +47,22 @@ pub(crate) enum RecordKind {
     Symbols,
     /// Where the records are that are kept, once, behind the head. Those before were cut; it is written again then.
     Start,
+    /// A watermark that a feed told by itself: 8 bytes of nanoseconds.
+    Watermark,
 }
 
 impl RecordKind {
-    const ALL: [Self; 8] =
-        [Self::Head, Self::Events, Self::LastEvents, Self::Block, Self::Idle, Self::End, Self::Symbols, Self::Start];
+    const ALL: [Self; 9] = [
+        Self::Head,
+        Self::Events,
+        Self::LastEvents,
+        Self::Block,
+        Self::Idle,
+        Self::End,
+        Self::Symbols,
+        Self::Start,
+        Self::Watermark,
+    ];
 
     fn number(self) -> u16 {
         Self::ALL.iter().position(|kind| *kind == self).map_or(0, |index| index as u16 + 1)

@@ -1,5 +1,6 @@
 //! Reading a journal, record by record.
 
+use crate::Timestamp;
 use crate::log::error::StateError;
 use crate::log::journal::frame::{HEADER, Header, Place, RecordKind, record_bytes};
 use crate::log::journal::head;
@@ -44,6 +45,14 @@ pub(crate) struct Record<'a> {
     pub(crate) payload: &'a [u8],
     /// Where it lies.
     pub(crate) offset: u64,
+}
+
+impl Record<'_> {
+    /// The watermark that a source told, of such a record.
+    pub(crate) fn watermark(&self) -> Option<Timestamp> {
+        let nanos = self.payload.try_into().ok().filter(|_| self.kind == RecordKind::Watermark)?;
+        Some(Timestamp::from_nanos(i64::from_le_bytes(nanos)))
+    }
 }
 
 /// Reads records one after another.

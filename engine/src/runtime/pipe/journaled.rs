@@ -1,10 +1,10 @@
 //! Of a pipe: what is journaled of its source, and what is taken from the journal again.
 
 use super::{Pipe, PipeInput, Unit};
-use crate::log::journal::Record;
+use crate::log::journal::{Record, RecordKind};
 use crate::progress::jumps::SourceClock;
 use crate::runtime::metrics::add;
-use crate::{BoxError, Event};
+use crate::{BoxError, Event, Timestamp};
 
 /// Bytes of what is journaled of a block.
 pub(crate) const BLOCK_BYTES: usize = 24;
@@ -23,8 +23,14 @@ pub(crate) trait JournaledPipe {
     fn block_bytes(&self, block: usize) -> [u8; BLOCK_BYTES];
     /// How far event time has come in the source.
     fn source_clock(&self) -> SourceClock;
-    /// Goes on where event time had come to.
-    fn resume(&mut self, clock: SourceClock);
+    /// Goes on where event time had come to, of a bounded source before a block.
+    fn resume(&mut self, clock: SourceClock, block: usize);
+    /// The watermark that the source told by itself, as it is journaled.
+    fn told_bytes(&self) -> [u8; 8];
+    /// Makes a watermark that was journaled the one that the source tells.
+    fn tell_again(&mut self, record: &Record<'_>) -> Result<(), BoxError>;
+    /// Has the clock take the watermark that the source tells.
+    fn take_told(&mut self);
     /// Has the watermark account for events that were given on before a restart.
     fn pass_over(&mut self, record: &Record<'_>) -> Result<(), BoxError>;
 }
@@ -85,13 +91,34 @@ impl<T: Event> JournaledPipe for Pipe<T> {
         self.tracker.source()
     }
 
-    fn resume(&mut self, clock: SourceClock) {
-        self.tracker.go_on(clock);
+    fn resume(&mut self, clock: SourceClock, block: usize) {
+        let generated = self.generated_before(block).cloned();
+        self.tracker.go_on(clock, generated.as_ref());
+    }
+
+    fn told_bytes(&self) -> [u8; 8] {
+        self.told.unwrap_or(Timestamp::MIN).as_nanos().to_le_bytes()
+    }
+
+    fn tell_again(&mut self, record: &Record<'_>) -> Result<(), BoxError> {
+        self.told = Some(record.watermark().ok_or_else(|| format!("record {} has no watermark", record.sequence))?);
+        Ok(())
+    }
+
+    fn take_told(&mut self) {
+        if let Some(watermark) = self.told.take() {
+            self.tracker.raise(watermark);
+        }
     }
 
     fn pass_over(&mut self, record: &Record<'_>) -> Result<(), BoxError> {
+        if record.kind == RecordKind::Watermark {
+            self.tell_again(record)?;
+            self.take_told();
+            return Ok(());
+        }
         self.copy_journaled(record)?;
-        self.tracker.pass(self.copy.iter().map(Event::time), &self.parts.times);
+        self.tracker.pass(&self.copy, &self.parts.times);
         self.copy.clear();
         Ok(())
     }

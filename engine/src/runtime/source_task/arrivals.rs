@@ -5,7 +5,7 @@ use crate::Timestamp;
 use crate::log::journal::RecordKind;
 use crate::progress::schedule::Arrived;
 use crate::progress::watermark::ClockLimits;
-use crate::runtime::source::Polled;
+use crate::runtime::source_pipe::Came;
 use std::time::Duration;
 
 impl SourceTask {
@@ -28,6 +28,14 @@ impl SourceTask {
     fn is_left_over(&self, source: usize) -> bool {
         let mut sources = self.pipes.iter().zip(&self.arrivals);
         self.pipes[source].is_apart() && sources.all(|(pipe, arrival)| pipe.is_apart() || arrival.ended)
+    }
+
+    /// Whether a source waits, since it is further ahead of another one than it may be.
+    fn is_ahead(&self, source: usize) -> bool {
+        let Some(drift) = self.pipes[source].rules().drift_max else { return false };
+        let others = self.active().filter(|(other, _)| *other != source).map(|(_, clock)| clock);
+        let is_ahead = |least: Timestamp| self.pipes[source].clock() > least.plus_nanos(drift);
+        others.min().is_some_and(is_ahead)
     }
 
     /// What the other sources, and what was told before, leave the clock of a source.
@@ -58,8 +66,10 @@ impl SourceTask {
             RecordKind::End | RecordKind::LastEvents => arrival.ended = true,
             _ => arrival.idle = false,
         }
-        if matches!(kind, RecordKind::Events | RecordKind::Block) {
-            return State::Reading(Some(source));
+        match kind {
+            RecordKind::Events | RecordKind::Block => return State::Reading(Some(source)),
+            RecordKind::Watermark => self.pipes[source].take_told(),
+            _ => {}
         }
         self.move_clock();
         if kind == RecordKind::LastEvents { State::Reading(Some(source)) } else { State::Next }
@@ -83,30 +93,36 @@ impl SourceTask {
             let source = self.turn;
             self.turn = (self.turn + 1) % self.pipes.len();
             let (blocks, is_left_over) = (self.blocks_of(source), self.is_left_over(source));
+            let is_ahead = self.is_ahead(source);
             let arrival = &mut self.arrivals[source];
             if arrival.ended {
+                continue;
+            }
+            if is_ahead {
+                // It is not idle: nobody asks it.
+                arrival.last_event = now;
                 continue;
             }
             let draining = self.shared.is_draining();
             let mut is_asked = blocks.is_none();
             let polled = match blocks {
-                Some(count) if arrival.block == count || draining => Ok(Polled::End),
+                Some(count) if arrival.block == count || draining => Ok(Came::End),
                 Some(count) => {
                     let block = arrival.block;
                     arrival.block += 1;
                     let pipe = &mut self.pipes[source];
                     let next = if block + 1 < count { pipe.address(block + 1) } else { None };
-                    pipe.load(block, next).map(|()| Polled::Ready)
+                    pipe.load(block, next).map(|()| Came::Events)
                 }
                 None if is_left_over => {
                     is_asked = false;
-                    Ok(Polled::End)
+                    Ok(Came::End)
                 }
                 // What was accepted before the job was told to stop is taken, and no more.
                 None if draining => {
                     let backlog = *arrival.backlog.get_or_insert_with(|| self.pipes[source].backlog());
                     is_asked = backlog > 0;
-                    let polled = if is_asked { self.pipes[source].poll(backlog, self.unit) } else { Ok(Polled::End) };
+                    let polled = if is_asked { self.pipes[source].poll(backlog, self.unit) } else { Ok(Came::End) };
                     let taken = if is_asked { self.pipes[source].unit_events() } else { 0 };
                     arrival.backlog = Some(backlog - taken.min(backlog));
                     polled
@@ -115,20 +131,24 @@ impl SourceTask {
             };
             let arrival = &mut self.arrivals[source];
             match polled {
-                Ok(Polled::Ready) => {
+                Ok(Came::Events) => {
                     arrival.last_event = now;
                     let kind = if blocks.is_some() { RecordKind::Block } else { RecordKind::Events };
                     return self.came(source, kind, now);
                 }
-                Ok(Polled::Pending) if !draining => {
-                    let idle_after = self.pipes[source].idle_after();
+                Ok(Came::Watermark) => {
+                    arrival.last_event = now;
+                    return self.came(source, RecordKind::Watermark, now);
+                }
+                Ok(Came::Nothing) if !draining => {
+                    let idle_after = self.pipes[source].rules().idle_after;
                     let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
                     if is_idle && !arrival.idle {
                         return self.came(source, RecordKind::Idle, now);
                     }
                     self.note_rejected(source, now)?;
                 }
-                Ok(Polled::End | Polled::Pending) => {
+                Ok(Came::End | Came::Nothing) => {
                     // A feed may give its last events with its end; the others have none.
                     return self.came(source, if is_asked { RecordKind::LastEvents } else { RecordKind::End }, now);
                 }

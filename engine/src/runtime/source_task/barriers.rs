@@ -39,38 +39,24 @@ impl SourceTask {
             Arrived::End(end) => self.come_to_end(end),
             Arrived::Barrier(at) => {
                 let unit = if matches!(self.order, UnitOrder::Known(_)) { at.unit } else { self.unit };
-                let place = Place::event(self.clock_before(unit), unit, 0);
+                let place = Place::event(self.clock_before(unit)?, unit, 0);
                 let barrier = Barrier { epoch: at.epoch, place, is_whole: at.is_whole };
                 Some(State::Barrier(unit, barrier))
             }
         }
     }
 
-    /// Passes over what other workers read up to the end of the order.
+    /// Comes to the end of the order.
     pub(super) fn come_to_end(&mut self, end: u64) -> Option<State> {
-        if let UnitOrder::Known(schedule) = &self.order {
-            let clock = schedule.clock(end);
-            self.pass_before(end);
-            self.clock = self.capped(clock);
-        }
+        self.clock = self.clock_before(end)?;
         Some(State::Ending)
     }
 
-    /// The clock before a unit that this worker has not passed.
-    pub(super) fn clock_before(&mut self, unit: u64) -> Timestamp {
-        let UnitOrder::Known(schedule) = &self.order else { return self.clock };
-        let (clock, is_single) = (schedule.clock(unit), schedule.is_single());
-        self.pass_before(unit);
-        if is_single { self.single_clock(clock) } else { self.capped(clock) }
-    }
-
-    /// Has the watermarks account for all blocks before a unit of a known order.
-    pub(super) fn pass_before(&mut self, unit: u64) {
-        let UnitOrder::Known(schedule) = &self.order else { return };
+    /// The clock before a unit, which another worker may read; `None` where it cannot be told.
+    pub(super) fn clock_before(&mut self, unit: u64) -> Option<Timestamp> {
+        let UnitOrder::Known(schedule) = &self.order else { return Some(self.clock) };
         let schedule = schedule.clone();
-        for source in 0..self.pipes.len() {
-            self.pass(source, schedule.block_at(unit, source));
-        }
+        self.clock_at(&schedule, unit)
     }
 
     /// Passes a barrier on; whether all behind have it.

@@ -72,7 +72,7 @@ impl SourceTask {
                 arrival.block = was.block as usize;
                 arrival.ended = was.has_ended;
                 arrival.idle = was.is_idle;
-                pipe.resume(was.clock);
+                pipe.resume(was.clock, arrival.block);
             }
         }
         journaled.replay = Some(journaled.journal.records(position)?);
@@ -82,24 +82,20 @@ impl SourceTask {
 
     /// Has watermarks that cannot be saved account for all that came before the place where the sources go on.
     fn pass_over(&mut self, journaled: &Journaled, mut records: Records, saved: &LiveSources) -> Result<(), Error> {
-        let Some(own) = self.pipes.iter().find(|pipe| !pipe.is_bounded()) else { return Ok(()) };
+        // Of a bounded source a first pass tells.
+        let needs_all = |source: &usize| self.pipes[*source].rules().is_generated && self.blocks_of(*source).is_none();
+        let Some(own) = (0..self.pipes.len()).find(needs_all) else { return Ok(()) };
         if journaled.journal.is_cut() {
-            let name = own.name();
+            let name = self.pipes[own].name();
             let reason =
                 format!("the watermarks of `{name}` are the program's own: they need all that came, and some was cut");
             return Err(StateError::journal_misfit(records.path(), reason).into());
         }
-        let blocks = |source: usize| self.blocks_of(source).map(|_| saved.sources[source].block as usize);
-        let blocks: Vec<_> = (0..self.pipes.len()).map(blocks).collect();
-        for (pipe, blocks) in self.pipes.iter_mut().zip(blocks) {
-            let blocks = blocks.filter(|_| !pipe.is_bounded()).unwrap_or(0);
-            (0..blocks).for_each(|block| pipe.skip(block));
-        }
         while records.position().sequence < saved.position.sequence {
             let Some(record) = records.next()? else { break };
-            if let (RecordKind::Events | RecordKind::LastEvents, Some(source)) =
+            if let (RecordKind::Events | RecordKind::LastEvents | RecordKind::Watermark, Some(source)) =
                 (record.kind, journaled.source(&record))
-                && !self.pipes[source].is_bounded()
+                && self.pipes[source].rules().is_generated
                 && let Err(error) = self.pipes[source].pass_over(&record)
             {
                 return Err(Error::Source { name: self.pipes[source].name().to_string(), error });
@@ -118,7 +114,7 @@ impl SourceTask {
         if self.journaled.is_none() {
             return Some(self.enter(source, kind));
         }
-        if kind == RecordKind::Idle {
+        if matches!(kind, RecordKind::Idle | RecordKind::Watermark) {
             self.note_rejected(source, now)?;
         }
         let sequence = self.journal(source, kind, now)?;
@@ -149,6 +145,7 @@ impl SourceTask {
                 let block = self.arrivals[source].block - 1;
                 (block, Some(self.pipes[source].block_bytes(block).to_vec()))
             }
+            RecordKind::Watermark => (0, Some(self.pipes[source].told_bytes().to_vec())),
             _ => (0, Some(Vec::new())),
         };
         let Ok(count) = u32::try_from(count) else {
@@ -252,6 +249,7 @@ impl SourceTask {
                 pipe.load(block, None).map_err(|error| failed(pipe.name(), error))?;
                 arrival.block += 1;
             }
+            RecordKind::Watermark => pipe.tell_again(&record).map_err(|error| failed(pipe.name(), error))?,
             _ => {}
         }
         if matches!(kind, RecordKind::Events | RecordKind::LastEvents) {

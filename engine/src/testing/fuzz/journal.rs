@@ -44,16 +44,18 @@ fn sources() -> Vec<JournalSource> {
 
 /// What arrives as number `n`.
 fn append(journal: &Journal, symbols: &Dictionary, n: u64) -> Result<u64, StateError> {
-    let (kind, source, count) = match n % 6 {
+    let (kind, source, count) = match n % 7 {
         0 => (RecordKind::Events, 0, 3),
         1 => (RecordKind::Block, 1, n as u32),
         2 => (RecordKind::Idle, 2, 0),
         3 => (RecordKind::Events, 2, 9),
         4 => (RecordKind::Events, 0, 0),
+        5 => (RecordKind::Watermark, 2, 0),
         _ => (RecordKind::LastEvents, 2, 1),
     };
     let payload = match kind {
         RecordKind::Block => vec![n as u8; 24],
+        RecordKind::Watermark => n.to_le_bytes().to_vec(),
         _ => vec![n as u8; count as usize * size_of::<Tick>()],
     };
     let clock = Duration::from_nanos(10 * n);

@@ -268,7 +268,7 @@ fn a_journal_whose_front_was_cut_says_so() {
     // Watermarks of the program's own would need all of it.
     let mut job = Job::new("live");
     let (_input, source) = push::<Trade>(256);
-    let own = || |block: &pelton::BlockSummary| block.max;
+    let own = |trade: &Trade| Some(pelton::Event::time(trade));
     bars_into(job.source("trades", source).watermarks(Watermarks::custom(own)), &place);
     let checkpoints = CheckpointOptions::in_directory(place.path("other"));
     let refused =

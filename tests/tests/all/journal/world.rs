@@ -35,6 +35,8 @@ struct Lines {
     items: Arc<Vec<Option<Sample>>>,
     written: Arc<AtomicUsize>,
     at: usize,
+    /// Where it last told a watermark.
+    told: usize,
     rejected: u64,
 }
 
@@ -61,6 +63,13 @@ impl Feed<Sample> for Lines {
 
     fn backlog(&self) -> usize {
         self.items[self.at..self.written.load(Ordering::Acquire)].iter().flatten().count()
+    }
+
+    fn watermark(&mut self) -> Option<Timestamp> {
+        let last = self.items[..self.at].iter().flatten().next_back()?;
+        let is_told = self.at % 11 == 0 && self.at != self.told;
+        self.told = self.at;
+        is_told.then(|| Timestamp::from_nanos(last.time_ns))
     }
 
     fn rejected(&self) -> u64 {
@@ -181,8 +190,8 @@ impl World {
         }
     }
 
-    fn watermarks(&self) -> Watermarks {
-        if self.custom { Watermarks::custom(halfway) } else { bounded() }
+    fn watermarks(&self) -> Watermarks<Sample> {
+        if self.custom { Watermarks::custom(halfway()) } else { bounded().into() }
     }
 
     fn job(&self, ticks: Source<Sample>, deals: Source<Deal>) -> Job {
@@ -198,7 +207,7 @@ impl World {
             move |sample: &Sample| Row { key: sample.key, a: sample.value, b: (sample.number << 2 | tag) as i64 }
         };
         let ticks = job.source("ticks", ticks).watermarks(self.watermarks().idle_after(idle)).map(row(0));
-        let lines = Lines { items: self.lines.clone(), written: self.written.clone(), at: 0, rejected: 0 };
+        let lines = Lines { items: self.lines.clone(), written: self.written.clone(), at: 0, told: 0, rejected: 0 };
         let lines = job.source("lines", Source::feed(lines)).watermarks(bounded().idle_after(idle)).map(row(1));
         let days = job.source("days", VecSource::new(self.days.clone(), 5)).watermarks(self.watermarks()).map(row(2));
         let deals = job.source("deals", deals).watermarks(bounded().idle_after(idle));
@@ -245,6 +254,10 @@ impl World {
         if let Some(input) = &mut started.ticks {
             let rest = &self.ticks[started.sent[0]..];
             started.sent[0] += input.try_send(&rest[..rest.len().min(count)]).unwrap_or(0);
+            if self.kind.is_none() && rng.below(5) == 0 && started.sent[0] > 0 {
+                let last = self.ticks[started.sent[0] - 1].time_ns;
+                let _ = input.try_send_watermark(Timestamp::from_nanos(last - rng.below(100_000) as i64));
+            }
             if started.sent[0] == self.ticks.len() {
                 started.ticks = None;
             }
@@ -337,12 +350,12 @@ impl World {
     }
 }
 
-/// A watermark behind the middle of each block, which depends on all blocks before.
-fn halfway() -> impl FnMut(&pelton::BlockSummary) -> Timestamp + 'static {
+/// A watermark that depends on all events before.
+fn halfway() -> impl FnMut(&Sample) -> Option<Timestamp> + Clone + Send + Sync + 'static {
     let mut sum = 0i64;
-    move |block| {
-        sum = sum / 2 + block.max.as_nanos() / 2;
-        Timestamp::from_nanos(sum - BOUND_NS as i64)
+    move |event| {
+        sum = sum / 2 + event.time_ns / 2;
+        Some(Timestamp::from_nanos(sum - BOUND_NS as i64))
     }
 }
 

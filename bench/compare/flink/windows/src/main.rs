@@ -5,7 +5,7 @@
 //! the latter two are caused by.
 
 use pelton::{
-    BlockSummary, BoxError, CountWindow, Event, Global, Job, Options, Pane, Record, Session, Sliding, Timestamp,
+    BoxError, CountWindow, Event, Global, Job, Options, Pane, Record, Session, Sliding, Timestamp,
     Trigger, Tumbling, VecSource, Watermarks, Window, Windows, collect, count, sum,
 };
 use std::sync::Arc;
@@ -91,15 +91,7 @@ impl Setting {
 
 /// The rows of a job and what its windows give, in the job's order.
 fn run(setting: &Setting, rows: &[Row], workers: usize) -> Result<Vec<(Timestamp, Told)>, BoxError> {
-    let marks: Arc<[i64]> = rows.iter().map(|row| row.watermark).collect();
-    // Each row is a block of its own, behind which the watermark moves.
-    let watermarks = Watermarks::custom(move || {
-        let (marks, mut next) = (marks.clone(), 0);
-        move |_: &BlockSummary| {
-            next += 1;
-            Timestamp::from_nanos(marks[next - 1])
-        }
-    });
+    let watermarks = Watermarks::custom(|row: &Row| Some(Timestamp::from_nanos(row.watermark)));
     let mut job = Job::new("windows");
     let rows = job.source("rows", VecSource::new(rows.to_vec(), 1)).watermarks(watermarks);
     let results = rows
