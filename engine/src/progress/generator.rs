@@ -19,7 +19,7 @@ use std::time::Duration;
 /// use std::time::Duration;
 ///
 /// #[derive(Clone, Copy, pelton::Event)]
-/// #[repr(C)]
+/// #[repr(C, packed)]
 /// struct Message { #[event(time)] time_ns: i64, is_last_of_its_time: pelton::Bool }
 ///
 /// let punctuated = Watermarks::custom(|message: &Message| {
