@@ -53,6 +53,7 @@
 //! | `OutputTag`, `ctx.output` | [`ProcessContext::emit_to`] | By number: `Out` is a tuple ([`Emitted`]), and so is what the step gives. |
 //! | `connect`, `KeyedCoProcessFunction` | [`KeyedStream::co_process`], [`CoProcessFunction`] | |
 //! | `KeyedBroadcastProcessFunction` | [`KeyedStream::process_with_broadcast`] | |
+//! | `intervalJoin`, `between` | [`KeyedStream::interval_join`], [`Interval`] | Late rows leave by outputs of their own. Inner and outer, where the DataStream has inner ones. |
 //! | `FOR SYSTEM_TIME AS OF` | [`KeyedStream::as_of_join`] | With a [tolerance](AsOf::within), if asked. |
 //! | `uid` | the step's name | It is the identity of the step's state. |
 //! | checkpoint | [`Options::checkpoints`] | Into a directory; only what changed is written. |

@@ -72,10 +72,10 @@ pub use api::channel::{
     channel, collect,
 };
 pub use api::checkpoints::{CheckpointOptions, JournalKeep};
-pub use api::connected::{AsOfJoin, JoinOutput};
 pub use api::handle::{Handle, Simulation, Stop, Stopper};
 pub use api::inline::Inline;
 pub use api::job::Job;
+pub use api::joins::{AsOfJoin, IntervalJoin, JoinOutput};
 pub use api::keyed::{KeyedStream, WindowedStream};
 pub use api::library::{BroadcastLookup, DropOutput, Lookup};
 pub use api::operate::OperatorStreams;
@@ -107,11 +107,12 @@ pub use operator::aggregate::statistics::{arg_max, arg_min, stddev_pop, stddev_s
 pub use operator::aggregate::tuple::{Tuple2, Tuple3, Tuple4, Tuple5, Tuple6};
 pub use operator::aggregate::values::{UpTo, Values};
 pub use operator::aggregate::{Aggregate, Windowed};
-pub use operator::asof::AsOf;
 pub use operator::broadcast::BroadcastProcessFunction;
 pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
 pub use operator::emitted::Emitted;
+pub use operator::join::as_of::AsOf;
+pub use operator::join::interval::Interval;
 pub use operator::keyed::ProcessContext;
 pub use operator::library::Keep;
 pub use operator::library::absence::Presence;

@@ -3,9 +3,9 @@
 
 use crate::events::{Row, Sample};
 use pelton::{
-    Aggregate, Chain, Collected, CountWindow, Cumulative, DistinctCount, Job, Pane, ProcessContext, ProcessFunction,
-    Record, Session, Sink, Sliding, Source, Stream, Timestamp, Trigger, Tumbling, Tuple4, Watermarks, collect,
-    count_distinct, quantile, sum_f64_exact,
+    Aggregate, Chain, Collected, CountWindow, Cumulative, DistinctCount, Interval, Job, Pane, ProcessContext,
+    ProcessFunction, Record, Session, Sink, Sliding, Source, Stream, Timestamp, Trigger, Tumbling, Tuple4, Watermarks,
+    collect, count_distinct, quantile, sum_f64_exact,
 };
 use std::time::Duration;
 
@@ -172,7 +172,7 @@ pub enum Kind {
     Timers,
     /// Two steps over one source, joined again before a third.
     Diamond,
-    /// A stream joined with itself, with a flat map in one half.
+    /// A stream in a union and in an interval join with itself, with a flat map in one half.
     SelfUnion,
     /// Stateless steps only.
     Stateless,
@@ -269,9 +269,17 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
                 let row = *row;
                 (0..row.a.rem_euclid(3)).map(move |i| Row { a: row.a + i, ..row })
             });
+            let odd = input.clone().filter(|row| row.a % 2 != 0).key_by(|row| row.key % 5);
+            let met =
+                odd.interval_join(other.clone().key_by(|row| row.key % 5), Interval::between_nanos(-4_000, 6_000));
+            let met = met.full("met", |left: Option<&Row>, right: Option<&Row>| {
+                let none = Row { key: 0, a: 7, b: -1 };
+                let (left, right) = (left.unwrap_or(&none), right.unwrap_or(&none));
+                Row { key: left.key ^ right.key, a: left.b ^ right.a, b: left.a ^ right.b }
+            });
             let output = input.union(other).key_by(|row| row.key).window(windows);
             let output = output.aggregate_with("window", OrderHash, OrderHash::row);
-            (output.main, Some(output.late))
+            (output.main.union(met.main), Some(output.late))
         }
         Kind::Windows => {
             let nanos = |nanos| Duration::from_nanos(nanos);

@@ -8,6 +8,7 @@ pub(crate) mod connected;
 pub(crate) mod handle;
 pub(crate) mod inline;
 pub(crate) mod job;
+pub(crate) mod joins;
 pub(crate) mod keyed;
 pub(crate) mod library;
 pub(crate) mod operate;

@@ -30,11 +30,11 @@
 //! - Streams are append-only: an emitted row is never taken back.
 
 pub(crate) mod aggregate;
-pub(crate) mod asof;
 pub(crate) mod broadcast;
 pub(crate) mod chain;
 pub(crate) mod co_process;
 pub(crate) mod emitted;
+pub(crate) mod join;
 pub(crate) mod keyed;
 pub(crate) mod library;
 mod outbox;

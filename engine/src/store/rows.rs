@@ -5,7 +5,7 @@ use crate::store::table::KeyedTable;
 use crate::store::{StoreError, StoreKind, StoreSettings};
 use crate::{Key, Layout, Record, Timestamp};
 use bytemuck::Pod;
-use std::collections::VecDeque;
+use std::collections::{VecDeque, vec_deque};
 
 /// Rows for each entry of a [`KeyedTable`], in order of time.
 ///
@@ -74,6 +74,35 @@ impl<T: Record> KeyedRows<T> {
     /// An entry's last row at or before `time`.
     pub fn latest_at(&self, entry: usize, time: Timestamp) -> Option<&(Timestamp, T)> {
         self.0.get(entry)?.latest_at(time)
+    }
+
+    /// An entry's rows from one time to another, both included, in order.
+    ///
+    /// ```
+    /// use pelton::{KeyedRows, KeyedTable, StoreSettings, Timestamp};
+    ///
+    /// let settings = StoreSettings::default();
+    /// let (mut keys, mut quotes) = (KeyedTable::<u32, ()>::new(&settings), KeyedRows::<i64>::new(&settings));
+    /// let entry = keys.find_or_insert(7)?;
+    /// let at = Timestamp::from_nanos;
+    /// for (time, price) in [(5, 101), (2, 100), (9, 102)] {
+    ///     quotes.insert(&mut keys, entry, at(time), price)?;
+    /// }
+    /// assert_eq!(quotes.between(entry, at(2), at(5)).map(|(_, price)| *price).collect::<Vec<_>>(), [100, 101]);
+    /// assert_eq!(quotes.drop_up_to(&mut keys, entry, at(5)), 2);
+    /// # Ok::<(), pelton::StoreError>(())
+    /// ```
+    pub fn between(&self, entry: usize, first: Timestamp, last: Timestamp) -> vec_deque::Iter<'_, (Timestamp, T)> {
+        self.0.get(entry).map(|rows| rows.between(first, last)).unwrap_or_default()
+    }
+
+    /// Drops an entry's rows up to a time, which is included; how many.
+    pub fn drop_up_to<K: Key, V: Pod>(&mut self, table: &mut KeyedTable<K, V>, entry: usize, last: Timestamp) -> usize {
+        let dropped = self.0.get(entry).map_or(0, |rows| rows.up_to(last));
+        if dropped > 0 {
+            self.0.change(table, entry, |rows| drop(rows.0.drain(..dropped)));
+        }
+        dropped
     }
 
     /// Takes an entry's first row.
@@ -156,14 +185,27 @@ impl<T: Copy> TimedRows<T> {
         }
     }
 
+    /// How many rows lie at or before a time.
+    fn up_to(&self, time: Timestamp) -> usize {
+        // Of long queues mostly none or all.
+        match self.0.back() {
+            Some((last, _)) if *last <= time => self.0.len(),
+            _ => self.0.partition_point(|(other, _)| *other <= time),
+        }
+    }
+
+    fn between(&self, first: Timestamp, last: Timestamp) -> vec_deque::Iter<'_, (Timestamp, T)> {
+        let start = self.0.partition_point(|(time, _)| *time < first);
+        self.0.range(start..self.up_to(last).max(start))
+    }
+
     fn latest_at(&self, time: Timestamp) -> Option<&(Timestamp, T)> {
-        let behind = self.0.partition_point(|(other, _)| *other <= time);
-        self.0.get(behind.checked_sub(1)?)
+        self.0.get(self.up_to(time).checked_sub(1)?)
     }
 
     /// How many rows are not the latest at `time` or any later time.
     fn dropped_at(&self, time: Timestamp) -> usize {
-        self.0.partition_point(|(other, _)| *other <= time).saturating_sub(1)
+        self.up_to(time).saturating_sub(1)
     }
 
     fn drop_before_latest(&mut self, time: Timestamp) {
@@ -194,6 +236,8 @@ mod tests {
             timed.write(&mut bytes);
             prop_assert!(TimedRows::<u64>::read(&bytes).unwrap().0.iter().eq(&model));
             prop_assert_eq!(timed.latest_at(time(at)), model.iter().rfind(|(other, _)| *other <= time(at)));
+            let is_between = |(other, _): &&(Timestamp, u64)| *other >= time(dropped_at) && *other <= time(at);
+            prop_assert!(timed.between(time(dropped_at), time(at)).eq(model.iter().filter(is_between)));
             let later = time(at.max(dropped_at));
             let latest = timed.latest_at(later).copied();
             let (before, count) = (timed.len(), timed.dropped_at(time(dropped_at)));

@@ -1,5 +1,6 @@
-//! As-of joins against all pairs.
+//! Joins: as-of joins against all pairs, interval joins against a plain loop.
 
+mod intervals;
 mod real_quotes;
 mod rules;
 

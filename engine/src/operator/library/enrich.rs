@@ -15,9 +15,9 @@
 //! broadcast table keeps its entries for ever, as many as the limit of keys allows.
 
 use crate::operator::aggregate::packed_layout;
-use crate::operator::asof::JoinRows;
 use crate::operator::broadcast::BroadcastProcessFunction;
 use crate::operator::co_process::CoProcessFunction;
+use crate::operator::join::JoinRows;
 use crate::operator::keyed::ProcessContext;
 use crate::operator::library::Keep;
 use crate::store::BroadcastTable;
@@ -46,7 +46,7 @@ where
     L: Record,
     J: JoinRows<L, R>,
 {
-    match join.join(row, entry) {
+    match join.join(Some(row), entry) {
         Some(joined) => context.emit(joined),
         None => context.emit_to::<1>(*row),
     }

@@ -1,8 +1,10 @@
 //! The built-in operators with two inputs against models.
 
 use super::{at, cases};
-use crate::operator::asof::{AsOf, AsOfOperator, LeftOuter};
 use crate::operator::co_process::CoProcessOperator;
+use crate::operator::join::as_of::{AsOf, AsOfOperator};
+use crate::operator::join::interval::{Interval, IntervalOperator};
+use crate::operator::join::{FullOuter, Inner, JoinRows, LeftOuter, RightOuter};
 use crate::testing::model::{self, Actions, Call};
 use crate::testing::{self, ExpectedTwo, Script, Side, Step, Verify};
 use crate::{CoProcessFunction, ProcessContext, ProcessFunction, Record, StoreSettings, Timestamp};
@@ -83,6 +85,116 @@ fn as_of_model(script: &Script<Pair>, tolerance: Option<i64>) -> ExpectedTwo<Met
         expected.main.push((time, Met { key: left.key, left: left.number, right }));
     }
     expected
+}
+
+/// What an interval join has seen.
+struct Seen {
+    interval: (i64, i64),
+    outer: (bool, bool),
+    /// Rows of both sides, with the times at which those that may be alone are told.
+    rows: Vec<(Timestamp, Item)>,
+    alone: Vec<(Timestamp, u64, u64, usize)>,
+    main: Vec<(Timestamp, Met)>,
+}
+
+fn met(left: Option<&Item>, right: Option<&Item>) -> Met {
+    let key = left.or(right).map_or(NONE, |item| item.key);
+    Met { key, left: left.map_or(NONE, |item| item.number), right: right.map_or(NONE, |item| item.number) }
+}
+
+impl Seen {
+    /// Whether two rows meet.
+    fn meet(&self, (left, left_item): &(Timestamp, Item), (right, right_item): &(Timestamp, Item)) -> bool {
+        let apart = right.as_nanos() - left.as_nanos();
+        left_item.key == right_item.key && apart >= self.interval.0 && apart <= self.interval.1
+    }
+
+    /// The rows that one meets, in order of time.
+    fn met_by(&self, row: &(Timestamp, Item)) -> Vec<(Timestamp, Item)> {
+        let is_right = row.1.is_right == 1;
+        let meets = |other: &&(Timestamp, Item)| {
+            let pair = if is_right { (*other, row) } else { (row, *other) };
+            other.1.is_right != row.1.is_right && self.meet(pair.0, pair.1)
+        };
+        let mut found: Vec<_> = self.rows.iter().filter(meets).copied().collect();
+        found.sort_by_key(|(time, _)| *time);
+        found
+    }
+
+    fn fire(&mut self, watermark: Timestamp) {
+        let mut due: Vec<_> = self.alone.extract_if(.., |(at, ..)| *at <= watermark).collect();
+        due.sort_unstable();
+        for (at, _, _, index) in due {
+            let row = self.rows[index];
+            if self.met_by(&row).is_empty() {
+                let alone = if row.1.is_right == 1 { met(None, Some(&row.1)) } else { met(Some(&row.1), None) };
+                self.main.push((at, alone));
+            }
+        }
+    }
+
+    fn row(&mut self, row: (Timestamp, Item)) {
+        let (time, item) = row;
+        for (other_time, other) in self.met_by(&row) {
+            let pair = if item.is_right == 1 { met(Some(&other), Some(&item)) } else { met(Some(&item), Some(&other)) };
+            self.main.push((time.max(other_time), pair));
+        }
+        let (is_outer, wait) = match item.is_right {
+            1 => (self.outer.1, (-self.interval.0).max(0)),
+            _ => (self.outer.0, self.interval.1.max(0)),
+        };
+        let index = self.rows.len();
+        self.rows.push(row);
+        // Rows of one firing and key: left ones first, and those of a side in order of time and place.
+        self.alone.extend(is_outer.then_some((time.plus_nanos(wait), item.key, item.is_right, index)));
+    }
+}
+
+/// Each row held against all that came before it.
+fn interval_model(script: &Script<Pair>, interval: (i64, i64), outer: (bool, bool)) -> ExpectedTwo<Met, Item, Item> {
+    let mut expected = ExpectedTwo::default();
+    let mut seen = Seen { interval, outer, rows: Vec::new(), alone: Vec::new(), main: Vec::new() };
+    for step in script.steps() {
+        match *step {
+            Step::Watermark(watermark) => seen.fire(watermark),
+            Step::Row { time, value, watermark } => {
+                seen.fire(watermark);
+                match value {
+                    Side::Left(item) if time <= watermark => expected.late_left.push((time, item)),
+                    Side::Right(item) if time <= watermark => expected.late_right.push((time, item)),
+                    Side::Left(item) | Side::Right(item) => seen.row((time, item)),
+                }
+            }
+        }
+    }
+    expected.main = seen.main;
+    expected
+}
+
+/// Holds an interval join of a kind against the model.
+fn check_interval<J: JoinRows<Item, Item, Out = Met> + Clone>(
+    steps: &[Step<Pair>],
+    (interval, seed): ((i64, i64), u64),
+    join: &J,
+) -> Result<(), TestCaseError> {
+    let key_of = |item: &Item| item.key;
+    let verdict = Verify::two(|| {
+        let (settings, bounds) = (StoreSettings::default(), Interval::between_nanos(interval.0, interval.1));
+        IntervalOperator::<u64, _, _, Item, Item, J>::new((key_of, key_of), bounds, join.clone(), &settings)
+    })
+    .keyed_by(key_of, key_of)
+    .seed(seed)
+    .steps(steps.to_vec())
+    .against(|script| interval_model(script, interval, J::OUTER));
+    verdict.result().map(|_| ()).map_err(|failure| TestCaseError::fail(format!("{:?}: {failure}", J::OUTER)))
+}
+
+fn check_intervals(steps: &[Step<Pair>], interval: (i64, i64), seed: u64) -> Result<(), TestCaseError> {
+    let how = (interval, seed);
+    check_interval(steps, how, &Inner(|left: &Item, right: &Item| met(Some(left), Some(right))))?;
+    check_interval(steps, how, &LeftOuter(|left: &Item, right: Option<&Item>| met(Some(left), right)))?;
+    check_interval(steps, how, &RightOuter(|left: Option<&Item>, right: &Item| met(left, Some(right))))?;
+    check_interval(steps, how, &FullOuter(met))
 }
 
 /// A process function over rows of both inputs, which it tells apart.
@@ -171,6 +283,13 @@ proptest! {
         if let Err(failure) = verdict.result() {
             return Err(TestCaseError::fail(failure.to_string()));
         }
+    }
+
+    #[test]
+    fn interval_joins_are_those_of_the_model(
+        steps in pairs(40), lower in -9i64..9, width in 0i64..12, seed: u64
+    ) {
+        check_intervals(&steps, (lower, lower + width), seed)?;
     }
 
     /// The model is that of a process function which gets the rows of both inputs as one.

@@ -2,9 +2,9 @@
 
 use super::super::joins::{Item, Pair, pairs};
 use super::*;
-use crate::operator::asof::{Inner, LeftOuter};
 use crate::operator::broadcast::BroadcastOperator;
 use crate::operator::co_process::CoProcessOperator;
+use crate::operator::join::{Inner, LeftOuter};
 use crate::operator::library::enrich::{Enrich, EnrichBroadcast};
 use crate::testing::Side;
 

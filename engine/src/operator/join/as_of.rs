@@ -11,6 +11,7 @@
 
 use crate::base::blame;
 use crate::base::time::duration_nanos;
+use crate::operator::join::JoinRows;
 use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox};
 use crate::store::{KeyedRows, KeyedTable, Of, Store, StoreSettings, Timers};
 use crate::{Key, Record, Timestamp};
@@ -167,7 +168,7 @@ where
                 }
                 room -= 1;
                 self.left.pop_first(&mut self.keys, entry);
-                if let Some(joined) = self.join.join(&row, found.as_ref().map(|(_, right)| right)) {
+                if let Some(joined) = self.join.join(Some(&row), found.as_ref().map(|(_, right)| right)) {
                     out.emit_fired::<0>(at, key, joined);
                 }
             }
@@ -235,37 +236,5 @@ where
             let key = blame::at_index(index, || (join.keys_of.1)(row));
             join.add_right(key, time, *row)
         })
-    }
-}
-
-/// Makes a row of a left row and the right row that it met.
-pub(crate) trait JoinRows<L, R>: 'static {
-    type Out: Record;
-
-    /// The row for a left row, where there is to be one.
-    fn join(&self, left: &L, right: Option<&R>) -> Option<Self::Out>;
-}
-
-/// Gives a row for each pair.
-#[derive(Clone)]
-pub(crate) struct Inner<J>(pub(crate) J);
-
-impl<L, R, Out: Record, J: Fn(&L, &R) -> Out + 'static> JoinRows<L, R> for Inner<J> {
-    type Out = Out;
-
-    fn join(&self, left: &L, right: Option<&R>) -> Option<Out> {
-        right.map(|right| (self.0)(left, right))
-    }
-}
-
-/// Gives a row for each left row, whether it met a right one or not.
-#[derive(Clone)]
-pub(crate) struct LeftOuter<J>(pub(crate) J);
-
-impl<L, R, Out: Record, J: Fn(&L, Option<&R>) -> Out + 'static> JoinRows<L, R> for LeftOuter<J> {
-    type Out = Out;
-
-    fn join(&self, left: &L, right: Option<&R>) -> Option<Out> {
-        Some((self.0)(left, right))
     }
 }
