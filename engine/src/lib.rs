@@ -110,7 +110,7 @@ pub use operator::aggregate::{Aggregate, Windowed};
 pub use operator::broadcast::BroadcastProcessFunction;
 pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
-pub use operator::emitted::Emitted;
+pub use operator::emitted::{Emitted, Emitter};
 pub use operator::join::as_of::AsOf;
 pub use operator::join::interval::Interval;
 pub use operator::keyed::ProcessContext;

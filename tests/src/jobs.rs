@@ -1,5 +1,5 @@
 //! Jobs whose output says whether the order was kept: first and last, running sums, two exchanges,
-//! a diamond, a self-union, windows of all kinds.
+//! a diamond, a self-union, windows of all kinds, stateless steps with several outputs.
 
 use crate::events::{Row, Sample};
 use pelton::{
@@ -178,10 +178,12 @@ pub enum Kind {
     Stateless,
     /// Windows that overlap, sessions that fire early and late, and windows of so many rows, all in one stream.
     Windows,
+    /// Stateless steps with several outputs behind a source, behind each other, and behind steps; all of them meet again.
+    Forked,
 }
 
 /// All kinds.
-pub const KINDS: [Kind; 8] = [
+pub const KINDS: [Kind; 9] = [
     Kind::Window,
     Kind::Combined,
     Kind::TwoExchanges,
@@ -190,6 +192,7 @@ pub const KINDS: [Kind; 8] = [
     Kind::SelfUnion,
     Kind::Stateless,
     Kind::Windows,
+    Kind::Forked,
 ];
 
 /// The bound of out-of-orderness of test jobs.
@@ -300,6 +303,25 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
             let counted = counted.aggregate_with("counted", Exact, Exact::pane);
             let all = sliding.union(cumulative.main).union(sessions.main).union(bursts.main).union(counted.main);
             (all, Some(sessions.late))
+        }
+        Kind::Forked => {
+            let kept = |row: &Row| if row.a % 4 == 0 { Err(*row) } else { Ok(Row { b: row.b ^ 1, ..*row }) };
+            let (kept, odd) = input.try_map(kept);
+            let (first, second) = kept.flat_map_to::<(Row, Row)>(|row, out| {
+                for i in 0..row.a.rem_euclid(4) {
+                    match i % 2 {
+                        0 => out.emit(Row { a: row.a + i, ..*row }),
+                        _ => out.emit_to::<1>(Row { key: row.key % 6, a: row.a - i, ..*row }),
+                    }
+                }
+            });
+            let output = first.key_by(|row| row.key).window(windows);
+            let output = output.aggregate_with("window", OrderHash, OrderHash::row);
+            let again = odd.union(second.clone()).union(second).key_by(|row| row.key % 5);
+            let again = again.process("again", Running { timer_ns: 0 });
+            let both = |row: &Row| if row.b % 2 == 0 { Ok([*row, Row { a: !row.a, ..*row }]) } else { Err(*row) };
+            let (even, rest) = output.main.union(again).try_flat_map(both);
+            (rest.union(even), Some(output.late))
         }
         Kind::Stateless => unreachable!("it has no steps"),
     }

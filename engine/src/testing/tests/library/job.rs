@@ -125,6 +125,15 @@ fn all_operators_give_the_same_bytes_at_any_number_of_workers_and_size_of_blocks
 }
 
 #[test]
+fn plans_call_each_operator_by_its_name() {
+    let plan = everything(64).0.explain(Options::workers(1)).unwrap().to_string();
+    for step in ["absence: absence, ", "running: running aggregate, ", "unique: deduplication, ", "latest: latest, "] {
+        assert!(plan.lines().any(|line| line.starts_with(step)), "{step} in {plan}");
+    }
+    assert!(!plan.contains("process function"), "{plan}");
+}
+
+#[test]
 fn rows_that_are_dropped_are_counted_whether_anything_takes_them_or_not() {
     for takes in [false, true] {
         let mut job = Job::new("dropped");
@@ -143,6 +152,29 @@ fn rows_that_are_dropped_are_counted_whether_anything_takes_them_or_not() {
         assert!(kept > 0 && kept < 1200);
         assert_eq!((step.rows_in, step.rows_out, step.late), (1200, kept, 1200 - kept));
         assert_eq!(dropped.take().len() as u64, if takes { 1200 - kept } else { 0 });
+    }
+}
+
+#[test]
+fn reports_tell_what_each_operator_kept_and_dropped() {
+    let report = everything(64).0.run(Options::workers(2).pin(false)).unwrap();
+    let written = |sink: &str| report.step(sink).unwrap().rows_in;
+    for (step, sink) in [
+        ("unique", "unique rows"),
+        ("quiet", "quiet rows"),
+        ("limit", "limited"),
+        ("changes", "changed"),
+        ("deltas", "differences"),
+        ("alarms", "transitions"),
+        ("thirds", "third rows"),
+        ("latest", "latest rows"),
+        ("inner", "inner rows"),
+        ("broadcast inner", "broadcast inner rows"),
+        ("settled limit", "settled limited"),
+    ] {
+        let found = report.step(step).unwrap();
+        assert_eq!((found.rows_out, found.late), (written(sink), written(&format!("{sink}, dropped"))), "{step}");
+        assert!(found.late > 0, "{step} drops rows");
     }
 }
 
