@@ -164,7 +164,8 @@ pub struct TestJob {
 pub enum Kind {
     /// One window behind one exchange.
     Window,
-    /// One window whose rows are combined on each worker, where that may be, and a step behind it, joined with it again.
+    /// Windows whose rows are combined on each worker, where that may be: side by side by key, with a step behind them,
+    /// joined with them again, and of all rows, sliding and cumulative.
     Combined,
     /// A process function without timers, then a window by another key.
     TwoExchanges,
@@ -242,11 +243,23 @@ fn declare(kind: Kind, job: &mut Job, source: Source<Sample>) -> (Stream<Row>, O
             (output.main, Some(output.late))
         }
         Kind::Combined => {
+            let nanos = |nanos| Duration::from_nanos(nanos);
             let kept = input.filter(|row| row.a % 7 != 0);
+            // Least and largest values cannot be taken off; sums can.
+            let sliding = kept.clone().window_all(Sliding::of(nanos(WINDOW_NS), nanos(WINDOW_NS / 5 * 2)));
+            let sliding = sliding.aggregate_with("sliding", combinable(), |pane, (), all| combined(pane, &1, all));
+            let cumulative = kept.clone().window_all(Cumulative::of(nanos(WINDOW_NS), nanos(WINDOW_NS / 4)));
+            let sum = sum_f64_exact(|row: &Row| row.a as f64 / 3.0);
+            let cumulative = cumulative.aggregate_with("cumulative", sum, |pane, (), sum| Row {
+                key: 2,
+                a: sum.to_bits() as i64,
+                b: pane.window.end.as_nanos(),
+            });
+            let all = sliding.main.union(cumulative.main);
             let output = kept.key_by(|row| row.key).window(windows).aggregate_with("window", combinable(), combined);
             // What one worker has combined goes on to all, and to a sink beside rows of all.
             let again = output.main.clone().key_by(|row| row.key % 3).process("again", Running { timer_ns: 0 });
-            (again.union(output.main), Some(output.late))
+            (again.union(output.main).union(all), Some(output.late.union(sliding.late)))
         }
         Kind::TwoExchanges => {
             let first = input.key_by(|row| row.key).process("running", Running { timer_ns: 0 });

@@ -185,7 +185,9 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         node
     }
 
-    /// Groups all rows by windows, without a key: one worker has all of them, but for what workers combine before.
+    /// Groups all rows by windows, without a key: one worker has all of them, but for what workers combine before. They do
+    /// so for tumbling, sliding and cumulative windows that fire once, where the [aggregate is
+    /// exact](crate::Aggregate::EXACT).
     pub fn window_all(self, windows: impl Into<Windows<T>>) -> WindowedStream<(), T, C, fn(&T)> {
         let key_of: fn(&T) = |_| ();
         KeyedStream::new(self, key_of).window(windows)

@@ -95,7 +95,7 @@ impl Durable {
         let is_pair = is_parts || is_merged(&plan.graph, node);
         let role = if is_parts { Role::Parts } else { Role::Whole };
         let saved = recovered.roles_of(&plan.graph.nodes[node].name);
-        if recovered.workers == plan.workers() && (is_pair || !saved.contains(&Role::Parts)) {
+        if recovered.workers == plan.workers() && is_pair == saved.contains(&Role::Parts) {
             Restoring::Same(recovered, role)
         } else if is_parts || !is_pair {
             Restoring::Share(recovered, plan.runs_on(node))

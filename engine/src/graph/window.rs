@@ -9,7 +9,7 @@ use crate::graph::ticks::single_input_and_ticks;
 use crate::operator::aggregate::WindowAggregate;
 use crate::operator::chain::Identity;
 use crate::operator::window::count::CountOperator;
-use crate::operator::window::merged::MergedOperator;
+use crate::operator::window::merged::{MergedOperator, MergedOverlappingOperator};
 use crate::operator::window::overlapping::{Overlapping, OverlappingOperator};
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::operator::window::per_key::{PerKeyOperator, PerKeySettings};
@@ -86,6 +86,7 @@ impl<T> WindowSettings<T> {
         let Self { windows: Windows(windows), trigger, lateness } = self;
         match windows {
             Kind::Tumbling(windows) if trigger.is_default() && lateness == 0 => {
+                let windows = Sliced::Tumbling(windows);
                 Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key: PhantomData }))
             }
             Kind::Tumbling(windows) if trigger.is_default() => single_input(route, false, move |context| {
@@ -97,9 +98,8 @@ impl<T> WindowSettings<T> {
                     && aggregate.merges()
                     && let Some(windows) = Overlapping::of(&windows) =>
             {
-                single_input(route, false, move |context| {
-                    OverlappingOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
-                })
+                let windows = Sliced::Overlapping(windows);
+                Box::new(WindowFactory::new(WindowStep { windows, key_of, aggregate, key: PhantomData }))
             }
             Kind::Session(sessions) if trigger.is_default() && lateness == 0 => {
                 single_input(route, true, move |context| {
@@ -129,9 +129,17 @@ impl WindowSettings<()> {
     }
 }
 
+/// Windows that fire once, from slices.
+#[derive(Clone, Copy)]
+enum Sliced {
+    /// Each is a slice.
+    Tumbling(Tumbling),
+    Overlapping(Overlapping),
+}
+
 /// What a window step does.
 struct WindowStep<K, F, A> {
-    windows: Tumbling,
+    windows: Sliced,
     key_of: F,
     aggregate: A,
     key: PhantomData<fn() -> K>,
@@ -169,12 +177,17 @@ where
     F: Fn(&A::In) -> K + Clone + Send + Sync + 'static,
 {
     fn new(step: WindowStep<K, F, A>) -> Self {
-        let (key_of, making) = (step.key_of.clone(), step.clone());
-        let route = move |workers, seed| KeyRoute::new(key_of.clone(), workers, seed);
-        let whole = single_input(route, false, move |context| {
-            let WindowStep { windows, key_of, aggregate, .. } = making.clone();
-            TumblingOperator::new(windows, key_of, aggregate, &context.stores)
-        });
+        let WindowStep { windows, key_of, aggregate, .. } = step.clone();
+        let route_key = key_of.clone();
+        let route = move |workers, seed| KeyRoute::new(route_key.clone(), workers, seed);
+        let whole = match windows {
+            Sliced::Tumbling(windows) => single_input(route, false, move |context| {
+                TumblingOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
+            }),
+            Sliced::Overlapping(windows) => single_input(route, false, move |context| {
+                OverlappingOperator::new(windows, key_of.clone(), aggregate.clone(), &context.stores)
+            }),
+        };
         Self { step, whole }
     }
 }
@@ -210,33 +223,49 @@ where
     }
 
     fn window_ns(&self) -> Option<i64> {
-        Some(self.step.windows.size_nanos())
+        match self.step.windows {
+            Sliced::Tumbling(windows) => Some(windows.size_nanos()),
+            Sliced::Overlapping(_) => None,
+        }
     }
 
     fn combining(&self) -> Option<Combining> {
-        if !self.step.aggregate.is_exact() {
+        let WindowStep { windows, key_of, aggregate, .. } = self.step.clone();
+        // A key's windows that overlap have one worker, since they share slices. With many keys all workers fire as it is.
+        if !aggregate.is_exact() || (matches!(windows, Sliced::Overlapping(_)) && size_of::<K>() > 0) {
             return None;
         }
         // All workers share the tables that are on their way.
         let tables = Arc::new(PartTables::new());
-        let (of_parts, making) = (tables.clone(), self.step.clone());
+        let (of_parts, merging) = (tables.clone(), aggregate.clone());
         let parts = single_input(
             |_, _| ToOne,
             false,
             move |context| {
-                let WindowStep { windows, key_of, aggregate, .. } = making.clone();
-                PartOperator::new(context.worker, windows, (key_of, aggregate), &context.stores, of_parts.clone())
+                let (worker, stores, tables) = (context.worker, &context.stores, of_parts.clone());
+                let aggregating = (key_of.clone(), aggregate.clone());
+                match windows {
+                    Sliced::Tumbling(windows) => PartOperator::new(worker, windows, aggregating, stores, tables),
+                    Sliced::Overlapping(windows) => {
+                        PartOperator::overlapping(worker, windows, aggregating, stores, tables)
+                    }
+                }
             },
         );
-        let (making, windows) = (self.step.clone(), self.step.windows);
-        let merged = single_input(
-            move |receivers, _| InTurn { windows, workers: receivers },
-            false,
-            move |context| {
-                let WindowStep { windows, aggregate, .. } = making.clone();
-                MergedOperator::new(windows, aggregate, &context.stores, tables.clone())
-            },
-        );
+        let merged = match windows {
+            Sliced::Tumbling(windows) => single_input(
+                move |receivers, _| InTurn { windows, workers: receivers },
+                false,
+                move |context| MergedOperator::new(windows, merging.clone(), &context.stores, tables.clone()),
+            ),
+            Sliced::Overlapping(windows) => single_input(
+                |_, _| ToOne,
+                false,
+                move |context| {
+                    MergedOverlappingOperator::new(windows, merging.clone(), &context.stores, tables.clone())
+                },
+            ),
+        };
         let connect = Box::new(TypedChain(Identity::<PartRef>::new()));
         Some(Combining { parts, merged, connect, part: PartRef::layout() })
     }

@@ -84,13 +84,14 @@ fn everything_is_called_on_one_worker() {
         assert_eq!(edges(&json, "samples", "window"), [("events", "rows", "call")]);
         let next = if kind == Kind::Window { "out" } else { "again" };
         assert_eq!(edges(&json, "window", next), [("main", "rows", "call")]);
-        assert_eq!(edges(&json, "window", "late"), [("late", "rows", "call")]);
+        let late = if kind == Kind::Window { "call" } else { "edge, local" };
+        assert_eq!(edges(&json, "window", "late"), [("late", "rows", late)]);
         let window = node(&json, "window");
         assert_eq!(window["title"].as_str().unwrap().split(" of ").next().unwrap(), "tumbling window");
         assert_eq!((&window["kind"], &window["bound_ns"]), (&Value::from("step"), &Value::from(BOUND_NS)));
         assert_eq!(window["stores"][0]["name"], "slices");
         // What joins is merged, also on one worker.
-        assert_eq!(plan.to_string().matches("edge").count(), if kind == Kind::Window { 0 } else { 2 });
+        assert_eq!(plan.to_string().matches("edge").count(), if kind == Kind::Window { 0 } else { 6 });
         assert!(plan.to_string().starts_with(&format!("job {kind:?} on 1 worker, fingerprint ")));
     }
 }
@@ -112,6 +113,28 @@ fn an_exact_aggregate_is_combined_on_two_workers_and_another_is_exchanged() {
     assert_eq!(edges(&exchanged, "window", "out"), [("main", "rows", "edge to the first worker")]);
     assert!(!plan.to_string().contains("parts"), "{plan}");
     assert!(plan.to_string().contains("    rows < samples > map: edge to all workers, ordered by "), "{plan}");
+}
+
+#[test]
+fn windows_that_overlap_are_combined_over_all_rows_and_exchanged_by_key() {
+    let plan = plan_of(Kind::Combined, 3);
+    let combined = json(&plan, 3);
+    for (window, title) in [("sliding", "merged sliding window"), ("cumulative", "merged cumulative window")] {
+        let parts = format!("{window}, parts");
+        assert_eq!(edges(&combined, "samples", &parts), [("events", "rows", "call")]);
+        assert_eq!(edges(&combined, &parts, window), [("parts", "parts", "edge to the first worker")]);
+        assert_eq!(edges(&combined, "samples", window), []);
+        assert_eq!(node(&combined, &parts)["runs_on"], "on all workers");
+        assert_eq!(node(&combined, window)["runs_on"], "on the first worker");
+        assert!(node(&combined, window)["title"].as_str().unwrap().starts_with(title), "{plan}");
+    }
+    assert_eq!(edges(&combined, "sliding, parts", "late"), [("late", "rows", "edge to the first worker")]);
+
+    let plan = plan_of(Kind::Windows, 3);
+    let exchanged = json(&plan, 3);
+    assert_eq!(edges(&exchanged, "samples", "sliding"), [("events", "rows", "edge to all workers")]);
+    assert_eq!(node(&exchanged, "sliding")["runs_on"], "on all workers");
+    assert!(!plan.to_string().contains("sliding, parts"), "{plan}");
 }
 
 /// Quotes of two sources, joined with trades, with a sink for what was joined and one for what was late.

@@ -32,6 +32,13 @@
 //! behind the watermark. Results that a row causes stand at that row, and those that a tick causes at the tick, in the order
 //! of (multiple, key, window). The others stand in the order of (time of firing, key, window).
 //!
+//! **Combining.** Where workers read rows of one stream each and the aggregate merges exactly, they need not exchange the
+//! rows. Of tumbling windows each worker aggregates its own rows and sends each window that is over as a part; of sliding
+//! and cumulative windows over all rows it sends the slices that a window which fires has. One worker merges the parts of a
+//! window and fires it. What is late, what fires and in which order is the same. Sliding and cumulative windows of keys are not combined:
+//! a window shares slices with others, so one worker would fire all windows of all keys, while rows that are exchanged by
+//! key leave the firing to all workers. Neither are windows of other kinds, and those with a trigger or allowed lateness.
+//!
 //! **Beside Flink.** These words mean what they mean in Flink, and `scripts/flink-windows.sh` holds random jobs to Flink's own
 //! rows. Three things differ on purpose:
 //!
@@ -64,6 +71,8 @@
 //!   `a_row_that_is_late_for_some_windows_and_not_for_others_belongs_to_those`,
 //!   `a_session_is_late_when_what_it_becomes_part_of_is`.
 //! - Panes: `sessions_that_become_one_go_on_with_the_larger_of_their_numbers`, and all of the above.
+//! - Combining: `rows_combined_on_each_worker_give_the_same_windows` (`testing/tests/combined.rs`) and
+//!   `windows_that_overlap_fire_the_same_where_workers_combine_their_rows` (`testing/tests/firings/combined.rs`).
 //! - Order: `windows_of_one_time_leave_in_the_order_of_keys_and_then_of_windows`.
 //! - All of them together: over random windows, triggers and rows in `testing/tests/firings.rs`, and over all small scripts
 //!   in `testing/tests/firings/small.rs`. `scripts/windows.sh` runs both at length.

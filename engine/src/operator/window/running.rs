@@ -81,17 +81,7 @@ impl<K: Key, A: WindowAggregate<K>> Running<K, A> {
     /// Adds the slices up to this number, and forgets keys that are in none.
     pub(crate) fn add_up_to(&mut self, end: i64, slices: &SliceStore<K, A::Acc>) {
         for groups in slices.numbered_in(self.up_to..end) {
-            groups.each(|key, acc| {
-                let keys = self.all.len();
-                let total = self.all.value_mut(key);
-                let mut sum = total.acc;
-                self.totals.0.merge(&mut sum, acc);
-                let slices = total.slices;
-                *total = Total { slices: slices + 1, acc: sum };
-                if slices == 0 && self.all.len() == keys {
-                    self.gone -= 1;
-                }
-            });
+            self.add(groups);
         }
         self.up_to = self.up_to.max(end);
         if self.gone > 0 {
@@ -107,7 +97,28 @@ impl<K: Key, A: WindowAggregate<K>> Running<K, A> {
         }
     }
 
-    /// Takes off a slice that closes.
+    fn add(&mut self, groups: &Groups<K, A::Acc>) {
+        groups.each(|key, acc| {
+            let keys = self.all.len();
+            let total = self.all.value_mut(key);
+            let mut sum = total.acc;
+            self.totals.0.merge(&mut sum, acc);
+            let slices = total.slices;
+            *total = Total { slices: slices + 1, acc: sum };
+            if slices == 0 && self.all.len() == keys {
+                self.gone -= 1;
+            }
+        });
+    }
+
+    /// Puts a slice on again that was taken off and may have been added.
+    pub(crate) fn put_on(&mut self, slice: i64, groups: &Groups<K, A::Acc>) {
+        if slice < self.up_to {
+            self.add(groups);
+        }
+    }
+
+    /// Takes off a slice that closes or changes, where it was added.
     pub(crate) fn take_off(&mut self, slice: i64, groups: &Groups<K, A::Acc>) {
         if slice >= self.up_to {
             return;

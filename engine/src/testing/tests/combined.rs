@@ -2,14 +2,15 @@
 
 use super::windows::{fire, restored};
 use super::{Row, at, cases, steps};
+use crate::base::key::slots_of;
 use crate::operator::aggregate::{Rows, WindowAggregate};
 use crate::operator::state;
 use crate::operator::window::merged::MergedOperator;
 use crate::operator::window::part::{PartOperator, PartRef, PartTables};
 use crate::testing::{self, Expected, Step, Verify, model};
 use crate::{
-    ALL_SLOTS, Aggregate, Batch, OperatorInput, Outbox, Record, Scope, StoreSettings, Timestamp, Tumbling, Windowed,
-    count, mean, min_f64, weighted_mean,
+    ALL_SLOTS, Aggregate, Batch, Firing, Operator, OperatorInput, Outbox, Record, Scope, StoreSettings, Timestamp,
+    Tumbling, Windowed, count, mean, min_f64, weighted_mean,
 };
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -20,10 +21,163 @@ fn counted() -> impl WindowAggregate<u64, In = u64, Acc = u64, Out = Windowed<u6
     Rows::new(count::<u64>(), Windowed::new)
 }
 
-/// Runs a step as several workers do that combine their rows: row `i` and what is done at step `i` is up to
-/// `choices[i]`.
+/// The workers that combine rows.
+const WORKERS: usize = 4;
+
+/// A step whose rows several workers combine: parts, what merges them, and what has reached whom.
+struct Pair<P, M, Out: Record> {
+    parts: Vec<P>,
+    merging: M,
+    /// Parts that were sent and are not merged yet.
+    sent: Vec<(Timestamp, PartRef)>,
+    given: Expected<Out, Row>,
+}
+
+impl<P, M, Out> Pair<P, M, Out>
+where
+    P: OperatorInput<0, Row = Row, Outputs = (Row, PartRef)>,
+    M: OperatorInput<0, Row = PartRef, Outputs = (Out,)>,
+    Out: Record,
+{
+    /// Notes what a worker gave.
+    fn take(&mut self, worker: usize, out: &mut Outbox<(Row, PartRef)>) {
+        let (late, parts) = (out.rows::<0>(), out.rows::<1>());
+        assert!(parts.1.iter().all(|part| part.worker as usize == worker));
+        self.given.late.extend(late.0.iter().copied().zip(late.1.iter().copied()));
+        self.sent.extend(parts.0.iter().copied().zip(parts.1.iter().copied()));
+        out.clear();
+    }
+
+    /// Gives a row to a worker.
+    fn row(&mut self, worker: usize, (time, value, watermark): (Timestamp, Row, Timestamp)) {
+        let mut out = Outbox::new(1, Default::default());
+        let (times, values, watermarks) = ([time], [value], [watermark]);
+        let batch = Batch::with_watermarks(&times, &values, &watermarks);
+        for _ in 0..100 {
+            let taken = self.parts[worker].on_batch(batch, &mut out).unwrap();
+            assert!(taken == 1 || out.is_full());
+            self.take(worker, &mut out);
+            if taken == 1 {
+                return;
+            }
+        }
+        panic!("a row is not taken");
+    }
+
+    /// Notes what was fired.
+    fn fired(&mut self, out: &mut Outbox<(Out,)>) {
+        let (times, rows) = out.rows::<0>();
+        self.given.main.extend(times.iter().copied().zip(rows.iter().copied()));
+        out.clear();
+    }
+
+    /// Has all come to a watermark; `choice` says whose parts come first, and who is told that has nothing due.
+    fn reach(&mut self, watermark: Timestamp, choice: usize, merged: impl Fn() -> M) {
+        let mut part_out = Outbox::new(2, Default::default());
+        for worker in (0..WORKERS).map(|i| (i + choice) % WORKERS) {
+            while choice / 4 % 2 == 0 || self.parts[worker].next_firing() <= watermark {
+                let firing = self.parts[worker].on_watermark(watermark, &mut part_out).unwrap();
+                self.take(worker, &mut part_out);
+                if firing == Firing::Done {
+                    break;
+                }
+            }
+            assert!(self.parts[worker].next_firing() > watermark || watermark == Timestamp::MAX);
+        }
+        let mut sent = std::mem::take(&mut self.sent);
+        assert!(sent.iter().all(|part| part.0 <= watermark));
+        if choice % 2 == 1 {
+            sent.reverse();
+        }
+        sent.sort_by_key(|part| part.0);
+        let mut out = Outbox::new(3, Default::default());
+        for (at, sent) in sent.chunks(3).enumerate() {
+            let (times, parts): (Vec<_>, Vec<_>) = sent.iter().copied().unzip();
+            let mut first = 0;
+            while first < parts.len() {
+                let taken = self.merging.on_batch(Batch::new(&times[first..], &parts[first..]), &mut out).unwrap();
+                assert!(taken > 0 || out.is_full());
+                first += taken;
+                self.fired(&mut out);
+            }
+            if at == choice % 3 {
+                // What came and has not fired outlives the operator.
+                self.merging = restored(&mut self.merging, merged());
+            }
+        }
+        loop {
+            let firing = self.merging.on_watermark(watermark, &mut out).unwrap();
+            self.fired(&mut out);
+            if firing == Firing::Done {
+                break;
+            }
+        }
+    }
+
+    /// All that was saved of both.
+    fn saved(&mut self) -> Vec<state::Piece> {
+        let parts = self.parts.iter_mut().flat_map(|part| state::save(part, Scope::All));
+        parts.chain(state::save(&mut self.merging, Scope::All)).collect()
+    }
+}
+
+/// What a step gives as several workers run it that combine their rows: row `i` and what is done at step `i` is up to
+/// `choices[i]`. Now and then it goes on from what was saved of it: as it is, dealt out anew to all workers, or after one
+/// worker had all of it that does not combine.
+pub(super) fn run_combined<P, M, W, Out>(
+    steps: &[Step<Row>],
+    choices: &[usize],
+    part: impl Fn(usize) -> P,
+    merged: impl Fn() -> M,
+    whole: impl Fn() -> W,
+) -> Expected<Out, Row>
+where
+    P: OperatorInput<0, Row = Row, Outputs = (Row, PartRef)>,
+    M: OperatorInput<0, Row = PartRef, Outputs = (Out,)>,
+    W: Operator,
+    Out: Record,
+{
+    let parts = || Vec::from_iter((0..WORKERS).map(&part));
+    let mut pair = Pair { parts: parts(), merging: merged(), sent: Vec::new(), given: Expected::default() };
+    let mut reached = Timestamp::MIN;
+    for (i, step) in steps.iter().copied().enumerate() {
+        let choice = choices[i % choices.len()];
+        match step {
+            Step::Row { time, value, watermark } => {
+                let worker = choice % WORKERS;
+                pair.row(worker, (time, value, watermark));
+                reached = watermark;
+                if choice.is_multiple_of(5) {
+                    pair.parts[worker] = restored(&mut pair.parts[worker], part(worker));
+                }
+            }
+            Step::Watermark(watermark) => {
+                reached = watermark;
+                pair.reach(watermark, choice, &merged);
+                let mut pieces = match choice % 4 {
+                    0 => continue,
+                    _ => pair.saved(),
+                };
+                if choice % 4 == 1 {
+                    let mut whole = whole();
+                    pieces.iter().for_each(|piece| state::restore(&mut whole, piece, &ALL_SLOTS, true).unwrap());
+                    assert!(whole.next_firing() > watermark || watermark == Timestamp::MAX);
+                    pieces = state::save(&mut whole, Scope::All);
+                }
+                (pair.parts, pair.merging) = (parts(), merged());
+                for (worker, part) in pair.parts.iter_mut().enumerate() {
+                    let slots = slots_of(worker, WORKERS);
+                    pieces.iter().for_each(|piece| state::restore(part, piece, &slots, true).unwrap());
+                }
+            }
+        }
+    }
+    pair.reach(reached, 0, &merged);
+    pair.given
+}
+
+/// Holds a step that several workers run against the model.
 fn hold_combined<A: Aggregate<In = Row>>(steps: &[Step<Row>], size: i64, aggregate: A, choices: &[usize]) {
-    const WORKERS: usize = 4;
     assert!(A::EXACT);
     let windows = Tumbling::of(Duration::from_nanos(size as u64));
     let key_of: fn(&Row) -> u64 = |row| row.key;
@@ -41,63 +195,20 @@ fn hold_combined<A: Aggregate<In = Row>>(steps: &[Step<Row>], size: i64, aggrega
     let settings = StoreSettings::default();
     let tables = Arc::new(PartTables::new());
     let rows = || Rows::new(aggregate.clone(), Windowed::new);
-    let part = |worker: usize| PartOperator::new(worker, windows, (key_of, rows()), &settings, tables.clone());
-    let merged = || MergedOperator::new(windows, rows(), &settings, tables.clone());
-    let (mut parts, mut merging) = (Vec::from_iter((0..WORKERS).map(part)), merged());
-    let (mut main, mut late) = (Vec::new(), Vec::new());
-    let (mut part_out, mut out) = (Outbox::new(2, Default::default()), Outbox::new(3, Default::default()));
-    let mut reached = Timestamp::MIN;
-    let mut merge_up_to = |watermark, choice: usize, parts: &mut [PartOperator<_, _, _>]| {
-        // Any worker may be the first whose parts come.
-        let mut refs: Vec<(usize, PartRef)> = Vec::new();
-        for i in 0..WORKERS {
-            let worker = (i + choice) % WORKERS;
-            fire(&mut parts[worker], watermark, &mut part_out, |out| {
-                assert!(out.rows::<0>().0.is_empty());
-                refs.extend(out.rows::<1>().1.iter().map(|part| (worker, *part)));
-            });
-        }
-        assert!(refs.iter().all(|(worker, part)| *worker == part.worker as usize));
-        if choice % 2 == 1 {
-            refs.reverse();
-        }
-        for (at, refs) in refs.chunks(3).enumerate() {
-            let values: Vec<_> = refs.iter().map(|(_, part)| *part).collect();
-            let times: Vec<_> = values.iter().map(|part| windows.assign(part.start).max_timestamp()).collect();
-            assert_eq!(merging.on_batch(Batch::new(&times, &values), &mut out), Ok(values.len()));
-            if at == choice % 3 {
-                // What came and has not fired outlives the operator.
-                merging = restored(&mut merging, merged());
-            }
-        }
-        fire(&mut merging, watermark, &mut out, |out| {
-            main.extend(out.rows::<0>().0.iter().copied().zip(out.rows::<0>().1.iter().copied()));
-        });
-    };
-    for (i, step) in steps.iter().copied().enumerate() {
-        let choice = choices[i % choices.len()];
-        match step {
-            Step::Row { time, value, watermark } => {
-                let worker = choice % WORKERS;
-                let mut out = Outbox::new(1, Default::default());
-                let (times, values, watermarks) = ([time], [value], [watermark]);
-                let batch = Batch::with_watermarks(&times, &values, &watermarks);
-                assert_eq!(parts[worker].on_batch(batch, &mut out), Ok(1));
-                late.extend(out.rows::<0>().0.iter().copied().zip(out.rows::<0>().1.iter().copied()));
-                reached = watermark;
-                if choice.is_multiple_of(5) {
-                    parts[worker] = restored(&mut parts[worker], part(worker));
-                }
-            }
-            Step::Watermark(watermark) => {
-                reached = watermark;
-                merge_up_to(watermark, choice, &mut parts);
-            }
-        }
-    }
-    merge_up_to(reached, 0, &mut parts);
-    assert_eq!(bytes(&late), bytes(&expected.late));
-    assert_eq!(bytes(&main), bytes(&expected.main));
+    let given = run_combined(
+        steps,
+        choices,
+        |worker| PartOperator::new(worker, windows, (key_of, rows()), &settings, tables.clone()),
+        || MergedOperator::new(windows, rows(), &settings, tables.clone()),
+        || testing::tumbling(windows, key_of, aggregate.clone()),
+    );
+    same(&given, &expected);
+}
+
+/// Holds what was given against what was expected, byte by byte.
+pub(super) fn same<Out: Record>(given: &Expected<Out, Row>, expected: &Expected<Out, Row>) {
+    assert_eq!(bytes(&given.late), bytes(&expected.late));
+    assert_eq!(bytes(&given.main), bytes(&expected.main));
 }
 
 fn bytes<T: Record>(rows: &[(Timestamp, T)]) -> Vec<(Timestamp, Vec<u8>)> {

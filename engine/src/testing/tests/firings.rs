@@ -1,5 +1,6 @@
 //! Windows of all kinds, with triggers and allowed lateness, against a model that keeps every row.
 
+mod combined;
 mod limited;
 mod model;
 mod small;

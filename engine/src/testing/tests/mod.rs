@@ -3,6 +3,7 @@
 mod aggregates;
 mod broadcast;
 mod combined;
+mod combined_jobs;
 mod epochs;
 mod firings;
 mod forks;
