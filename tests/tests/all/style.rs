@@ -282,7 +282,7 @@ fn the_tests_that_the_rules_of_windows_name_are_there() {
         "operator/window/assigners.rs",
         "operator/window/calendar.rs",
         "testing/tests/combined.rs",
-        "testing/tests/combined_jobs.rs",
+        "testing/tests/firings/combined.rs",
         "testing/tests/window_rules.rs",
         "testing/tests/window_ticks.rs",
     ]

@@ -75,7 +75,7 @@ where
     fn reach(&mut self, watermark: Timestamp, choice: usize, merged: impl Fn() -> M) {
         let mut part_out = Outbox::new(2, Default::default());
         for worker in (0..WORKERS).map(|i| (i + choice) % WORKERS) {
-            while choice / 4 % 2 == 0 || self.parts[worker].next_firing() <= watermark {
+            while (choice / 4).is_multiple_of(2) || self.parts[worker].next_firing() <= watermark {
                 let firing = self.parts[worker].on_watermark(watermark, &mut part_out).unwrap();
                 self.take(worker, &mut part_out);
                 if firing == Firing::Done {

@@ -67,7 +67,7 @@ impl Feed<Sample> for Lines {
 
     fn watermark(&mut self) -> Option<Timestamp> {
         let last = self.items[..self.at].iter().flatten().next_back()?;
-        let is_told = self.at % 11 == 0 && self.at != self.told;
+        let is_told = self.at.is_multiple_of(11) && self.at != self.told;
         self.told = self.at;
         is_told.then(|| Timestamp::from_nanos(last.time_ns))
     }
