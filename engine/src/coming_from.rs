@@ -47,6 +47,8 @@
 //! | `ContinuousProcessingTimeTrigger` | [`Trigger::early_every_processing`] | |
 //! | `Collector.collect` | [`ProcessContext::emit`] | |
 //! | `OutputTag`, `ctx.output` | [`ProcessContext::emit_to`] | By number: `Out` is a tuple ([`Emitted`]), and so is what the step gives. |
+//! | `ProcessFunction` without a key | [`Stream::flat_map_to`], [`Emitter::emit_to`] | Fused, as `flat_map` is. A [timer](ProcessContext::timer) needs a key. |
+//! | `try` and `catch` into a dead-letter output | [`Stream::try_map`] | Gives the rows and the errors, as two streams. A [`ProcessFunction`] emits a row that it cannot use to a side output. A panic ends the job. |
 //! | `connect`, `KeyedCoProcessFunction` | [`KeyedStream::co_process`], [`CoProcessFunction`] | |
 //! | `KeyedBroadcastProcessFunction` | [`KeyedStream::process_with_broadcast`] | |
 //! | `FOR SYSTEM_TIME AS OF` | [`KeyedStream::as_of_join`] | With a [tolerance](AsOf::within), if asked. |
@@ -72,7 +74,8 @@
 //! | `KStream` | [`Stream`] | |
 //! | `KTable` | [`ProcessFunction::State`] | [`KeyedStream::latest`] keeps one, and [`KeyedStream::enrich`] looks rows up in it. |
 //! | `mapValues`, `filter`, `flatMapValues`, `peek` | [`Stream::map`], [`Stream::filter`], [`Stream::flat_map`], [`Stream::peek`] | |
-//! | `split`, `merge` | [`Stream::split`], [`Stream::union`] | |
+//! | `split`, `merge` | [`Stream::split`], [`Stream::union`] | For rows that go to several branches, or become rows of other types, there is [`Stream::flat_map_to`]. |
+//! | `ProcessingExceptionHandler`, a dead-letter queue | [`Stream::try_map`], [`ProcessContext::emit_to`] | Errors are rows of a stream, with a sink of their own. |
 //! | `groupBy`, `selectKey` | [`Stream::key_by`] | Rows go to other workers through memory: there are no repartition topics. |
 //! | stream time | the watermark, [`Watermarks`] | One for the whole job, and not one for each task. |
 //! | `TimeWindows`, `advanceBy` | [`Tumbling`], [`Sliding`] | |

@@ -111,7 +111,7 @@ pub use operator::asof::AsOf;
 pub use operator::broadcast::BroadcastProcessFunction;
 pub use operator::chain::Chain;
 pub use operator::co_process::CoProcessFunction;
-pub use operator::emitted::Emitted;
+pub use operator::emitted::{Emitted, Emitter};
 pub use operator::keyed::ProcessContext;
 pub use operator::library::Keep;
 pub use operator::library::absence::Presence;

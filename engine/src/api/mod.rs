@@ -5,6 +5,7 @@ mod asynchronous;
 pub(crate) mod channel;
 pub(crate) mod checkpoints;
 pub(crate) mod connected;
+mod fork;
 pub(crate) mod handle;
 pub(crate) mod inline;
 pub(crate) mod job;

@@ -2,6 +2,7 @@
 
 use crate::api::keyed::{KeyedStream, WindowedStream};
 use crate::graph::connect::{TypedChain, TypedUnion};
+use crate::graph::factory::ThroughFactory;
 use crate::graph::model::{Edge, Graph, Kind, Node, NodeId, Placement, Port};
 use crate::graph::sinks::{self, Unordered};
 use crate::operator::chain::{Chain, Filter, FlatMap, Identity, Map};
@@ -156,6 +157,34 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         graph.borrow_mut().add_edge(Edge { from, to: (to, input), chain: steps, layout, connect });
     }
 
+    /// Leads the rows to a stateless step with these outputs, which `make` makes of the chain before it and a name.
+    pub(crate) fn fork(
+        self,
+        kind: &'static str,
+        outputs: Vec<Port>,
+        make: impl FnOnce(C, Arc<str>) -> Box<dyn ThroughFactory>,
+    ) -> NodeId {
+        let name = self.name_step(kind);
+        let Self { graph, from, chain, mut steps, layout, .. } = self;
+        steps.push(kind);
+        let mut graph = graph.borrow_mut();
+        let node = graph.add_node(Node {
+            name: name.clone(),
+            title: kind.to_owned(),
+            inputs: vec![Port { name: "rows", layout: layout.clone() }],
+            outputs,
+            key: None,
+            stores: Vec::new(),
+            placement: Placement::All,
+            parts_of: None,
+            kind: Kind::Fork(make(chain, name)),
+        });
+        // The chain is part of the node: both are one loop.
+        let connect = Box::new(TypedChain(Identity::<C::In>::new()));
+        graph.add_edge(Edge { from, to: (node, 0), chain: steps, layout, connect });
+        node
+    }
+
     /// Groups all rows by windows, without a key: one worker has all of them, but for what workers combine before.
     pub fn window_all(self, windows: impl Into<Windows<T>>) -> WindowedStream<(), T, C, fn(&T)> {
         let key_of: fn(&T) = |_| ();
@@ -200,7 +229,8 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
         })
     }
 
-    /// The rows for which `is_first` returns true, and the others. It is called for each of the two.
+    /// The rows for which `is_first` returns true, and the others. It is called for each of the two; one that is to be called
+    /// once is for [`Stream::flat_map_to`].
     ///
     /// ```
     /// use pelton::{Job, Options, VecSource, collect};

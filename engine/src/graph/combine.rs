@@ -34,12 +34,10 @@ pub(crate) fn combine(graph: &mut Graph) {
 
 /// The edge into a step whose rows could be combined before it.
 fn edge_to_combine(graph: &Graph, step: NodeId) -> Option<EdgeId> {
-    let mut into = graph.edges_into(step);
-    let (Some(edge), None) = (into.next(), into.next()) else { return None };
-    let (from, _) = graph.edges[edge].from;
-    // Where one worker makes all rows there is nothing to combine; a union's ways are merged first.
-    let is_apart = !matches!(graph.nodes[from].kind, Kind::Union(_)) && !made_on_first(graph, from);
-    is_apart.then_some(edge)
+    let ways = ways_into(graph, step);
+    // Several ways, as through a union, are merged first; where one worker makes all rows there is nothing to combine.
+    let [way] = &ways[..] else { return None };
+    way.edges.last().copied().filter(|_| !made_on_first(graph, way.from))
 }
 
 /// Whether a step combines what workers read, where there are several.

@@ -67,7 +67,7 @@ pub(crate) struct Deployment {
     plan: Plan,
     options: DeployOptions,
     components: Vec<Component>,
-    /// By node; of sources and unions none.
+    /// By node; of sources, unions and forks none.
     counters: Vec<Option<NodeCounters>>,
     /// Those that the report shows.
     reported: Vec<Arc<StepCounters>>,
@@ -255,7 +255,7 @@ impl Deployment {
         Some(Committer { journal, every: settings.commit_every, shared })
     }
 
-    /// The ways out of all outputs of a node, reached through these edges of unions.
+    /// The ways out of all outputs of a node, reached through these edges of unions and forks.
     fn outputs(&self, context: &BuildContext, node: NodeId, through: &[EdgeId]) -> AnyOutputs {
         let graph = &self.plan.graph;
         let ways =
@@ -270,9 +270,7 @@ impl Deployment {
         let to = graph.edges[edge].to.0;
         let edges: Vec<EdgeId> = through.iter().copied().chain([edge]).collect();
         let end = match &graph.nodes[to].kind {
-            Kind::Union(union) => {
-                union.fan_out(self.outputs(context, to, &edges).into_iter().next().unwrap_or_default())
-            }
+            Kind::Union(through) | Kind::Fork(through) => through.way(self.outputs(context, to, &edges)),
             _ if self.plan.nodes[to].arrival == Some(Arrival::Call) && context.worker >= self.plan.runs_on(to) => {
                 return None;
             }
@@ -380,7 +378,7 @@ fn counters(plan: &Plan) -> (Vec<Option<NodeCounters>>, Vec<Arc<StepCounters>>) 
                 all.push(None);
                 continue;
             }
-            Kind::Union(_) => {
+            Kind::Union(_) | Kind::Fork(_) => {
                 all.push(None);
                 continue;
             }

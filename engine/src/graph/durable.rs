@@ -122,7 +122,7 @@ fn saved(node: &crate::graph::model::Node) -> Option<Saved> {
         (Kind::Step(_), None) => Some(Saved::Step(name, Role::Whole)),
         (Kind::Step(_), Some(_)) => Some(Saved::Step(name, Role::Parts)),
         (Kind::Sink { .. }, _) => Some(Saved::Sink(name)),
-        (Kind::Source(_) | Kind::Union(_), _) => None,
+        (Kind::Source(_) | Kind::Union(_) | Kind::Fork(_), _) => None,
     }
 }
 

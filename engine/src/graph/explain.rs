@@ -5,7 +5,7 @@
 
 use crate::graph::combine::is_merged;
 use crate::graph::exchange::OrderKind;
-use crate::graph::model::{EdgeId, Kind, Node, NodeId, Placement, StoreDeclaration};
+use crate::graph::model::{Edge, EdgeId, Kind, Node, NodeId, Placement, StoreDeclaration};
 use crate::graph::plan::{Arrival, Plan, PlannedWay};
 use crate::graph::serving::Serving;
 use crate::graph::ways::made_on_first;
@@ -66,7 +66,7 @@ struct EdgeLine {
 impl JobPlan {
     pub(crate) fn new(job: &str, plan: &Plan) -> Self {
         let graph = &plan.graph;
-        let nodes = plan.order.iter().filter(|id| !matches!(graph.nodes[**id].kind, Kind::Union(_)));
+        let nodes = plan.order.iter().filter(|id| graph.nodes[**id].kind.through().is_none());
         let shown: Vec<NodeId> = nodes.copied().collect();
         let place = |node: NodeId| shown.iter().position(|id| *id == node).unwrap_or(0);
         let mut edges = Vec::new();
@@ -220,6 +220,7 @@ fn node_line(plan: &Plan, id: NodeId) -> NodeLine {
             Kind::Step(_) => "step",
             Kind::Sink { .. } => "sink",
             Kind::Union(_) => "union",
+            Kind::Fork(_) => "fork",
         },
         runs_on,
         key: node.key.as_ref().map(|key| key.schema()),
@@ -232,8 +233,8 @@ fn node_line(plan: &Plan, id: NodeId) -> NodeLine {
 fn edge_line(plan: &Plan, id: NodeId, planned: &PlannedWay) -> EdgeLine {
     let graph = &plan.graph;
     let way = &planned.way;
-    let first = way.edges.first().map(|edge| &graph.edges[*edge]);
-    let last: Option<EdgeId> = way.edges.last().copied();
+    let edges = || way.edges.iter().map(|edge: &EdgeId| &graph.edges[*edge]);
+    let (first, last) = (edges().next(), edges().next_back());
     let port_name = |node: &Node, output: usize| node.outputs.get(output).map_or("", |port| port.name);
     let (how, order) = match plan.nodes[id].arrival {
         Some(Arrival::Merge(order)) => (
@@ -259,11 +260,18 @@ fn edge_line(plan: &Plan, id: NodeId, planned: &PlannedWay) -> EdgeLine {
         output: first.map_or("", |edge| port_name(&graph.nodes[edge.from.0], edge.from.1)),
         to: id,
         input: graph.nodes[id].inputs.get(way.input).map_or("", |port| port.name),
-        chain: way.edges.iter().flat_map(|edge| graph.edges[*edge].chain.iter().copied()).collect(),
+        chain: edges().flat_map(|edge| steps_of(&graph.nodes[edge.from.0], edge)).collect(),
         how,
         order,
-        layout: last.map_or_else(String::new, |edge| graph.edges[edge].layout.schema()),
+        layout: last.map_or_else(String::new, |edge| edge.layout.schema()),
     }
+}
+
+/// The stateless steps on an edge; behind a fork, first the output that they take.
+fn steps_of<'a>(from: &'a Node, edge: &'a Edge) -> impl Iterator<Item = &'static str> + 'a {
+    let is_fork = matches!(from.kind, Kind::Fork(_));
+    let output = from.outputs.get(edge.from.1).filter(|_| is_fork);
+    output.map(|port| port.name).into_iter().chain(edge.chain.iter().copied())
 }
 
 /// The layouts of what a store keeps: of its own keys, where it has some, and of values.
@@ -275,7 +283,9 @@ fn kept(store: &StoreDeclaration) -> String {
 /// FNV-1a with 64 bits over what saved state depends on.
 fn fingerprint(plan: &Plan) -> u64 {
     let mut text = String::new();
-    let mut nodes: Vec<&Node> = plan.graph.nodes.iter().filter(|node| node.parts_of.is_none()).collect();
+    // Forks keep nothing, as chains.
+    let is_kept = |node: &&Node| node.parts_of.is_none() && !matches!(node.kind, Kind::Fork(_));
+    let mut nodes: Vec<&Node> = plan.graph.nodes.iter().filter(is_kept).collect();
     nodes.sort_by_key(|node| node.name.clone());
     for node in nodes {
         let _ = write!(text, "{}:{}", node.name, node.key.as_ref().map_or_else(String::new, |key| key.schema()));

@@ -114,10 +114,15 @@ pub(crate) trait Connect: Send + Sync {
     fn fans_out(&self) -> bool;
 }
 
-/// Builds the ways out of a union, which all take the same rows.
-pub(crate) trait UnionFactory: Send + Sync {
-    /// One way to all takers.
-    fn fan_out(&self, ways: Vec<AnyWay>) -> AnyWay;
+/// Builds a node that is part of the ways that lead through it: a union, or a stateless step with several outputs.
+pub(crate) trait ThroughFactory: Send + Sync {
+    /// The way into it, from the ways out of it.
+    fn way(&self, outputs: AnyOutputs) -> AnyWay;
+
+    /// Whether one row may become more than one of an output.
+    fn fans_out(&self) -> bool {
+        false
+    }
 }
 
 /// What a deployment tells a source before anything is built.

@@ -3,7 +3,7 @@
 //! Nothing here knows the type of a row: a node says by [`Layout`]s what it takes and gives, and types are behind the
 //! traits of `factory.rs`.
 
-use crate::graph::factory::{Connect, SourceFactory, StepFactory, UnionFactory};
+use crate::graph::factory::{Connect, SourceFactory, StepFactory, ThroughFactory};
 use crate::store::StoreKind;
 use crate::{Layout, ShapeError};
 use std::collections::HashSet;
@@ -50,19 +50,29 @@ pub(crate) enum Kind {
         factory: Box<dyn StepFactory>,
         is_ordered: bool,
     },
-    Union(Box<dyn UnionFactory>),
+    Union(Box<dyn ThroughFactory>),
+    /// A stateless step with several outputs.
+    Fork(Box<dyn ThroughFactory>),
 }
 
 impl Kind {
     pub(crate) fn step(&self) -> Option<&dyn StepFactory> {
         match self {
             Self::Step(factory) | Self::Sink { factory, .. } => Some(&**factory),
-            Self::Source(_) | Self::Union(_) => None,
+            Self::Source(_) | Self::Union(_) | Self::Fork(_) => None,
+        }
+    }
+
+    /// What builds the node into the ways that lead through it.
+    pub(crate) fn through(&self) -> Option<&dyn ThroughFactory> {
+        match self {
+            Self::Union(factory) | Self::Fork(factory) => Some(&**factory),
+            Self::Source(_) | Self::Step(_) | Self::Sink { .. } => None,
         }
     }
 }
 
-/// A source, a step, a union or a sink.
+/// A source, a step, a union, a fork or a sink.
 pub(crate) struct Node {
     pub(crate) name: Arc<str>,
     /// What it is, in words: `tumbling window`.
@@ -153,10 +163,12 @@ impl Graph {
                     has_source = true;
                     source.mistakes(&mut mistakes);
                 }
-                Kind::Step(_) | Kind::Union(_) | Kind::Sink { .. } => {}
+                Kind::Step(_) | Kind::Union(_) | Kind::Fork(_) | Kind::Sink { .. } => {}
             }
-            // The first output has the results; what is late may be left to the counts.
-            if !node.outputs.is_empty() && self.edges_from(id, 0).next().is_none() {
+            // The first output has the results; what is late may be left to the counts. Of a fork, any output will do.
+            let outputs = if matches!(node.kind, Kind::Fork(_)) { node.outputs.len() } else { 1 };
+            let is_taken = (0..outputs).any(|output| self.edges_from(id, output).next().is_some());
+            if !node.outputs.is_empty() && !is_taken {
                 mistakes.push(ShapeError::Unconnected(node.name.to_string()));
             }
         }

@@ -34,7 +34,7 @@ pub(crate) struct PlannedNode {
     pub(crate) bound: i64,
     /// Grows from step to step.
     pub(crate) rank: usize,
-    /// How its rows reach it; of sources and unions nothing.
+    /// How its rows reach it; of sources, unions and forks nothing.
     pub(crate) arrival: Option<Arrival>,
     pub(crate) ways: Vec<PlannedWay>,
     /// Numbers in the paths of its rows, beside what caused them.

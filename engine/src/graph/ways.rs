@@ -1,11 +1,11 @@
-//! The ways into each step: from an output, through chains and unions, to an input.
+//! The ways into each step: from an output, through chains, unions and forks, to an input.
 
 use crate::graph::model::{EdgeId, Graph, Kind, NodeId, Placement};
 
 /// A way from a source or step to an input of another step.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Way {
-    /// The edges on the way; all but the last lead into unions.
+    /// The edges on the way; all but the last lead into unions and forks.
     pub(crate) edges: Vec<EdgeId>,
     /// The source or step that the rows come from.
     pub(crate) from: NodeId,
@@ -21,7 +21,7 @@ pub(crate) fn ways_into(graph: &Graph, node: NodeId) -> Vec<Way> {
 
 fn ways_through(graph: &Graph, edge: EdgeId) -> Vec<Way> {
     let (from, input) = (graph.edges[edge].from.0, graph.edges[edge].to.1);
-    if !matches!(graph.nodes[from].kind, Kind::Union(_)) {
+    if graph.nodes[from].kind.through().is_none() {
         return vec![Way { edges: vec![edge], from, input }];
     }
     let before = graph.edges_into(from).flat_map(|edge| ways_through(graph, edge));
@@ -35,7 +35,10 @@ fn ways_through(graph: &Graph, edge: EdgeId) -> Vec<Way> {
 
 /// Whether one row may become more than one on a way.
 pub(crate) fn fans_out(graph: &Graph, way: &Way) -> bool {
-    way.edges.iter().any(|edge| graph.edges[*edge].connect.fans_out())
+    way.edges.iter().map(|edge| &graph.edges[*edge]).any(|edge| {
+        let through = graph.nodes[edge.to.0].kind.through();
+        edge.connect.fans_out() || through.is_some_and(|through| through.fans_out())
+    })
 }
 
 /// Whether all rows of a source or step are made on the first worker.

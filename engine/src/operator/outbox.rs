@@ -8,21 +8,21 @@ pub(crate) const OUTPUTS_MAX: usize = 4;
 
 /// What caused a row: a row of the batch, a firing, or a timer of processing time that a tick in the batch fired.
 #[derive(Debug, Clone, Copy)]
-pub(crate) enum Cause {
+pub enum Cause {
     Row(u32),
     Fired { time: Timestamp, key: CanonicalKey },
     Ticked { row: u32, time: Timestamp, key: CanonicalKey },
 }
 
-/// Rows of one output, in columns.
+/// Rows of one output, in columns, with what caused each.
 #[derive(Debug)]
-pub struct OutColumns<T> {
+pub struct OutColumns<T, By> {
     pub(crate) times: Vec<Timestamp>,
     pub(crate) values: Vec<T>,
-    pub(crate) causes: Vec<Cause>,
+    pub(crate) causes: Vec<By>,
 }
 
-impl<T> OutColumns<T> {
+impl<T, By> OutColumns<T, By> {
     fn with_capacity(capacity: usize) -> Self {
         Self {
             times: Vec::with_capacity(capacity),
@@ -32,7 +32,7 @@ impl<T> OutColumns<T> {
     }
 
     #[inline(always)]
-    pub(crate) fn push(&mut self, time: Timestamp, value: T, cause: Cause) {
+    pub(crate) fn push(&mut self, time: Timestamp, value: T, cause: By) {
         self.times.push(time);
         self.values.push(value);
         self.causes.push(cause);
@@ -51,21 +51,21 @@ impl<T> OutColumns<T> {
 
 /// The rows of an operator's outputs: a tuple of one to four records.
 pub trait Outputs: 'static {
-    /// A column of rows for each output.
+    /// Columns of rows for each output, each row with what caused it.
     #[doc(hidden)]
-    type Columns;
+    type Columns<By>;
     /// The layout of each output's rows.
     #[doc(hidden)]
     fn layouts() -> Vec<Layout>;
     /// Columns with room for so many rows each.
     #[doc(hidden)]
-    fn columns(capacity: usize) -> Self::Columns;
+    fn columns<By>(capacity: usize) -> Self::Columns<By>;
     /// Rows in the fullest output.
     #[doc(hidden)]
-    fn fullest(columns: &Self::Columns) -> usize;
+    fn fullest<By>(columns: &Self::Columns<By>) -> usize;
     /// Forgets all rows.
     #[doc(hidden)]
-    fn clear(columns: &mut Self::Columns);
+    fn clear<By>(columns: &mut Self::Columns<By>);
 }
 
 /// Output `PORT` of an operator with these outputs.
@@ -74,31 +74,31 @@ pub trait OperatorOutput<const PORT: usize>: Outputs {
     type Row: Record;
     /// The output's columns.
     #[doc(hidden)]
-    fn column(columns: &Self::Columns) -> &OutColumns<Self::Row>;
+    fn column<By>(columns: &Self::Columns<By>) -> &OutColumns<Self::Row, By>;
     /// The output's columns.
     #[doc(hidden)]
-    fn column_mut(columns: &mut Self::Columns) -> &mut OutColumns<Self::Row>;
+    fn column_mut<By>(columns: &mut Self::Columns<By>) -> &mut OutColumns<Self::Row, By>;
 }
 
 macro_rules! outputs {
     ($(($($row:ident $port:tt),+);)+) => {$(
         impl<$($row: Record),+> Outputs for ($($row,)+) {
-            type Columns = ($(OutColumns<$row>,)+);
+            type Columns<By> = ($(OutColumns<$row, By>,)+);
 
             fn layouts() -> Vec<Layout> {
                 vec![$($row::layout(),)+]
             }
 
-            fn columns(capacity: usize) -> Self::Columns {
-                ($(OutColumns::<$row>::with_capacity(capacity),)+)
+            fn columns<By>(capacity: usize) -> Self::Columns<By> {
+                ($(OutColumns::<$row, By>::with_capacity(capacity),)+)
             }
 
             #[inline]
-            fn fullest(columns: &Self::Columns) -> usize {
+            fn fullest<By>(columns: &Self::Columns<By>) -> usize {
                 0usize$(.max(columns.$port.len()))+
             }
 
-            fn clear(columns: &mut Self::Columns) {
+            fn clear<By>(columns: &mut Self::Columns<By>) {
                 $(columns.$port.clear();)+
             }
         }
@@ -113,12 +113,12 @@ macro_rules! outputs {
             type Row = $row;
 
             #[inline(always)]
-            fn column(columns: &Self::Columns) -> &OutColumns<$row> {
+            fn column<By>(columns: &Self::Columns<By>) -> &OutColumns<$row, By> {
                 &columns.$port
             }
 
             #[inline(always)]
-            fn column_mut(columns: &mut Self::Columns) -> &mut OutColumns<$row> {
+            fn column_mut<By>(columns: &mut Self::Columns<By>) -> &mut OutColumns<$row, By> {
                 &mut columns.$port
             }
         }
@@ -143,7 +143,7 @@ outputs! {
 /// assert!(out.rows::<0>().1.is_empty());
 /// ```
 pub struct Outbox<O: Outputs> {
-    pub(crate) columns: O::Columns,
+    pub(crate) columns: O::Columns<Cause>,
     /// Whether anybody takes the rows of each output; where nobody does, rows are only counted.
     taken: [bool; OUTPUTS_MAX],
     counted: [usize; OUTPUTS_MAX],
@@ -228,7 +228,7 @@ impl<O: Outputs> Outbox<O> {
 
     /// The columns of output `PORT`, to be filled.
     #[inline(always)]
-    pub(crate) fn column_mut<const PORT: usize>(&mut self) -> &mut OutColumns<O::Row>
+    pub(crate) fn column_mut<const PORT: usize>(&mut self) -> &mut OutColumns<O::Row, Cause>
     where
         O: OperatorOutput<PORT>,
     {

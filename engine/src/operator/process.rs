@@ -44,7 +44,8 @@ pub trait ProcessFunction<K>: Clone + Send + Sync + 'static {
     type In: Record;
     /// The state of one key, zeros for a new one.
     type State: Record;
-    /// The rows it emits: a record, or a tuple of the main output and side outputs.
+    /// The rows it emits: a record, or a tuple of the main output and side outputs. A row that the function cannot use leaves
+    /// by a side output, with the reason, and the job goes on.
     type Out: Emitted;
 
     /// The outputs whose rows count as late in the report, and not as given on: those of rows that it drops.

@@ -14,10 +14,16 @@ pub(crate) struct ChainBuffer<T> {
     values: Vec<T>,
     /// The number of the row that each was made of.
     of: Vec<u32>,
-    places: PlacesOf,
-    clocks: Vec<Timestamp>,
+    stands: StandsOf,
     /// The rows that the filters keep with which a chain begins.
     selected: Vec<u32>,
+}
+
+/// Where the rows stand that others were made of, with the clock before each.
+#[derive(Default)]
+pub(crate) struct StandsOf {
+    places: PlacesOf,
+    clocks: Vec<Timestamp>,
 }
 
 /// Where the rows stand that others were made of, once for each that was made.
@@ -34,8 +40,7 @@ impl<T> ChainBuffer<T> {
             times: Vec::new(),
             values: Vec::new(),
             of: Vec::new(),
-            places: PlacesOf::default(),
-            clocks: Vec::new(),
+            stands: StandsOf::default(),
             selected: Vec::new(),
         }
     }
@@ -111,6 +116,22 @@ impl<T: bytemuck::Pod> ChainBuffer<T> {
     }
 }
 
+impl StandsOf {
+    /// Rows that were made of those of `from`, with the number of the row that each was made of.
+    pub(crate) fn rows<'a, T, R>(
+        &'a mut self,
+        from: &Rows<'a, R>,
+        (times, values, of): (&'a [Timestamp], &'a [T], &'a [u32]),
+    ) -> Rows<'a, T> {
+        let places = self.places.gather(from.places, of);
+        let clocks = match from.clocks {
+            Clocks::Each(all) => Clocks::Each(gather(&mut self.clocks, of.iter().map(|&row| all[row as usize]))),
+            other => other,
+        };
+        Rows { bounds: from.bounds, ..Rows::new(times, values, places, clocks) }
+    }
+}
+
 impl PlacesOf {
     /// The places of rows made of others, by the numbers of those.
     fn gather<'a>(&'a mut self, places: Places<'a>, of: &'a [u32]) -> Places<'a> {
@@ -161,12 +182,6 @@ where
         |index| rows.position(index),
         || if chain.fans_out() { buffer.fill_any(chain, &rows) } else { buffer.fill_at_most_one(chain, &rows) },
     );
-    let ChainBuffer { times, values, of, places, clocks, .. } = buffer;
-    let of = &of[..made];
-    let places = places.gather(rows.places, of);
-    let clocks = match rows.clocks {
-        Clocks::Each(all) => Clocks::Each(gather(clocks, of.iter().map(|&row| all[row as usize]))),
-        other => other,
-    };
-    Rows { bounds: rows.bounds, ..Rows::new(&times[..made], &values[..made], places, clocks) }
+    let ChainBuffer { times, values, of, stands, .. } = buffer;
+    stands.rows(&rows, (&times[..made], &values[..made], &of[..made]))
 }

@@ -10,6 +10,7 @@ pub(crate) mod edge;
 pub(crate) mod encoded;
 pub(crate) mod entries;
 pub(crate) mod error;
+pub(crate) mod fork;
 pub(crate) mod front;
 pub(crate) mod gathered;
 pub(crate) mod idle;

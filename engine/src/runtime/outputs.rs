@@ -4,6 +4,7 @@ use crate::operator::{Cause, OUTPUTS_MAX, OutColumns, Outputs};
 use crate::progress::mark::Barrier;
 use crate::progress::order::{Clocks, Placed, Places};
 use crate::progress::place::Place;
+use crate::runtime::chained::StandsOf;
 use crate::runtime::receiver::{FanOut, Flow, Needs, Receiver, WayOut};
 use crate::runtime::rows::Rows;
 use crate::{Record, Timestamp};
@@ -50,15 +51,16 @@ pub(crate) struct OutputWays<T> {
     ways: FanOut<T>,
     needs: Needs,
     places: Vec<Place>,
+    stands: StandsOf,
 }
 
 impl<T> OutputWays<T> {
     pub(crate) fn new(ways: FanOut<T>) -> Self {
-        Self { needs: ways.needs(), ways, places: Vec::new() }
+        Self { needs: ways.needs(), ways, places: Vec::new(), stands: StandsOf::default() }
     }
 
     /// Gives on what was emitted; says how many rows, and where the last one stands if that was asked for.
-    fn give_on(&mut self, column: &mut OutColumns<T>, origin: Origin<'_>) -> Given {
+    fn give_on(&mut self, column: &mut OutColumns<T, Cause>, origin: Origin<'_>) -> Given {
         let count = column.len();
         if count == 0 {
             return Given::default();
@@ -75,6 +77,14 @@ impl<T> OutputWays<T> {
         self.ways.rows(Rows::new(&column.times, &column.values, places, Clocks::InPlaces));
         column.clear();
         Given { rows: count, last: Some(last) }
+    }
+
+    /// Gives on what was made of the rows of `from`.
+    fn give_made<R>(&mut self, column: &mut OutColumns<T, u32>, from: &Rows<'_, R>) {
+        if column.len() > 0 {
+            self.ways.rows(self.stands.rows(from, (&column.times, &column.values, &column.causes)));
+            column.clear();
+        }
     }
 }
 
@@ -96,7 +106,9 @@ pub(crate) trait Ways<O: Outputs> {
     /// Whether somebody takes the rows of each output.
     fn taken(&self) -> [bool; OUTPUTS_MAX];
     /// Gives on what was emitted, output by output.
-    fn give_on(&mut self, columns: &mut O::Columns, origin: Origin<'_>, given: impl FnMut(usize, Given));
+    fn give_on(&mut self, columns: &mut O::Columns<Cause>, origin: Origin<'_>, given: impl FnMut(usize, Given));
+    /// Gives on what was made of the rows of `from` without a state, output by output.
+    fn give_made<R>(&mut self, columns: &mut O::Columns<u32>, from: &Rows<'_, R>);
 }
 
 /// Outputs that a step of a job can have, which are all.
@@ -162,11 +174,20 @@ macro_rules! ways {
             #[inline]
             fn give_on(
                 &mut self,
-                columns: &mut <($($row,)+) as Outputs>::Columns,
+                columns: &mut <($($row,)+) as Outputs>::Columns<Cause>,
                 origin: Origin<'_>,
                 mut given: impl FnMut(usize, Given),
             ) {
                 $(given($port, self.$port.give_on(&mut columns.$port, origin));)+
+            }
+
+            #[inline]
+            fn give_made<R>(
+                &mut self,
+                columns: &mut <($($row,)+) as Outputs>::Columns<u32>,
+                from: &Rows<'_, R>,
+            ) {
+                $(self.$port.give_made(&mut columns.$port, from);)+
             }
         }
     )+};

@@ -43,15 +43,15 @@ pub trait Tested: Outputs {
 
     /// What caused the rows of each output. Of a row of the batch its number is known only.
     #[doc(hidden)]
-    fn causes(columns: &Self::Columns) -> Vec<Vec<Stand>>;
+    fn causes(columns: &Self::Columns<Cause>) -> Vec<Vec<Stand>>;
 
     /// Puts rows into the first output.
     #[doc(hidden)]
-    fn fill(columns: &mut Self::Columns, rows: usize);
+    fn fill(columns: &mut Self::Columns<Cause>, rows: usize);
 
     /// Appends what came out at `step`, for which there are stands: the last rows of each output.
     #[doc(hidden)]
-    fn append(columns: &Self::Columns, step: usize, stands: &[Vec<Stand>], found: &mut Self::Found);
+    fn append(columns: &Self::Columns<Cause>, step: usize, stands: &[Vec<Stand>], found: &mut Self::Found);
 
     /// Brings the rows of each output in order; those that stand at one place stay as they are.
     #[doc(hidden)]
@@ -87,15 +87,15 @@ macro_rules! tested {
                 ($(Vec::<Emitted<$row>>::new(),)+)
             }
 
-            fn causes(columns: &Self::Columns) -> Vec<Vec<Stand>> {
+            fn causes(columns: &Self::Columns<Cause>) -> Vec<Vec<Stand>> {
                 vec![$(stands(&columns.$port.causes)),+]
             }
 
-            fn fill(columns: &mut Self::Columns, rows: usize) {
+            fn fill(columns: &mut Self::Columns<Cause>, rows: usize) {
                 fill(&mut columns.0, rows);
             }
 
-            fn append(columns: &Self::Columns, step: usize, stands: &[Vec<Stand>], found: &mut Self::Found) {
+            fn append(columns: &Self::Columns<Cause>, step: usize, stands: &[Vec<Stand>], found: &mut Self::Found) {
                 $(append(&columns.$port, step, &stands[$port], &mut found.$port);)+
             }
 
@@ -144,13 +144,13 @@ fn stands(causes: &[Cause]) -> Vec<Stand> {
     causes.iter().map(stand).collect()
 }
 
-fn fill<T: Record>(columns: &mut OutColumns<T>, rows: usize) {
+fn fill<T: Record>(columns: &mut OutColumns<T, Cause>, rows: usize) {
     columns.times.resize(rows, Timestamp::MIN);
     columns.values.resize(rows, T::zeroed());
     columns.causes.resize(rows, Cause::Row(0));
 }
 
-fn append<T: Copy>(columns: &OutColumns<T>, step: usize, stands: &[Stand], found: &mut Vec<Emitted<T>>) {
+fn append<T: Copy>(columns: &OutColumns<T, Cause>, step: usize, stands: &[Stand], found: &mut Vec<Emitted<T>>) {
     let skip = columns.values.len() - stands.len();
     let rows = columns.times.iter().zip(&columns.values).skip(skip).zip(stands);
     found.extend(rows.map(|((time, value), stand)| {

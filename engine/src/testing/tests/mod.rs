@@ -5,6 +5,7 @@ mod broadcast;
 mod combined;
 mod epochs;
 mod firings;
+mod forks;
 mod functions;
 mod fuzz;
 mod joins;
