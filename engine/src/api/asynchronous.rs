@@ -16,11 +16,13 @@
 //!     for time_ns in 1..=3 {
 //!         input.feed(Tick { time_ns }).await?;
 //!     }
+//!     // `input.send` is the one that blocks.
+//!     SinkExt::send(&mut input, Tick { time_ns: 4 }).await?;
 //!     input.close().await?;
 //!     Ok::<_, pelton::Closed>(output.map(|(time, _)| time.as_nanos()).collect().await)
 //! })?;
 //! handle.join()?;
-//! assert_eq!(times, [1, 2, 3]);
+//! assert_eq!(times, [1, 2, 3, 4]);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

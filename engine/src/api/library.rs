@@ -1,7 +1,7 @@
 //! Ready-made operators of keyed streams.
 
 use crate::api::keyed::{KeyedStream, StepWords};
-use crate::api::output::StepOutput;
+use crate::api::output::{OUTPUTS, StepOutput};
 use crate::api::stream::Stream;
 use crate::operator::aggregate::Aggregate;
 use crate::operator::asof::{Inner, JoinRows, LeftOuter};
@@ -272,7 +272,7 @@ where
     pub fn absence(self, name: &str, after: Duration, keep: impl Into<Keep>) -> Stream<Presence<K>> {
         let function = Absence::new(after, keep.into());
         note(&self.stream, name, function.mistake());
-        self.process(name, function)
+        self.process_as(StepWords { title: "absence", inputs: ["rows"], outputs: OUTPUTS }, name, function)
     }
 
     /// Emits the first row of a key in each period of event time, at the end of the period.
@@ -434,7 +434,8 @@ where
     where
         A: Aggregate<In = T>,
     {
-        self.process(name, Running::new(aggregate, keep.into()))
+        let words = StepWords { title: "running aggregate", inputs: ["rows"], outputs: OUTPUTS };
+        self.process_as(words, name, Running::new(aggregate, keep.into()))
     }
 
     /// Looks each row up in a table that another stream keeps: each row of `table` is the entry of its key from then on.
@@ -554,6 +555,29 @@ where
     }
 
     /// Gives a row for each row, with its entry or none. The name is the identity of the state.
+    ///
+    /// ```
+    /// use pelton::{Job, Keep, Options, VecSource, collect};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Reading { #[event(time)] time_ns: i64, sensor: u32, value: i32 }
+    ///
+    /// let readings = [(1, 10), (4, 20)].map(|(time_ns, value)| Reading { time_ns, sensor: 7, value });
+    /// let mut job = Job::new("readings");
+    /// let (sink, rows) = collect();
+    /// let readings = job.source("readings", VecSource::new(readings.into(), 64)).key_by(|reading| reading.sensor);
+    /// let rates = vec![Reading { time_ns: 2, sensor: 7, value: 3 }];
+    /// let rates = job.source("rates", VecSource::new(rates, 64)).key_by(|rate| rate.sensor);
+    /// readings
+    ///     .enrich(rates, Keep::Forever)
+    ///     .left("priced", |row, rate| row.value * rate.map_or(1, |rate| rate.value))
+    ///     .sink("out", sink);
+    /// job.run(Options::workers(2))?;
+    /// // The first row came before the rate.
+    /// assert_eq!(rows.take().iter().map(|row| row.1).collect::<Vec<_>>(), [10, 60]);
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
     pub fn left<Out: Record>(
         self,
         name: &str,
@@ -594,6 +618,29 @@ where
     FR: Fn(&R) -> E + Clone + Send + Sync + 'static,
 {
     /// Gives a row for each row that has an entry, and drops the others. The name is the identity of the state.
+    ///
+    /// ```
+    /// use pelton::{Job, Options, VecSource, collect};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Reading { #[event(time)] time_ns: i64, sensor: u32, value: i32 }
+    ///
+    /// let readings = [(1, 10), (4, 20)].map(|(time_ns, value)| Reading { time_ns, sensor: 7, value });
+    /// let mut job = Job::new("readings");
+    /// let (sink, rows) = collect();
+    /// let readings = job.source("readings", VecSource::new(readings.into(), 64)).key_by(|reading| reading.sensor);
+    /// let factors = vec![Reading { time_ns: 2, sensor: 20, value: 3 }];
+    /// let factors = job.source("factors", VecSource::new(factors, 64));
+    /// let scaled = readings
+    ///     .enrich_broadcast(factors, |row| row.value, |factor| factor.sensor as i32)
+    ///     .inner("scaled", |row, factor| row.value * factor.value);
+    /// scaled.main.sink("out", sink);
+    /// let report = job.run(Options::workers(2))?;
+    /// assert_eq!(rows.take().iter().map(|row| row.1).collect::<Vec<_>>(), [60]);
+    /// assert_eq!(report.step("scaled").map(|step| step.late), Some(1));
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
     pub fn inner<Out: Record>(
         self,
         name: &str,

@@ -44,7 +44,8 @@ pub fn push<T: Event>(capacity: usize) -> (Input<T>, Source<T>) {
 /// room for all of them. A job that takes checkpoints journals them in that order, and replays them in it.
 ///
 /// With the feature `async` this is a `futures_sink::Sink` of events: `input.feed(event).await` pushes one. Closing it is
-/// dropping it, and there is nothing to flush.
+/// dropping it, and there is nothing to flush. `input.send(..)` is [`Input::send`], which takes a slice and blocks the thread;
+/// the one of `futures` is called as `SinkExt::send(&mut input, event).await`.
 ///
 /// ```
 /// use pelton::{Job, Options, collect, push};

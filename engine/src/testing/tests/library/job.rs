@@ -125,6 +125,15 @@ fn all_operators_give_the_same_bytes_at_any_number_of_workers_and_size_of_blocks
 }
 
 #[test]
+fn plans_call_each_operator_by_its_name() {
+    let plan = everything(64).0.explain(Options::workers(1)).unwrap().to_string();
+    for step in ["absence: absence, ", "running: running aggregate, ", "unique: deduplication, ", "latest: latest, "] {
+        assert!(plan.lines().any(|line| line.starts_with(step)), "{step} in {plan}");
+    }
+    assert!(!plan.contains("process function"), "{plan}");
+}
+
+#[test]
 fn rows_that_are_dropped_are_counted_whether_anything_takes_them_or_not() {
     for takes in [false, true] {
         let mut job = Job::new("dropped");
