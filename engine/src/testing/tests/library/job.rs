@@ -156,6 +156,29 @@ fn rows_that_are_dropped_are_counted_whether_anything_takes_them_or_not() {
 }
 
 #[test]
+fn reports_tell_what_each_operator_kept_and_dropped() {
+    let report = everything(64).0.run(Options::workers(2).pin(false)).unwrap();
+    let written = |sink: &str| report.step(sink).unwrap().rows_in;
+    for (step, sink) in [
+        ("unique", "unique rows"),
+        ("quiet", "quiet rows"),
+        ("limit", "limited"),
+        ("changes", "changed"),
+        ("deltas", "differences"),
+        ("alarms", "transitions"),
+        ("thirds", "third rows"),
+        ("latest", "latest rows"),
+        ("inner", "inner rows"),
+        ("broadcast inner", "broadcast inner rows"),
+        ("settled limit", "settled limited"),
+    ] {
+        let found = report.step(step).unwrap();
+        assert_eq!((found.rows_out, found.late), (written(sink), written(&format!("{sink}, dropped"))), "{step}");
+        assert!(found.late > 0, "{step} drops rows");
+    }
+}
+
+#[test]
 fn settings_that_cannot_be_are_told_when_the_job_is_to_run() {
     let mut job = Job::new("mistakes");
     let source = job.source("measured", VecSource::new(measured(3, 1), 64));

@@ -173,6 +173,25 @@ fn all_small_inputs_find_what_the_model_finds() {
 }
 
 #[test]
+fn nothing_is_kept_of_rows_that_are_looked_up_in_a_broadcast_table() {
+    let kept = |rows: u64| {
+        let function = EnrichBroadcast::new(Inner(found), (OTHER_KEY, ITEM_KEY));
+        let mut operator = BroadcastOperator::new(ITEM_KEY, function, &StoreSettings::default());
+        let mut out = Outbox::new(4096, Default::default());
+        let item = |key, is_right| Item { key, number: key, is_right };
+        let (times, entry) = ([at(1)], [item(2, 1)]);
+        let taken = OperatorInput::<1>::on_batch(&mut operator, Batch::new(&times, &entry), &mut out);
+        assert_eq!(taken, Ok(1));
+        for row in (0..rows).map(|key| [item(key, 0)]) {
+            assert_eq!(OperatorInput::<0>::on_batch(&mut operator, Batch::new(&times, &row), &mut out), Ok(1));
+        }
+        state_bytes(&mut operator)
+    };
+    assert!(kept(0) > 0, "the entry is kept");
+    assert_eq!(kept(9), kept(0));
+}
+
+#[test]
 fn an_older_entry_that_comes_later_is_the_one_that_is_found_and_nothing_waits_for_an_entry() {
     let item = |number| Item { key: 1, number, is_right: 0 };
     let function = || Enrich::new(Inner(found), Keep::Forever);
