@@ -1,6 +1,6 @@
 //! What stands in the attributes of a type and its fields.
 
-use syn::{DeriveInput, Error, Field, LitInt, parenthesized, token::Paren};
+use syn::{DeriveInput, Error, Field, LitInt, Type, parenthesized, token::Paren};
 
 /// How a struct lies in memory.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub(crate) fn repr(input: &DeriveInput) -> Result<Repr, Error> {
 pub(crate) struct FieldOptions {
     pub(crate) time: bool,
     pub(crate) decimals: Option<u8>,
+    /// The enum whose integer a newtype of the engine's own is.
+    pub(crate) variants: Option<Type>,
 }
 
 pub(crate) fn field_options(field: &Field) -> Result<FieldOptions, Error> {
@@ -69,6 +71,9 @@ pub(crate) fn field_options(field: &Field) -> Result<FieldOptions, Error> {
                 Ok(())
             } else if meta.path.is_ident("decimals") {
                 options.decimals = Some(meta.value()?.parse::<LitInt>()?.base10_parse()?);
+                Ok(())
+            } else if meta.path.is_ident("variants") {
+                options.variants = Some(meta.value()?.parse()?);
                 Ok(())
             } else {
                 Err(meta.error("expected `time` or `decimals = N`"))

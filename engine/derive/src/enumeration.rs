@@ -2,7 +2,7 @@
 
 use proc_macro2::TokenStream as Tokens;
 use quote::{format_ident, quote};
-use syn::{Data, DeriveInput, Error, Fields, Ident, spanned::Spanned};
+use syn::{Data, DeriveInput, Error, Fields, Ident, ext::IdentExt, spanned::Spanned};
 
 const INTEGERS: [&str; 10] = ["u8", "i8", "u16", "i16", "u32", "i32", "u64", "i64", "u128", "i128"];
 
@@ -26,10 +26,13 @@ pub(crate) fn expand(input: &DeriveInput) -> Result<Tokens, Error> {
     }
     let repr = integer(input)?;
     let variants: Vec<_> = data.variants.iter().map(|variant| &variant.ident).collect();
+    let names = variants.iter().map(|variant| variant.unraw().to_string());
     let codes: Vec<_> = (0..variants.len()).map(|at| format_ident!("CODE_{at}")).collect();
     Ok(quote! {
         impl ::pelton::Enum for #name {
             type Repr = #repr;
+
+            const NAMES: &'static [(&'static str, i128)] = &[#((#names, #name::#variants as #repr as i128)),*];
 
             #[inline(always)]
             fn code(self) -> #repr {

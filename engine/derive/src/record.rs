@@ -26,9 +26,18 @@ pub(crate) fn expand(input: &DeriveInput, event: bool) -> Result<Tokens, Error> 
         check_record_field(field, &what(member))?;
         options.push(field_options(field)?);
     }
+    let named =
+        members.iter().zip(&options).find(|(_, options)| options.variants.is_some() && repr != Repr::Transparent);
+    if let Some(((_, field), _)) = named {
+        return Err(Error::new(
+            field.span(),
+            "only a newtype is an enum's integer: write the field as `pelton::Code<E>`",
+        ));
+    }
     let event_impl = expand_time(input, event, &members, &options)?;
     let proof = if repr == Repr::C { proof(input, &members) } else { quote!() };
-    let layout = if repr == Repr::Transparent { newtype_layout(&members) } else { layout(input, &members, &options) };
+    let layout =
+        if repr == Repr::Transparent { newtype_layout(&members, &options) } else { layout(input, &members, &options) };
     let types: Vec<_> = members.iter().map(|(_, field)| &field.ty).collect();
     let (generics, arguments, _) = input.generics.split_for_impl();
     // Without type parameters the bounds stand in the proof, where a type that is no record is refused once.
@@ -169,9 +178,13 @@ fn layout(input: &DeriveInput, members: &Members<'_>, options: &[FieldOptions]) 
     }
 }
 
-fn newtype_layout(members: &Members<'_>) -> Tokens {
+fn newtype_layout(members: &Members<'_>, options: &[FieldOptions]) -> Tokens {
     let types = members.iter().map(|(_, field)| &field.ty);
-    quote!(#(<#types as ::pelton::Record>::layout())*)
+    let named = options.iter().map(|options| {
+        let variants = options.variants.as_ref();
+        variants.map(|variants| quote!(.with_variants(<#variants as ::pelton::Enum>::NAMES)))
+    });
+    quote!(#(<#types as ::pelton::Record>::layout() #named)*)
 }
 
 /// The fields of a struct: named ones, or the only one of a newtype.

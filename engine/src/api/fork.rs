@@ -23,11 +23,11 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     ///
     /// #[derive(Clone, Copy, pelton::Event)]
     /// #[repr(C)]
-    /// struct Order { #[event(time)] time_ns: i64, account: u32, cents: i64 }
+    /// struct Order { #[event(time)] time_ns: i64, account: u64, cents: i64 }
     ///
     /// #[derive(Clone, Copy, Debug, PartialEq, pelton::Record)]
     /// #[repr(C)]
-    /// struct Entry { cents: i64, account: u32, side: u32 }
+    /// struct Entry { account: u64, cents: i64, side: u64 }
     ///
     /// let orders = [500, 0, 90_000].map(|cents| Order { time_ns: 1, account: 7, cents });
     /// let mut job = Job::new("orders");
@@ -37,7 +37,7 @@ impl<T: Record, C: Chain<Out = T>> Stream<T, C> {
     ///         out.emit_to::<1>(*order);
     ///     }
     ///     for side in [0, 1] {
-    ///         out.emit(Entry { cents: order.cents, account: order.account, side });
+    ///         out.emit(Entry { account: order.account, cents: order.cents, side });
     ///     }
     /// });
     /// let ((entry_sink, entry_rows), (odd_sink, odd_rows)) = (collect(), collect());

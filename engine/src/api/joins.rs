@@ -117,7 +117,7 @@ where
     /// let orders = job.source("orders", orders).key_by(|order| order.id);
     /// // What was paid within 5 ns, and what was not.
     /// let within = Interval::around(Duration::ZERO, Duration::from_nanos(5));
-    /// let joined = orders.interval_join(payments, within).left("paid", |order: &Order, payment: Option<&Payment>| {
+    /// let joined = orders.interval_join(payments, within).left("joined", |order: &Order, payment: Option<&Payment>| {
     ///     Paid { order: order.id, cents: payment.map_or(0, |payment| payment.cents) }
     /// });
     /// joined.main.clone().filter(|row| row.cents > 0).sink("paid", paid_sink);

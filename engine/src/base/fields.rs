@@ -106,6 +106,7 @@ impl Key for Bool {
 ///
 /// assert_eq!([Venue::Unknown, Venue::Home, Venue::Away].map(Enum::code), [-1, 0, 7]);
 /// assert_eq!((Venue::from_code(7), Venue::from_code(1)), (Some(Venue::Away), None));
+/// assert_eq!(Venue::NAMES, [("Unknown", -1), ("Home", 0), ("Away", 7)]);
 /// ```
 /// The integer has to be fixed, and variants have no fields:
 /// ```compile_fail
@@ -125,6 +126,10 @@ pub trait Enum: Copy + Send + Sync + 'static {
     /// The integer of its `repr`.
     type Repr: FieldType + Key;
 
+    /// The names of the variants, by which text sinks write them, each with its integer; one of `u128` that an `i128`
+    /// cannot be wraps. Where there is no name, the integer is written.
+    const NAMES: &'static [(&'static str, i128)] = &[];
+
     /// The integer of this variant.
     fn code(self) -> Self::Repr;
 
@@ -133,7 +138,8 @@ pub trait Enum: Copy + Send + Sync + 'static {
 }
 
 /// A variant of an enum, as a field of a record: its integer, which may be that of no variant where it comes from
-/// a file, or where nothing was set and it is 0. It is written as the integer.
+/// a file, or where nothing was set and it is 0. Text sinks write the variant's name, or the integer where there is no
+/// variant. In a schema, and so in a capture that is read without the enum, it is the integer.
 ///
 /// ```
 /// use pelton::Code;
@@ -151,7 +157,7 @@ pub trait Enum: Copy + Send + Sync + 'static {
 /// ```
 #[derive(Clone, Copy, pelton_derive::Record)]
 #[repr(transparent)]
-pub struct Code<E: Enum>(E::Repr);
+pub struct Code<E: Enum>(#[event(variants = E)] E::Repr);
 
 impl<E: Enum> Code<E> {
     /// The variant; `None` where there is none with this integer.
@@ -303,7 +309,8 @@ impl<T: FieldType> Record for Maybe<T> {
             field(format!("{SCALAR_FIELD}?"), FieldKind::Present, 0),
             field(SCALAR_FIELD.to_owned(), T::KIND, size_of::<Bool>()),
         ];
-        Layout::new(format!("{}?", T::KIND), size_of::<Self>(), 1, fields).with_naming(Naming::Part)
+        let layout = Layout::new(format!("{}?", T::KIND), size_of::<Self>(), 1, fields).with_naming(Naming::Part);
+        layout.with_variants_of(size_of::<Bool>(), &T::layout())
     }
 }
 
@@ -377,6 +384,32 @@ mod tests {
         check(&[[Bool::from(false), Bool::from(true)], [Bool::from(true), Bool::from(false)]]);
         check(&[(1, -1), (1, 0), (2, i16::MIN)].map(crate::Tuple2::<u32, i16>::from));
         check(&[*b"ab\0\0", *b"abc\0", *b"b\0\0\0"]);
+    }
+
+    #[test]
+    fn layouts_know_the_names_of_variants_wherever_the_field_is() {
+        use crate::{Tuple2, Windowed};
+        #[derive(Clone, Copy, pelton::Enum)]
+        #[repr(u128)]
+        enum Wide {
+            Last = u128::MAX,
+        }
+        #[derive(Clone, Copy, Record)]
+        #[repr(C, packed)]
+        struct Order {
+            limit: Maybe<Code<Side>>,
+            size: u32,
+            nested: Tuple2<u8, Code<Wide>>,
+        }
+        let layout = Windowed::<Code<Side>, Order>::layout();
+        let named: Vec<_> = layout
+            .fields()
+            .iter()
+            .filter(|field| !layout.variants(field).is_empty())
+            .map(|field| (&*field.name, layout.variants(field)))
+            .collect();
+        let sides: &[_] = &[("Buy", 1), ("Sell", -1), ("Neither", 0)];
+        assert_eq!(named, [("key", sides), ("limit", sides), ("nested_2", &[("Last", -1)])]);
     }
 
     #[test]

@@ -140,7 +140,12 @@ pub struct Layout {
     align: usize,
     fields: Vec<Field>,
     naming: Naming,
+    /// By the offset of the field.
+    variants: Vec<(usize, Variants)>,
 }
+
+/// The names of an enum's variants, each with its integer.
+pub(crate) type Variants = &'static [(&'static str, i128)];
 
 /// Whose the names of a layout's fields are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -156,12 +161,24 @@ pub(crate) enum Naming {
 impl Layout {
     /// A layout from its parts. `size` and `align` are in bytes.
     pub fn new(name: impl Into<Cow<'static, str>>, size: usize, align: usize, fields: Vec<Field>) -> Self {
-        Self { name: name.into(), size, align, fields, naming: Naming::Own }
+        Self { name: name.into(), size, align, fields, naming: Naming::Own, variants: Vec::new() }
     }
 
     /// The layout with names that are not its own.
     pub(crate) const fn with_naming(mut self, naming: Naming) -> Self {
         self.naming = naming;
+        self
+    }
+
+    /// The layout of a single field that is an enum with these variants.
+    pub(crate) fn with_variants(mut self, variants: Variants) -> Self {
+        self.variants = vec![(0, variants)];
+        self
+    }
+
+    /// The layout, of whose fields those from `offset` on are those of `part`.
+    pub(crate) fn with_variants_of(mut self, offset: usize, part: &Self) -> Self {
+        self.variants.extend(part.variants.iter().map(|(at, variants)| (offset + at, *variants)));
         self
     }
 
@@ -173,6 +190,8 @@ impl Layout {
     /// that is a record gives fields named `part.field`, an array `part_0` and so on, and any other one its own name.
     #[doc(hidden)]
     pub fn of_parts(name: &'static str, size: usize, align: usize, parts: Vec<Part>) -> Self {
+        let none = Self::new(name, size, align, Vec::new());
+        let with_variants = parts.iter().fold(none, |all, part| all.with_variants_of(part.1, &part.4));
         let fields = parts.into_iter().flat_map(|(part, offset, decimals, time, layout)| {
             let naming = layout.naming;
             layout.fields.into_iter().map(move |field| Field {
@@ -186,7 +205,7 @@ impl Layout {
                 ..field
             })
         });
-        Self::new(name, size, align, fields.collect())
+        Self { fields: fields.collect(), ..with_variants }
     }
 
     /// The record's name. It is not part of the fingerprint.
@@ -222,6 +241,30 @@ impl Layout {
     pub fn presence(&self, field: &Field) -> Option<&Field> {
         let at = self.fields.partition_point(|other| other.offset < field.offset);
         self.fields.get(at.checked_sub(1)?).filter(|flag| flag.kind == FieldKind::Present)
+    }
+
+    /// The names of the variants of an enum that the field holds ([`Enum::NAMES`](crate::Enum::NAMES)), each with its
+    /// integer. They are not part of the schema or the fingerprint, so only layouts of records know them.
+    ///
+    /// ```
+    /// use pelton::{Code, Layout, Record};
+    ///
+    /// #[derive(Clone, Copy, pelton::Enum)]
+    /// #[repr(u8)]
+    /// enum Side { Buy = 1, Sell = 2 }
+    ///
+    /// #[derive(Clone, Copy, Record)]
+    /// #[repr(C, packed)]
+    /// struct Order { price: i64, side: Code<Side> }
+    ///
+    /// let layout = Order::layout();
+    /// assert_eq!(layout.variants(&layout.fields()[1]), [("Buy", 1), ("Sell", 2)]);
+    /// let parsed = Layout::parse(&layout.schema())?;
+    /// assert!(parsed.variants(&parsed.fields()[1]).is_empty());
+    /// # Ok::<(), pelton::LayoutError>(())
+    /// ```
+    pub fn variants(&self, field: &Field) -> &'static [(&'static str, i128)] {
+        self.variants.iter().find(|(offset, _)| *offset == field.offset).map_or(&[], |(_, variants)| variants)
     }
 
     /// The event time's field, where there is one.
@@ -294,7 +337,7 @@ pub trait FieldType: Record {
 /// | integers, floats, [`Timestamp`], [`Symbol`] | one column                                                 |
 /// | `[u8; N]`                                   | one column of text, filled up with zeros                   |
 /// | [`Bool`](crate::Bool)                       | one column, `true` or `false`                              |
-/// | [`Code`](crate::Code) of an [`Enum`](trait@crate::Enum) | one column, the enum's integer                 |
+/// | [`Code`](crate::Code) of an [`Enum`](trait@crate::Enum) | one column, the integer in a schema and the variant's name in text |
 /// | [`Maybe`](crate::Maybe) of one of these     | one column in text, which is empty or `null` where there is nothing |
 /// | `[i32; 4]` and so on                        | columns `name_0` to `name_3`                               |
 /// | another derived record                      | columns `name.field`                                       |

@@ -76,7 +76,8 @@ A conversion that fails or is stopped leaves no output; with --overwrite, the ol
 
 Delimited text with a --schema is read by the names in its first line, where that has the schema's names:
 in any order, each file by its own. A header with a name missing, twice or not in the schema is an error.
-To leave a column out, give it the type `skip`: venue:skip.")]
+To leave a column out, give it the type `skip`: venue:skip. A column of an enum's names says their integers:
+side:i8[Buy=1/Sell=-1].")]
 pub(crate) struct Convert {
     /// The inputs' format
     #[arg(long, value_name = "FORMAT", help = format!("The inputs' format: {}", Format::NAMES.join(", ")))]

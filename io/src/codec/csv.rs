@@ -298,8 +298,16 @@ fn put(record: &mut [u8], offset: usize, bytes: &[u8]) {
 }
 
 fn parse_cell(cell: &[u8], column: &Column, offset: UtcOffset, record: &mut [u8]) -> Result<(), Problem> {
-    let digits = match column.conversion {
+    let digits = match &column.conversion {
         Conversion::Skip => return Ok(()),
+        Conversion::Named(names) => {
+            let named = names.iter().find(|(name, _)| name.as_bytes() == cell).map(|(_, code)| *code);
+            if let Some(code) = named {
+                put(record, column.offset, &code.to_le_bytes()[..column.kind.size()]);
+                return Ok(());
+            }
+            0
+        }
         Conversion::Time(unit) => {
             let nanos = match unit {
                 TimeUnit::Iso => iso(cell, offset)?,
@@ -309,11 +317,13 @@ fn parse_cell(cell: &[u8], column: &Column, offset: UtcOffset, record: &mut [u8]
             return Ok(());
         }
         Conversion::Plain => 0,
-        Conversion::Scaled(digits) => digits,
+        Conversion::Scaled(digits) => *digits,
     };
+    let is_named = matches!(column.conversion, Conversion::Named(_));
+    let no_integer = |problem| if is_named && problem == Problem::NotANumber { Problem::NotAName } else { problem };
     macro_rules! integer {
         ($type:ty, $parse:ident) => {{
-            let value: $type = $parse(cell, digits)?.try_into().map_err(|_| Problem::OutOfRange)?;
+            let value: $type = $parse(cell, digits).map_err(no_integer)?.try_into().map_err(|_| Problem::OutOfRange)?;
             put(record, column.offset, &value.to_le_bytes());
         }};
     }
@@ -393,6 +403,25 @@ mod tests {
         expected.extend_from_slice(b"a, \"b\"\0\0");
         expected.extend_from_slice(&[0; 4]);
         assert_eq!(found, [Err("header".into()), Ok(expected)]);
+    }
+
+    #[test]
+    fn enums_are_names_or_integers() {
+        let schema = "ts:time[ns],side:i8[Buy=1/Sell=-1],wide:u128[Big=170141183460469231731687303715884105727]";
+        let found = read(b"1,Sell,Big\n2,Buy,7\n3,9,0\n4,buy,0\n5,,0\n6,-129,0\n7,1,Bi\n", schema, b',');
+        // The widest field stands first, and the narrowest behind the time.
+        let fields: Vec<_> = found
+            .iter()
+            .map(|row| {
+                row.as_ref().map(|record| (record[24] as i8, u128::from_le_bytes(*record.first_chunk().unwrap())))
+            })
+            .collect();
+        assert_eq!(fields[..3], [Ok((-1, i128::MAX as u128)), Ok((1, 7)), Ok((9, 0))]);
+        for (row, problem) in
+            [(3, "none of the field's names"), (4, "empty"), (5, "range"), (6, "none of the field's names")]
+        {
+            assert!(fields[row].as_ref().unwrap_err().contains(problem), "{:?}", fields[row]);
+        }
     }
 
     #[test]

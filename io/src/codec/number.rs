@@ -32,6 +32,9 @@ pub enum Problem {
     /// The number is not finite.
     #[error("not finite")]
     NotFinite,
+    /// It is none of the names that the field has, and no integer.
+    #[error("none of the field's names and no integer")]
+    NotAName,
     /// It is not a time in the form asked for, or no day of the calendar.
     #[error("not a time of the expected form")]
     NotATime,

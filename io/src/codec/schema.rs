@@ -7,7 +7,8 @@
 //! found [by their names](super::csv#the-header). Types: the numbers `i8` to `i128`, `u8` to `u128`,
 //! `f32`, `f64`; `bool` (`true`, `false`, `1` or `0` in the file); `symbol`; `textN` with N bytes; `time[unit]` with the unit `ns`, `us`, `ms`, `s` or
 //! `iso`; `skip` for a column that is left out. An integer with `[1eN]` is a decimal number in the
-//! file and kept times 10^N, exactly. The first `time` is the event time.
+//! file and kept times 10^N, exactly. An integer with `[Buy=1/Sell=-1]` is a name in the file, or the integer itself: what
+//! text sinks write of an enum. The first `time` is the event time.
 //!
 //! The record's fields are sorted from wide to narrow, so that there is no padding between them;
 //! where its size is no multiple of its alignment, a text field named `_filler` of zeros follows.
@@ -16,6 +17,7 @@ use pelton::{Field, FieldKind, Layout};
 use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
+use std::sync::Arc;
 
 /// The most columns of a schema.
 pub const COLUMNS_MAX: usize = 256;
@@ -52,11 +54,13 @@ impl TimeUnit {
 }
 
 /// How the text of a column becomes a field.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Conversion {
     Skip,
     Plain,
     Scaled(u32),
+    /// Names, each with its integer, which the field can hold.
+    Named(Arc<[(String, i128)]>),
     Time(TimeUnit),
 }
 
@@ -166,7 +170,7 @@ impl CsvSchema {
 
     /// Whether the other schema has the same columns with the same types, be it in another order.
     pub(super) fn has_columns_of(&self, other: &Self) -> bool {
-        let is_same = |a: &Column, b: &Column| (&a.name, a.kind, a.conversion) == (&b.name, b.kind, b.conversion);
+        let is_same = |a: &Column, b: &Column| (&a.name, a.kind, &a.conversion) == (&b.name, b.kind, &b.conversion);
         self.columns.len() == other.columns.len()
             && self.columns.iter().all(|ours| other.columns.iter().any(|theirs| is_same(ours, theirs)))
     }
@@ -185,10 +189,17 @@ impl fmt::Display for CsvSchema {
         for (index, column) in self.columns.iter().enumerate() {
             let comma = if index == 0 { "" } else { "," };
             write!(f, "{comma}{}:", column.name)?;
-            match column.conversion {
+            match &column.conversion {
                 Conversion::Skip => f.write_str("skip")?,
                 Conversion::Plain => write!(f, "{}", column.kind)?,
                 Conversion::Scaled(digits) => write!(f, "{}[1e{digits}]", column.kind)?,
+                Conversion::Named(names) => {
+                    for (at, (name, code)) in names.iter().enumerate() {
+                        let before = if at == 0 { format!("{}[", column.kind) } else { String::from("/") };
+                        write!(f, "{before}{name}={code}")?;
+                    }
+                    f.write_str("]")?;
+                }
                 Conversion::Time(unit) => f.write_str(match unit {
                     TimeUnit::Nanos => "time[ns]",
                     TimeUnit::Micros => "time[us]",
@@ -237,6 +248,7 @@ fn parse_column(cell: &str) -> Option<Column> {
             let kind = FieldKind::parse(kind).filter(|kind| *kind != FieldKind::Present)?;
             let conversion = match option {
                 None => Conversion::Plain,
+                Some(names) if names.contains('=') => Conversion::Named(parse_names(names, kind)?),
                 Some(scale) => Conversion::Scaled(parse_scale(scale, kind)?),
             };
             (kind, conversion)
@@ -258,6 +270,34 @@ fn parse_scale(text: &str, kind: FieldKind) -> Option<u32> {
         _ => return None,
     };
     (digits <= digits_max).then_some(digits)
+}
+
+/// `name=integer`, with `/` between: names and integers differ, and each integer fits the field.
+fn parse_names(text: &str, kind: FieldKind) -> Option<Arc<[(String, i128)]>> {
+    let (least, most) = match kind {
+        FieldKind::I8 => (i8::MIN.into(), i8::MAX.into()),
+        FieldKind::I16 => (i16::MIN.into(), i16::MAX.into()),
+        FieldKind::I32 => (i32::MIN.into(), i32::MAX.into()),
+        FieldKind::I64 => (i64::MIN.into(), i64::MAX.into()),
+        FieldKind::I128 => (i128::MIN, i128::MAX),
+        FieldKind::U8 => (0, u8::MAX.into()),
+        FieldKind::U16 => (0, u16::MAX.into()),
+        FieldKind::U32 => (0, u32::MAX.into()),
+        FieldKind::U64 => (0, u64::MAX.into()),
+        FieldKind::U128 => (0, i128::MAX),
+        _ => return None,
+    };
+    let mut names: Vec<(String, i128)> = Vec::new();
+    for word in text.split('/') {
+        let (name, code) = word.split_once('=')?;
+        let code: i128 = code.parse().ok().filter(|code| (least..=most).contains(code))?;
+        let is_taken = names.iter().any(|(other, of)| other == name || *of == code);
+        if name.is_empty() || name.contains(|c: char| c == ',' || c.is_control() || c.is_whitespace()) || is_taken {
+            return None;
+        }
+        names.push((name.to_owned(), code));
+    }
+    Some(names.into())
 }
 
 fn alignment(kind: FieldKind) -> usize {
@@ -306,6 +346,7 @@ mod tests {
     fn layouts_have_no_padding() {
         for (schema, layout) in [
             ("ts:time[ns]", "8/8 ts:time@0*"),
+            ("ts:time[ns],side:i8[Buy=1/Sell=-1]", "16/8 ts:time@0* side:i8@8 _filler:text7@9"),
             ("a:u8,ts:time[iso],b:u16,c:i128", "32/16 c:i128@0 ts:time@16* b:u16@24 a:u8@26 _filler:text5@27"),
             (
                 "ts:time[ms],symbol:symbol,price:i64[1e4],size:u32,note:text16",
@@ -343,6 +384,17 @@ mod tests {
             "s:skip[1]",
             "b:present",
             "b:bool[1e2]",
+            "s:i8[Buy=1/Buy=2]",
+            "s:i8[Buy=1/Sell=1]",
+            "s:u8[Buy=1/Sell=-1]",
+            "s:u8[Buy=256]",
+            "s:u8[Buy=]",
+            "s:u8[=1]",
+            "s:u8[Buy=1/]",
+            "s:u8[Buy=1/Sell]",
+            "s:f64[Buy=1]",
+            "s:text4[Buy=1]",
+            "s:symbol[Buy=1]",
             "a@b:u8",
         ] {
             assert!(matches!(error(text), SchemaError::Column { number: 1, .. }), "{text}: {:?}", error(text));

@@ -8,7 +8,10 @@
 //! | symbols           | their text, `#7` where unknown     | the same, as a string  |
 //! | inline text       | up to the first zero byte          | the same, as a string  |
 //! | truth values      | `true`, `false`                    | the same               |
+//! | enums             | the variant's name, or the integer | the same, as a string  |
 //! | what is missing   | nothing                            | `null`                 |
+//!
+//! Names of variants are those of the layout ([`Layout::variants`]); one that was read from a file has none.
 //!
 //! The byte that says whether a field is there has no column of its own. Text is quoted where the format asks for it; bytes that are no UTF-8 become U+FFFD.
 
@@ -55,6 +58,16 @@ struct Column {
     decimals: Option<u8>,
     /// What stands before the value: a comma, a name.
     lead: Box<[u8]>,
+    /// Of an enum: the bytes of each integer, and its variant's name as it is written.
+    names: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
+
+impl Column {
+    /// The name of a value.
+    #[inline]
+    fn name(&self, bytes: &[u8]) -> Option<&[u8]> {
+        self.names.iter().find(|(code, _)| **code == *bytes).map(|(_, name)| &**name)
+    }
 }
 
 impl RowEncoder {
@@ -65,9 +78,10 @@ impl RowEncoder {
         let mut is_first = true;
         for field in layout.fields() {
             let (kind, offset, decimals) = (field.kind, field.offset, field.decimals);
+            let names = layout.variants(field).iter().map(|(name, code)| named(name, *code, kind, format)).collect();
             let mut lead = Vec::new();
             if kind == FieldKind::Present {
-                columns.push(Column { kind, offset, decimals, lead: lead.into() });
+                columns.push(Column { kind, offset, decimals, lead: lead.into(), names });
                 continue;
             }
             match format {
@@ -85,7 +99,7 @@ impl RowEncoder {
                 }
             }
             is_first = false;
-            columns.push(Column { kind, offset, decimals, lead: lead.into() });
+            columns.push(Column { kind, offset, decimals, lead: lead.into(), names });
         }
         let end: &[u8] = match format {
             Format::Csv => {
@@ -157,8 +171,18 @@ impl Encoder for RowEncoder {
     }
 }
 
+/// The bytes of a variant's integer, and its name as it is written.
+fn named(name: &str, code: i128, kind: FieldKind, format: Format) -> (Box<[u8]>, Box<[u8]>) {
+    let mut text = Vec::new();
+    put_text(&mut text, name.as_bytes(), format);
+    (code.to_le_bytes()[..kind.size().min(16)].into(), text.into())
+}
+
 #[inline]
 fn put_value(column: &Column, bytes: &[u8], format: Format, symbols: &mut Texts, out: &mut Vec<u8>) {
+    if let Some(name) = column.name(bytes) {
+        return out.extend_from_slice(name);
+    }
     match column.kind {
         FieldKind::I64 | FieldKind::Timestamp => put_i64(out, i64::from_le_bytes(take(bytes))),
         FieldKind::U64 => put_u64(out, u64::from_le_bytes(take(bytes))),
@@ -444,14 +468,14 @@ mod tests {
         for (row, csv, json) in [
             (
                 full,
-                "-3,1.50,7,4,-5,-1,#2,true\n",
-                "{\"limit\":-3,\"best.price\":1.50,\"best.size\":7,\"ages_0\":4,\"ages_1\":-5,\"side\":-1,\
+                "-3,1.50,7,4,-5,Sell,#2,true\n",
+                "{\"limit\":-3,\"best.price\":1.50,\"best.size\":7,\"ages_0\":4,\"ages_1\":-5,\"side\":\"Sell\",\
                  \"symbol\":\"#2\",\"is_firm\":true}\n",
             ),
             (
                 empty,
-                ",1.50,7,4,-5,1,,false\n",
-                "{\"limit\":null,\"best.price\":1.50,\"best.size\":7,\"ages_0\":4,\"ages_1\":-5,\"side\":1,\
+                ",1.50,7,4,-5,Buy,,false\n",
+                "{\"limit\":null,\"best.price\":1.50,\"best.size\":7,\"ages_0\":4,\"ages_1\":-5,\"side\":\"Buy\",\
                  \"symbol\":null,\"is_firm\":false}\n",
             ),
         ] {
@@ -470,7 +494,48 @@ mod tests {
             assert_eq!(csv.ends_with("true\n"), byte != 0, "{csv}");
             let value: serde_json::Value = serde_json::from_str(&json).unwrap();
             assert_eq!(value["limit"].is_null(), byte == 0, "{json}");
-            assert_eq!(value["side"], i64::from(byte as i8), "{json}");
+            match byte {
+                1 => assert_eq!(value["side"], "Buy", "{json}"),
+                u8::MAX => assert_eq!(value["side"], "Sell", "{json}"),
+                _ => assert_eq!(value["side"], i64::from(byte as i8), "{json}"),
+            }
+        }
+    }
+
+    #[test]
+    fn enums_of_all_widths_are_written_by_name_where_the_layout_knows_it() {
+        #[derive(Clone, Copy, pelton::Enum)]
+        #[repr(u128)]
+        enum Widest {
+            Last = u128::MAX,
+            Bit = 1 << 100,
+        }
+        #[derive(Clone, Copy, pelton::Enum)]
+        #[repr(i16)]
+        enum Narrow {
+            Least = i16::MIN,
+        }
+        #[derive(Clone, Copy, pelton::Record)]
+        #[repr(C, packed)]
+        struct Codes {
+            widest: Code<Widest>,
+            narrow: Maybe<Code<Narrow>>,
+        }
+        let codes = |widest: u128, narrow: Option<i16>| {
+            let narrow: Maybe<Code<Narrow>> = narrow.map(bytemuck::cast).into();
+            Codes { widest: bytemuck::cast(widest), narrow }
+        };
+        let parsed = Layout::parse(&Codes::layout().schema()).unwrap();
+        for (row, with_names, without) in [
+            (codes(u128::MAX, Some(i16::MIN)), "Last,Least\n", format!("{},-32768\n", u128::MAX)),
+            (codes(1 << 100, None), "Bit,\n", format!("{},\n", 1u128 << 100)),
+            (codes(1, Some(-1)), "1,-1\n", "1,-1\n".to_owned()),
+        ] {
+            for (layout, expected) in [(&Codes::layout(), with_names), (&parsed, &*without)] {
+                let mut out = Vec::new();
+                RowEncoder::new(layout, Format::Csv).row(bytemuck::bytes_of(&row), &mut out);
+                assert_eq!(String::from_utf8(out).unwrap(), expected);
+            }
         }
     }
 

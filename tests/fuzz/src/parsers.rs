@@ -47,7 +47,7 @@ pub fn schema(input: &[u8]) {
     const SAMPLES: [&[u8]; 3] = [
         b"24/8 ts:time@0* price:i64@8 size:u32@16 _filler:text4@20",
         b"16/8 time_ns:i64@0* sensor:u32@8 value:f32@12",
-        b"ts:time[ms],symbol:symbol,price:i64[1e4],size:u32,note:text16,x:f64,ignored:skip",
+        b"ts:time[ms],symbol:symbol,price:i64[1e4],size:u32,note:text16,x:f64,side:i8[Buy=1/Sell=-1],ignored:skip",
     ];
     let bytes = edited(&SAMPLES, &mut Input(input));
     let text = String::from_utf8_lossy(&bytes);

@@ -275,6 +275,7 @@ pub(crate) fn packed_layout<N: Clone + Into<Cow<'static, str>>>(name: &'static s
     let mut fields = Vec::new();
     let mut names = HashSet::new();
     let mut offset = 0;
+    let mut variants = Layout::new(name, 0, 1, Vec::new());
     for (part, layout) in parts {
         let part: Cow<'static, str> = part.clone().into();
         for field in layout.fields() {
@@ -285,9 +286,10 @@ pub(crate) fn packed_layout<N: Clone + Into<Cow<'static, str>>>(name: &'static s
             }
             fields.push(Field { name, offset: offset + field.offset, time: false, ..field.clone() });
         }
+        variants = variants.with_variants_of(offset, layout);
         offset += layout.size();
     }
-    Layout::new(name, offset, 1, fields)
+    Layout::new(name, offset, 1, fields).with_variants_of(0, &variants)
 }
 
 /// The layout of bytes that nobody reads as anything else, in fields as long as a schema may have them.
