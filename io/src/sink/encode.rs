@@ -59,8 +59,11 @@ struct Column {
     /// What stands before the value: a comma, a name.
     lead: Box<[u8]>,
     /// Of an enum: the bytes of each integer, and its variant's name as it is written.
-    names: Vec<(Box<[u8]>, Box<[u8]>)>,
+    names: Vec<Named>,
 }
+
+/// The bytes of an integer, and the name that is written instead.
+type Named = (Box<[u8]>, Box<[u8]>);
 
 impl Column {
     /// The name of a value.
