@@ -166,6 +166,26 @@ pub fn measure(reading: &Reading) -> f64 {
     reading.value as f64 * 0.1
 }
 
+/// A quarter of a reading's value, as a float whose sums are exact in any order.
+#[inline(always)]
+pub fn quarter(reading: &Reading) -> f64 {
+    reading.value as f64 * 0.25
+}
+
+/// The sum of one device in one window.
+#[derive(Debug, Clone, Copy, PartialEq, pelton::Record)]
+#[repr(C)]
+pub struct FloatSum {
+    /// The window's first nanosecond.
+    pub start_ns: i64,
+    /// The first nanosecond behind the window.
+    pub end_ns: i64,
+    /// The device.
+    pub device: u64,
+    /// The sum of a quarter of each value.
+    pub sum: f64,
+}
+
 /// Count, sum, least and largest value as one aggregate, such as users write. A sum of floats is not exact.
 #[derive(Debug, Clone, Copy)]
 pub struct Summary;

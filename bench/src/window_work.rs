@@ -1,12 +1,12 @@
 //! Work on readings with windows of all kinds and with timers, as jobs to a callback. What each row becomes is shared with
 //! the loops by hand.
 
-use crate::number_work::{Called, Running, Statistics, StatisticsRow, measure};
+use crate::number_work::{Amount, Called, FloatSum, Running, Statistics, StatisticsRow, amount, is_small, measure};
 use crate::readings::{Reading, ReadingRow, SumReadings};
 use crate::work::CountAndSum;
 use pelton::{
-    Job, Options, Pane, ProcessContext, ProcessFunction, Report, Session, Sliding, Source, Stream, Timestamp, Tumbling,
-    Tuple2, Tuple4, callback, count, max_f64, min_f64, sum, sum_f64,
+    Aggregate, Inline, Input, Job, Options, Pane, ProcessContext, ProcessFunction, Report, Session, Sliding, Source,
+    Stream, Timestamp, Tumbling, Tuple2, Tuple4, callback, count, max_f64, min_f64, push, sum, sum_f64,
 };
 use std::time::Duration;
 
@@ -98,6 +98,54 @@ pub fn tumbling_job(
         let windows = readings.key_by(|reading| reading.device).window(Tumbling::of(size)).allowed_lateness(lateness);
         windows.aggregate_with("sums", SumReadings, ReadingRow::of_window).main
     })
+}
+
+/// Sums of floats of each device in tumbling windows, by one of the aggregates that give them.
+///
+/// # Errors
+/// As for [`Job::run`].
+pub fn float_sums_job<A: Aggregate<In = Reading, Value = f64>>(
+    source: impl Into<Source<Reading>>,
+    size: Duration,
+    sums: A,
+    options: Options,
+) -> Result<(Called, Report), pelton::Error> {
+    let row = |pane: &Pane, device: &u64, sum: f64| {
+        let (start_ns, end_ns) = window_of(pane);
+        FloatSum { start_ns, end_ns, device: *device, sum }
+    };
+    run(source, options, |readings| {
+        readings.key_by(|reading| reading.device).window(Tumbling::of(size)).aggregate_with("sums", sums, row).main
+    })
+}
+
+/// Events that wait to be taken by a job on the caller's thread: each is pushed when the one before is done.
+const PUSHED_MAX: usize = 64;
+
+/// A job on the caller's thread that gives what small readings add, and the input to push them into.
+///
+/// # Errors
+/// As for [`Job::inline`].
+pub fn inline_amounts(called: &Called) -> Result<(Inline, Input<Reading>), pelton::Error> {
+    let (input, readings) = push::<Reading>(PUSHED_MAX);
+    let mut job = Job::new("amounts");
+    job.source("readings", readings).filter(is_small).map(amount).sink("out", callback(called.function::<Amount>()));
+    Ok((job.inline(Options::workers(1))?, input))
+}
+
+/// A job on the caller's thread that gives counts and sums of each device in tumbling windows, and its input.
+///
+/// # Errors
+/// As for [`Job::inline`].
+pub fn inline_sums(called: &Called, size: Duration) -> Result<(Inline, Input<Reading>), pelton::Error> {
+    let (input, readings) = push::<Reading>(PUSHED_MAX);
+    let mut job = Job::new("sums");
+    job.source("readings", readings)
+        .key_by(|reading| reading.device)
+        .window(Tumbling::of(size))
+        .aggregate_with("sums", SumReadings, ReadingRow::of_window)
+        .sink("out", callback(called.function::<ReadingRow>()));
+    Ok((job.inline(Options::workers(1))?, input))
 }
 
 /// The statistics of [`statistics_job`](crate::number_work::statistics_job) by four aggregates in one pass.

@@ -45,7 +45,8 @@ struct Run {
     standings: Vec<Standing>,
     /// The cells of the grid of shapes.
     shapes: Vec<Standing>,
-    /// `{"work", "rate_per_s", "rivals": [{"name", "wrong", "p50_ns", "p99_ns", "p999_ns"}]}`
+    /// `{"work", "rate_per_s", "rivals": [{"name", "wrong", "p50_ns", "p99_ns", "p999_ns"}]}`; without a rate each event
+    /// waits for the one before.
     latencies: Vec<Value>,
     /// `{"work", "keys", "rivals": [{"name", "ns_per_event"}]}`
     growth: Vec<Value>,

@@ -71,8 +71,12 @@ fn line(standing: &Standing, rival: &Rival, is_start: bool) -> String {
 
 /// Rivals' percentiles in microseconds: medians over the rounds with the least and the largest.
 pub(super) fn latency(value: &Value) -> String {
-    let (work, rate) = (value["work"].as_str().unwrap_or_default(), value["rate_per_s"].as_u64().unwrap_or(0));
-    let mut out = format!("### {work}\n\n{rate} events per second; microseconds from the intended time.\n\n");
+    let work = value["work"].as_str().unwrap_or_default();
+    let what = match value["rate_per_s"].as_u64() {
+        Some(rate) => format!("{rate} events per second; microseconds from the intended time."),
+        None => "One event after the other; microseconds that each takes.".to_owned(),
+    };
+    let mut out = format!("### {work}\n\n{what}\n\n");
     out.push_str("| rival | p50 | p99 | p99.9 |\n|---|--:|--:|--:|\n");
     for rival in array(&value["rivals"]) {
         let name = cell(rival["name"].as_str().unwrap_or_default());

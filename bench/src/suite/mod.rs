@@ -7,6 +7,7 @@ mod captures;
 mod child;
 mod durable;
 mod in_memory;
+mod inline;
 mod read;
 mod shapes;
 mod shapes_in_memory;

@@ -1,19 +1,24 @@
 //! Windows of all kinds: that slide, by the number of windows that a reading is in; sessions; allowed lateness; several
-//! aggregates; and timers.
+//! aggregates; sums of floats that are exact; timers; and jobs on the caller's thread.
 
 use super::in_memory::{EVENT_BYTES, Shared, by_hand, job};
+use super::inline::inline;
 use super::{Found, Suite, grouped};
 use crate::contest::{Contest, Standing};
-use crate::number_work::statistics_job;
+use crate::number_work::{quarter, statistics_job};
 use crate::window_work::{
-    four_aggregates_job, session_job, sliding_extremes_job, sliding_job, timers_job, tumbling_job,
+    float_sums_job, four_aggregates_job, session_job, sliding_extremes_job, sliding_job, timers_job, tumbling_job,
 };
-use crate::yardstick::{indexed_statistics, plain_sessions, plain_sliding, plain_statistics, plain_timers};
-use pelton::{BoxError, Sliding};
+use crate::yardstick::{
+    indexed_statistics, plain_float_sums, plain_sessions, plain_sliding, plain_statistics, plain_timers,
+};
+use pelton::{Aggregate, BoxError, Sliding, sum_f64, sum_f64_exact};
 use serde_json::{Value, json};
 use std::time::Duration;
 
 const KEYS: u32 = 100;
+/// As many as are no longer in the nearest cache where each has an exact sum.
+const MANY_KEYS: u32 = 10_000;
 const OVERLAPS: [u32; 5] = [1, 10, 100, 1_000, 10_000];
 /// So many readings for each of a cell of the grid.
 const TIMES: u64 = 10;
@@ -37,16 +42,41 @@ pub(super) fn windows(suite: &mut Suite<'_>) -> Result<Found, BoxError> {
         found.more.insert(format!("growth, {name} fixed"), growth(&standings));
         found.standings.append(&mut standings);
     }
+    inline(suite, &source, &mut found)?;
     for contest in [
         extremes(&source, events),
         sessions(&source, events),
         lateness(&source, events),
         four_aggregates(&source, events),
         timers(&source, events),
+        float_sums(&source, events, KEYS),
     ] {
         found.standings.push(suite.run(contest));
     }
+    drop(source);
+    let source = Shared::readings(events, MANY_KEYS);
+    found.standings.push(suite.run(float_sums(&source, events, MANY_KEYS)));
     Ok(found)
+}
+
+/// Sums whose floats are rounded once, beside sums that are rounded at each reading. Of these readings both are the same.
+fn float_sums(source: &Shared, events: u64, keys: u32) -> Contest<'_> {
+    let work = format!("sums of floats of {} devices in windows of 1 s", grouped(keys.into()));
+    let (plain, exact) = (sum_f64(quarter), sum_f64_exact(quarter));
+    let bytes = [state_bytes(&plain), state_bytes(&exact)].map(|bytes| format!("{bytes} bytes a key"));
+    let mut contest = Contest::new(&work, events, EVENT_BYTES);
+    contest.rival("plain", by_hand(|called| plain_float_sums(source, SECOND, called.function())));
+    contest.rival("pelton", job(source, move |source, options| float_sums_job(source, SECOND, plain.clone(), options)));
+    contest.remark("pelton", &bytes[0]);
+    let exact = job(source, move |source, options| float_sums_job(source, SECOND, exact.clone(), options));
+    contest.rival("pelton, exact", exact);
+    contest.remark("pelton, exact", &bytes[1]);
+    contest
+}
+
+/// Bytes of what an aggregate keeps of a key.
+const fn state_bytes<A: Aggregate>(_: &A) -> usize {
+    size_of::<A::Acc>()
 }
 
 /// Windows whose slide is the same for all overlaps, or whose size is.

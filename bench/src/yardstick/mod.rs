@@ -14,6 +14,8 @@ mod plain_more;
 #[cfg(feature = "suite")]
 mod plain_numbers;
 #[cfg(feature = "suite")]
+mod plain_pushed;
+#[cfg(feature = "suite")]
 mod plain_windows;
 mod ring;
 
@@ -27,7 +29,9 @@ pub use plain_bars::plain_bars;
 #[cfg(feature = "suite")]
 pub use plain_more::{disordered_window, reading_window, selective};
 #[cfg(feature = "suite")]
-pub use plain_numbers::{indexed_statistics, plain_running_sums, plain_statistics};
+pub use plain_numbers::{indexed_statistics, plain_float_sums, plain_running_sums, plain_statistics};
+#[cfg(feature = "suite")]
+pub use plain_pushed::{PushedSums, pushed_amount};
 #[cfg(feature = "suite")]
 pub use plain_windows::{plain_sessions, plain_sliding, plain_timers};
 pub use ring::ring_throughput;

@@ -3,7 +3,7 @@
 //!
 //! Frozen: changed only to fix an error, never to be slower or faster.
 
-use crate::number_work::{Running, Statistics, StatisticsRow, amount, is_small, measure};
+use crate::number_work::{FloatSum, Running, Statistics, StatisticsRow, amount, is_small, measure, quarter};
 use crate::readings::Reading;
 use hashbrown::HashMap;
 use pelton::{BlockSource, BoxError, Timestamp};
@@ -71,6 +71,36 @@ pub fn plain_statistics(
     };
     let last = in_windows(source, window, &mut open, &mut fire, |open, reading| {
         add(open.entry(reading.device).or_default(), reading);
+        Ok(())
+    })?;
+    fire(&mut open, last);
+    Ok(())
+}
+
+/// Sums of floats by device and tumbling window of event time, as [`plain_statistics`].
+///
+/// # Errors
+/// When a block cannot be read, or a reading lies behind its window.
+///
+/// # Panics
+/// When the window is shorter than 1 ns.
+pub fn plain_float_sums(
+    source: &impl BlockSource<Reading>,
+    window: Duration,
+    mut call: impl FnMut(Timestamp, &FloatSum),
+) -> Result<(), BoxError> {
+    let mut open: HashMap<u64, f64> = HashMap::new();
+    let mut fired: Vec<(u64, f64)> = Vec::new();
+    let mut fire = |open: &mut HashMap<u64, f64>, (start_ns, end_ns): (i64, i64)| {
+        fired.clear();
+        fired.extend(open.drain());
+        fired.sort_unstable_by_key(|entry| entry.0);
+        for &(device, sum) in &fired {
+            call(Timestamp::from_nanos(end_ns - 1), &FloatSum { start_ns, end_ns, device, sum });
+        }
+    };
+    let last = in_windows(source, window, &mut open, &mut fire, |open, reading| {
+        *open.entry(reading.device).or_default() += quarter(reading);
         Ok(())
     })?;
     fire(&mut open, last);
