@@ -191,9 +191,9 @@ where
 const fn words((left, right): (bool, bool)) -> &'static str {
     match (left, right) {
         (false, false) => "inner",
-        (true, false) => "left outer",
-        (false, true) => "right outer",
-        (true, true) => "full outer",
+        (true, false) => "left",
+        (false, true) => "right",
+        (true, true) => "full",
     }
 }
 

@@ -182,7 +182,7 @@ fn a_union_a_join_and_two_sinks_are_all_in_the_plan() {
         assert_eq!(quoted["key"], u64::layout().schema());
         let text = plan.to_string();
         assert!(text.contains("    right < first quotes > filter: edge"), "{text}");
-        assert!(text.contains("quoted: left outer as-of join, backward within 1s, on all workers"), "{text}");
+        assert!(text.contains("quoted: left as-of join, backward within 1s, on all workers"), "{text}");
     }
 }
 
