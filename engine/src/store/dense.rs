@@ -2,8 +2,8 @@
 //! comparison.
 //!
 //! ```text
-//! present: a bit for each number 0 .. end
-//! touched: a bit for each number that is present and was written since the last mark
+//! touched: a bit for each number 0 .. end that is present and was written since the last mark
+//! present: a bit for each number that is present; not used before the first mark, until which each of them was touched
 //! values:  [V] by number; a value is zeros where its bit is not set
 //! ```
 //! A value is found by its bit among those that were touched, which is not set where the number is new, or was not touched
@@ -41,7 +41,8 @@ pub(crate) struct Dense<K, V> {
 /// What is looked at only where a value was not touched yet.
 #[derive(Debug)]
 struct Known<V> {
-    present: Vec<u64>,
+    /// All zeros before the first mark.
+    present: Region<u64>,
     len: usize,
     /// How often it was marked.
     marks: u32,
@@ -100,7 +101,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) const fn new() -> Self {
         Self {
             touched: Region::new(),
-            known: Known { present: Vec::new(), len: 0, marks: 0, busy: Vec::new(), marked: Marked::NOTHING },
+            known: Known { present: Region::new(), len: 0, marks: 0, busy: Vec::new(), marked: Marked::NOTHING },
             values: Region::new(),
             keys: PhantomData,
         }
@@ -121,10 +122,10 @@ impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) fn grow(&mut self, end: usize) -> bool {
         let words = end.div_ceil(WORD);
         // The bits of the next mark too, so that it asks for no memory. The values come last: they say what belongs here.
-        if !self.known.marked.bits.grow(words) || !self.touched.grow(words) || !self.values.grow(end) {
+        let sets = [&mut self.touched, &mut self.known.present, &mut self.known.marked.bits];
+        if !sets.into_iter().all(|bits| bits.grow(words)) || !self.values.grow(end) {
             return false;
         }
-        self.known.present.resize(words, 0);
         self.known.busy.resize(words.div_ceil(WORD), 0);
         true
     }
@@ -134,8 +135,8 @@ impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) fn value_mut(&mut self, number: usize) -> &mut V {
         let Self { touched, known, values, .. } = self;
         let (touched, values) = (touched.values_mut(), values.values_mut());
-        if touched[number / WORD] >> (number % WORD) & 1 == 0 {
-            known.touch(touched, number, values);
+        if !has(touched, number) {
+            known.note(touched, number, values);
         }
         &mut values[number]
     }
@@ -204,7 +205,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
             let Some(number) = number else { return index };
             let (true, Some(word)) = (number < values.len(), touched.get(number / WORD)) else { return index };
             if *word >> (number % WORD) & 1 == 0 {
-                known.touch(touched, number, values);
+                known.note(touched, number, values);
             }
             add(index, time, row, &mut values[number]);
         }
@@ -215,7 +216,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     pub(crate) fn add_all(&mut self, other: &Self, mut merge: impl FnMut(&mut V, &V)) {
         let Self { touched, known, values, .. } = self;
         let parts = touched.values_mut().iter_mut().zip(values.values_mut().chunks_mut(WORD)).enumerate();
-        let others = other.known.present.iter().zip(other.values.values().chunks(WORD));
+        let others = other.present().iter().zip(other.values.values().chunks(WORD));
         for ((at, (touched, values)), (&more, others)) in parts.zip(others) {
             if more == 0 {
                 continue;
@@ -223,10 +224,12 @@ impl<K: Key, V: Pod> Dense<K, V> {
             if known.is_left(at) {
                 known.keep(at, values);
             }
-            let word = &mut known.present[at];
-            known.len += (more & !*word).count_ones() as usize;
-            *word |= more;
+            let was = if known.marks == 0 { *touched } else { known.present.values()[at] };
+            known.len += (more & !was).count_ones() as usize;
             *touched |= more;
+            if known.marks != 0 {
+                known.present.values_mut()[at] |= more;
+            }
             if more == u64::MAX {
                 values.iter_mut().zip(others).for_each(|(value, other)| merge(value, other));
             } else {
@@ -238,7 +241,7 @@ impl<K: Key, V: Pod> Dense<K, V> {
     /// Keys and values with their numbers, in growing order.
     pub(crate) fn entries(&self) -> impl Iterator<Item = (usize, K, &V)> {
         let values = self.values.values();
-        self.known.present.iter().enumerate().flat_map(move |(at, &word)| {
+        self.present().iter().enumerate().flat_map(move |(at, &word)| {
             Bits(word).map(move |bit| {
                 let number = at * WORD + bit;
                 (number, K::from_number(number as u64), &values[number])
@@ -254,26 +257,29 @@ impl<K: Key, V: Pod> Dense<K, V> {
 
     /// A bit for each number, 64 to a word.
     pub(crate) fn present(&self) -> &[u64] {
-        &self.known.present
+        if self.known.marks == 0 { self.touched.values() } else { self.known.present.values() }
     }
 
     /// Forgets all keys and keeps the memory. The work grows with the keys, and with the end by a bit.
     pub(crate) fn clear(&mut self) {
+        self.forget_saved();
         let values = self.values.values_mut();
-        for (word, values) in self.known.present.iter_mut().zip(values.chunks_mut(WORD)) {
+        for (word, values) in self.touched.values_mut().iter_mut().zip(values.chunks_mut(WORD)) {
             if *word != 0 {
                 values.fill(V::zeroed());
                 *word = 0;
             }
         }
-        self.touched.values_mut().fill(0);
         self.known.len = 0;
-        self.forget_saved();
     }
 
     /// From now on nothing was saved, and nothing is marked.
     pub(crate) fn forget_saved(&mut self) {
-        let Known { marks, marked, .. } = &mut self.known;
+        let Known { present, marks, marked, .. } = &mut self.known;
+        if *marks != 0 {
+            self.touched.values_mut().fill(0);
+            std::mem::swap(&mut self.touched, present);
+        }
         let mut bits = std::mem::replace(&mut marked.bits, Region::new());
         if !marked.pages.is_empty() {
             bits.values_mut().fill(0);
@@ -289,11 +295,15 @@ impl<K: Key, V: Pod> Dense<K, V> {
         if !marked.pages.is_empty() {
             none.values_mut().fill(0);
         }
-        let pages = 0..present.len();
-        let touched = std::mem::replace(&mut self.touched, none);
+        // By values: where there was no memory for these, there may be more bits.
+        let pages = 0..self.values.values().len().div_ceil(WORD);
         let is_all = *marks == 0 || scope == Scope::All;
+        let mut touched = std::mem::replace(&mut self.touched, none);
+        if *marks == 0 {
+            std::mem::swap(&mut touched, present);
+        }
         // 0 is before the first mark.
-        *marks = marks.checked_add(1).unwrap_or(1);
+        *marks = marks.checked_add(1).unwrap_or(2);
         marked.is_kept.clear();
         marked.is_kept.resize(pages.len().div_ceil(WORD), 0);
         marked.kept.clear();
@@ -356,8 +366,19 @@ fn put<'a, K: Key, V: Pod>(records: &mut Records, at: usize, bits: u64, values: 
 }
 
 impl<V: Pod> Known<V> {
-    /// Notes a number that is new, or was not touched since the mark; values that are marked are kept. Apart, so that
-    /// nothing is made ready for it each time it is not called.
+    /// Notes a number that is new, or was not touched since the mark.
+    #[inline(always)]
+    fn note(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
+        if self.marks == 0 {
+            touched[number / WORD] |= 1 << (number % WORD);
+            self.len += 1;
+        } else {
+            self.touch(touched, number, values);
+        }
+    }
+
+    /// The same behind a mark; values that are marked are kept. Apart, so that nothing is made ready for it each time it
+    /// is not called.
     #[cold]
     #[inline(never)]
     fn touch(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
@@ -366,7 +387,7 @@ impl<V: Pod> Known<V> {
             self.keep(at, page(values, at));
         }
         let is_counted = self.marks.is_multiple_of(COUNTED);
-        let present = &mut self.present[at];
+        let present = &mut self.present.values_mut()[at];
         touched[at] |= if !is_counted && has(&self.busy, at) { *present | bit } else { bit };
         self.len += usize::from(*present & bit == 0);
         *present |= bit;
@@ -403,8 +424,10 @@ impl<V: Pod> Known<V> {
     /// The bits of a page that is marked, which is not any more; notes whether most of it had changed.
     #[inline]
     fn take_bits(&mut self, at: usize) -> u64 {
-        let (marked, present) = (&mut self.marked, self.present[at]);
+        let (marked, present) = (&mut self.marked, self.present.values()[at]);
         let changed = std::mem::take(&mut marked.bits.values_mut()[at]);
+        // Before the first mark all of them were touched.
+        let changed = if self.marks == 1 { present } else { changed };
         // It was counted between the last two marks.
         if (self.marks - 1).is_multiple_of(COUNTED) {
             let (word, bit) = (&mut self.busy[at / WORD], 1 << (at % WORD));

@@ -534,10 +534,11 @@ mod tests {
             prop_assert_eq!(idle, 0);
         }
 
-        /// Rows come, tables grow and others are absorbed while a mark is written: it is written as it was.
+        /// Rows come, tables grow, others are absorbed and what was saved is forgotten while a mark is written: it is written
+        /// as it was.
         #[test]
         fn what_was_marked_is_written_as_it_was_whatever_comes_meanwhile(
-            batches in prop::collection::vec((keys(400), 0usize..3000, 0u8..8), 1..40),
+            batches in prop::collection::vec((keys(400), 0usize..3000, 0u8..12), 1..40),
         ) {
             let mut groups = Groups::<u64, u64>::new(SEED);
             let mut model = HashMap::<u64, u64>::new();
@@ -552,6 +553,23 @@ mod tests {
                     keys.iter().for_each(|key| *groups.value_mut(*key) += 1);
                 }
                 keys.iter().for_each(|key| *model.entry(*key).or_default() += 1);
+                prop_assert_eq!(groups.len(), model.len());
+                match what {
+                    2 => {
+                        groups.clear();
+                        model.clear();
+                        followed.clear();
+                        marked = None;
+                    }
+                    3 => {
+                        groups = groups.unsaved();
+                        followed.clear();
+                        marked = None;
+                    }
+                    _ => {}
+                }
+                let found = groups.entries().map(|(_, key, value)| (key, *value)).collect::<HashMap<_, _>>();
+                prop_assert_eq!(&found, &model);
                 let Some(expected) = &marked else {
                     groups.mark(if what == 1 { Scope::All } else { Scope::Changed });
                     marked = Some(model.clone());
