@@ -169,7 +169,17 @@ mod tests {
 
     #[test]
     fn names_too_long_for_a_message_are_cut_off() {
-        let name: &'static str = "é".repeat(MESSAGE_BYTES_MAX).leak();
+        /// "é", again and again.
+        static NAME: [u8; 2 * MESSAGE_BYTES_MAX] = {
+            let mut bytes = [0xA9; 2 * MESSAGE_BYTES_MAX];
+            let mut at = 0;
+            while at < bytes.len() {
+                bytes[at] = 0xC3;
+                at += 2;
+            }
+            bytes
+        };
+        let name = str::from_utf8(&NAME).unwrap();
         let message = refused(16, &[place(name, 0, 1, 1), place("wide", 8, 8, 8)]).unwrap();
         assert!(message.contains("packed"), "{message}");
     }
