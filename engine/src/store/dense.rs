@@ -366,8 +366,9 @@ fn put<'a, K: Key, V: Pod>(records: &mut Records, at: usize, bits: u64, values: 
 }
 
 impl<V: Pod> Known<V> {
-    /// Notes a number that is new, or was not touched since the mark.
-    #[inline(always)]
+    /// Notes a number that is new, or was not touched since the mark. Apart, so that nothing is made ready for it each time
+    /// it is not called.
+    #[inline(never)]
     fn note(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
         if self.marks == 0 {
             touched[number / WORD] |= 1 << (number % WORD);
@@ -377,8 +378,7 @@ impl<V: Pod> Known<V> {
         }
     }
 
-    /// The same behind a mark; values that are marked are kept. Apart, so that nothing is made ready for it each time it
-    /// is not called.
+    /// The same behind a mark; values that are marked are kept.
     #[cold]
     #[inline(never)]
     fn touch(&mut self, touched: &mut [u64], number: usize, values: &[V]) {
