@@ -263,9 +263,15 @@ where
             return Ok(());
         }
         mixed.clear();
+        // Most rows are in one of two slices, in no order that could be guessed.
+        let mut near = [self.store.find_or_open(times[0])?; 2];
         for &time in times {
-            let (slot, _) = self.store.find_or_open(time)?;
-            mixed.take(slot);
+            let mut which = usize::from(!near[0].1.contains(time));
+            if !near[which].1.contains(time) {
+                near = [self.store.find_or_open(time)?, near[0]];
+                which = 0;
+            }
+            mixed.take(near[which].0);
         }
         mixed.part(times, values);
         let Mixed { slots, ends, rows, times, values, .. } = &*mixed;
