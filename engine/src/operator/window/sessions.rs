@@ -174,14 +174,9 @@ impl<K: Key, F, A: WindowAggregate<K>> SessionOperator<K, F, A> {
     /// Takes away the session of a key whose timer this is, where it is over then; gives it another timer where it is not.
     fn take_over(&mut self, entry: usize, at: Timestamp) -> Result<Option<Open<A::Acc>>, OperatorError> {
         let Self { newest, older, timers, .. } = self;
-        let has_timer = |(_, session): &(&Timestamp, &Open<A::Acc>)| { session.due } == at;
-        let start = older.range(entry, ..=at).rev().find(has_timer).map(|(start, _)| *start);
-        let Some(start) = start else {
-            let session = newest.value(entry);
-            // The timer of a session that was joined to another has nothing to do.
-            if session.is_open == 0 || { session.due } != at {
-                return Ok(None);
-            }
+        let session = newest.value(entry);
+        // No two sessions of a key have a timer of one time.
+        if session.is_open == 1 && { session.due } == at {
             if session.last() <= at {
                 return Ok(Some(std::mem::replace(newest.value_mut(entry), Open::zeroed())));
             }
@@ -189,7 +184,11 @@ impl<K: Key, F, A: WindowAggregate<K>> SessionOperator<K, F, A> {
             newest.value_mut(entry).due = due;
             timers.insert(newest, due, entry)?;
             return Ok(None);
-        };
+        }
+        let has_timer = |(_, session): &(&Timestamp, &Open<A::Acc>)| { session.due } == at;
+        let start = older.range(entry, ..=at).rev().find(has_timer).map(|(start, _)| *start);
+        // The timer of a session that was joined to another has nothing to do.
+        let Some(start) = start else { return Ok(None) };
         let Some(session) = older.get_mut(newest, entry, &start) else { return Ok(None) };
         if session.last() <= at {
             return Ok(older.remove(newest, entry, &start));
