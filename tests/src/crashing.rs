@@ -4,9 +4,7 @@ use crate::events::{Row, Sample, Shape, samples};
 use crate::jobs::{BOUND_NS, Kind, OrderHash, Running, WINDOW_NS, job_into};
 use crate::rng::Rng;
 use pelton::testing::CrashingDisk;
-use pelton::{
-    AsOf, CheckpointOptions, HashSeed, Job, Options, Simulation, Sink, Tumbling, VecSource, Watermarks, WorkerStep,
-};
+use pelton::{AsOf, CheckpointOptions, HashSeed, Job, Options, Simulation, Sink, Tumbling, VecSource, Watermarks};
 use std::time::Duration;
 
 /// A job whose state outlives it.
@@ -115,7 +113,7 @@ impl Durable {
                 simulation.step_checkpoints();
             }
             let worker = rng.below(workers as u64) as usize;
-            idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
+            idle = if simulation.step(worker).made_progress() { 0 } else { idle + 1 };
             assert!(idle < 100_000, "{:?}, seed {}: it does not move on", self.kind, self.seed);
         }
         (simulation.report().recovery.and_then(|recovery| recovery.resumed_from), false)

@@ -1,7 +1,7 @@
 //! Ways to run a job: to its end within a deadline, at a pace, fed in pieces, or step by step on one thread.
 
 use crate::rng::Rng;
-use pelton::{Error, Event, Input, Job, Options, Report, Simulation, Source, VecSource, WorkerStep};
+use pelton::{Error, Event, Input, Job, Options, Report, Simulation, Source, VecSource};
 use std::time::{Duration, Instant};
 
 /// By when a job of a test has ended, unless it hangs.
@@ -62,7 +62,7 @@ pub fn step_in_any_order(mut simulation: Simulation, workers: usize, rng: &mut R
     while !simulation.is_ended() {
         let favoured = 1 << rng.below(workers as u64 + 1);
         let worker = rng.below(favoured) as usize % workers;
-        idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
+        idle = if simulation.step(worker).made_progress() { 0 } else { idle + 1 };
         assert!(idle < 100_000, "{what} does not move on");
     }
     let report = simulation.finish().unwrap();

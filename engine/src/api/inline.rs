@@ -97,8 +97,8 @@ impl Inline {
         let mut idle = 0;
         while idle < IDLE_ROUNDS {
             match self.simulation.step(0) {
-                WorkerStep::Made => idle = 0,
-                WorkerStep::Idle if !self.is_durable => return Ok(()),
+                WorkerStep::Idle | WorkerStep::CaughtUp if !self.is_durable => return Ok(()),
+                WorkerStep::Made | WorkerStep::CaughtUp => idle = 0,
                 WorkerStep::Idle => {
                     idle += 1;
                     self.simulation.sync_journal();

@@ -288,7 +288,9 @@ impl<T: Event> SourcePipe for Pipe<T> {
         if u32::try_from(self.copy.len()).is_err() {
             summaries::countable(unit as usize, &self.copy)?;
         }
-        self.translate_symbols(0, (unit as usize, 0))?;
+        if !self.copy.is_empty() {
+            self.translate_symbols(0, (unit as usize, 0))?;
+        }
         Ok(match polled {
             Polled::End => Came::End,
             Polled::Ready | Polled::Pending if !self.copy.is_empty() => Came::Events,
@@ -385,7 +387,8 @@ impl<T: Event> SourcePipe for Pipe<T> {
         } else {
             self.tracker.see(max);
         }
-        Ok(UnitStep::Made)
+        // A unit of several sources ends with the last of them.
+        if self.position < all.len() || is_gathered { Ok(UnitStep::Made) } else { self.finish_unit() }
     }
 
     fn position(&self) -> Option<u64> {

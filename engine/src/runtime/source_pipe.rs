@@ -60,10 +60,6 @@ pub(crate) trait SourcePipe: JournaledPipe {
     /// The clock of this source as its own events tell it, not those of a unit of several sources.
     fn clock(&self) -> Timestamp;
     fn rules(&self) -> WatermarkRules;
-    /// Whether its events say nothing of event time: each is alone in its unit, a tick.
-    fn is_apart(&self) -> bool {
-        self.rules().is_apart
-    }
     /// As of a receiver; `place` tells the clock.
     fn frontier(&mut self, place: Place, pauses: bool) -> bool;
     /// As of a receiver.

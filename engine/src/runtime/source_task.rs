@@ -12,7 +12,7 @@ use crate::progress::mark::Barrier;
 use crate::progress::order::{Seq, UNIT_EVENTS_MAX};
 use crate::progress::place::{Place, TICK_UNITS};
 use crate::progress::schedule::{Cut, Schedule};
-use crate::progress::watermark::ClockLimits;
+use crate::progress::watermark::{ClockLimits, WatermarkRules};
 use crate::runtime::checkpoint::Giver;
 use crate::runtime::shared::JobShared;
 use crate::runtime::source_pipe::{SourcePipe, UnitStep};
@@ -58,6 +58,7 @@ enum State {
 /// What is known of a source in the order of arrival.
 #[derive(Debug, Clone, Copy)]
 struct Arrival {
+    rules: WatermarkRules,
     /// The next block of a bounded source.
     block: usize,
     ended: bool,
@@ -88,8 +89,8 @@ pub(crate) struct SourceTask {
     tells_idleness: bool,
     /// The source that is asked next, in the order of arrival.
     turn: usize,
-    /// The frontier was passed on since the state changed.
-    is_passed_on: bool,
+    /// Others were told that this worker has come to the current unit.
+    is_unit_told: bool,
     /// All who wait know where this worker stands, and that it pauses.
     is_told: bool,
     /// Where what comes is journaled.
@@ -113,7 +114,9 @@ impl SourceTask {
         giver: Option<Giver>,
         shared: Arc<JobShared>,
     ) -> Self {
-        let arrival = Arrival { block: 0, ended: false, idle: false, last_event: shared.clock.now(), backlog: None };
+        let last_event = shared.clock.now();
+        let arrival = |rules| Arrival { rules, block: 0, ended: false, idle: false, last_event, backlog: None };
+        let arrivals: Vec<_> = pipes.iter().map(|pipe| arrival(pipe.rules())).collect();
         let (state, unit) = match order {
             UnitOrder::Known(_) => {
                 // The first of this worker's units from the start on.
@@ -124,16 +127,16 @@ impl SourceTask {
             UnitOrder::Elsewhere => (State::Ending, 0),
         };
         let clock = match &order {
-            UnitOrder::Known(schedule) if pipes.iter().all(|pipe| !pipe.rules().is_generated) => {
+            UnitOrder::Known(schedule) if arrivals.iter().all(|arrival| !arrival.rules.is_generated) => {
                 schedule.clock(unit.min(schedule.units()))
             }
             _ => Timestamp::MIN,
         };
-        let tells_idleness = pipes.iter().any(|pipe| pipe.rules().idle_after.is_some());
+        let tells_idleness = arrivals.iter().any(|arrival| arrival.rules.idle_after.is_some());
         // Ticks come first, so that the first events have a processing time.
-        let turn = pipes.iter().position(|pipe| pipe.is_apart()).unwrap_or(0);
+        let turn = arrivals.iter().position(|arrival| arrival.rules.is_apart).unwrap_or(0);
         Self {
-            arrivals: vec![arrival; pipes.len()],
+            arrivals,
             pipes,
             order,
             workers,
@@ -146,7 +149,7 @@ impl SourceTask {
             clock_behind: Timestamp::MIN,
             tells_idleness,
             turn,
-            is_passed_on: false,
+            is_unit_told: false,
             is_told: false,
             journaled: None,
             giver,
@@ -184,9 +187,10 @@ impl SourceTask {
 
     /// Tells where this worker stands; whether all who wait know it.
     fn tell(&mut self, pauses: bool) -> bool {
-        if self.is_told || self.state == State::Next {
+        if self.is_told || matches!(self.state, State::Next) {
             return true;
         }
+        self.is_unit_told = true;
         let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
         let Self { pipes, state, unit, clock, clock_behind, .. } = self;
         let next = Place::event(*clock, *unit, 0);
@@ -241,7 +245,7 @@ impl SourceTask {
             }
         }
         // Of a single source, a generator may be ahead of the events.
-        let is_generators = schedule.is_single() && self.pipes[0].rules().is_generated;
+        let is_generators = schedule.is_single() && self.arrivals[0].rules.is_generated;
         Some(if is_generators { generated } else { generated.min(schedule.clock(unit)) })
     }
 
@@ -270,7 +274,7 @@ impl SourceTask {
         let mut largest = schedule.clock(self.unit);
         let mut nexts = vec![0; self.pipes.len()];
         let mut position = 0;
-        let generated = self.pipes.iter().any(|pipe| pipe.rules().is_generated);
+        let generated = self.arrivals.iter().any(|arrival| arrival.rules.is_generated);
         let mut cap = Timestamp::MAX;
         loop {
             if generated {
@@ -299,6 +303,7 @@ impl SourceTask {
 
     /// A unit has ended.
     fn finish_unit(&mut self, source: Option<usize>) -> State {
+        self.is_unit_told = false;
         match &self.order {
             UnitOrder::Known(schedule) => {
                 self.unit += self.workers as u64;
@@ -310,7 +315,7 @@ impl SourceTask {
             UnitOrder::AsTheyCome(_) | UnitOrder::Elsewhere => {
                 self.unit += 1;
                 if let Some(source) = source {
-                    if self.pipes[source].is_apart() {
+                    if self.arrivals[source].rules.is_apart {
                         self.unit += TICK_UNITS - 1;
                     }
                     let limits = self.limits_of(source);
@@ -374,20 +379,34 @@ impl Task for SourceTask {
 
     fn run(&mut self) -> Progress {
         let progress = self.read();
-        let worked = self.pipes.iter_mut().map(|pipe| pipe.work()).filter(|worked| *worked).count() > 0;
         // Also while nothing comes, or nothing can be given on.
-        if worked && progress == Progress::Idle { Progress::Made } else { progress }
+        let worked = self.pipes.iter_mut().fold(false, |worked, pipe| pipe.work() | worked);
+        match progress {
+            Progress::Idle | Progress::CaughtUp if worked => Progress::Made,
+            progress => progress,
+        }
     }
 }
 
 impl SourceTask {
+    /// Whether others learn that this worker has come to the current unit before it goes on: a block takes time to load,
+    /// while what comes of a feed is there.
+    fn tells_first(&self) -> bool {
+        let goes_on = match self.state {
+            State::Arrived => matches!(self.order, UnitOrder::Known(_)),
+            State::Reading(_) => true,
+            _ => false,
+        };
+        goes_on && !self.is_unit_told
+    }
+
     /// Reads what can be read and given on now.
     fn read(&mut self) -> Progress {
         self.due = None;
         let mut progress = Progress::Idle;
         for _ in 0..STEPS_MAX {
             // Before anything is told of where it has come to.
-            if self.state == State::Next
+            if matches!(self.state, State::Next)
                 && let Some(state) = self.arrive()
             {
                 self.state = state;
@@ -397,24 +416,22 @@ impl SourceTask {
                 self.tell(false);
                 return progress;
             }
-            if self.state == State::Done {
+            if matches!(self.state, State::Done) {
                 return Progress::Done;
             }
-            // Between units, others learn where this worker stands before it goes on.
-            if self.state == State::Arrived && !std::mem::replace(&mut self.is_passed_on, true) {
+            if self.tells_first() {
                 self.tell(false);
                 continue;
             }
             match self.step() {
                 Some(state) => {
                     self.state = state;
-                    self.is_passed_on = false;
                     self.is_told = false;
                     progress = Progress::Made;
                 }
                 None => {
-                    self.tell(true);
-                    return progress;
+                    let is_told = self.tell(true);
+                    return if is_told && progress == Progress::Made { Progress::CaughtUp } else { progress };
                 }
             }
         }

@@ -14,6 +14,8 @@ pub(crate) enum Progress {
     Idle,
     /// Something was done.
     Made,
+    /// Something was done, and nothing more can be done now.
+    CaughtUp,
     /// Nothing is left to do, ever.
     Done,
 }

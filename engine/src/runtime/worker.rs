@@ -9,8 +9,8 @@ use std::time::Duration;
 
 /// The whole job over one worker's share of input and keys.
 pub(crate) struct Worker {
-    /// Downstream first; `None` where a task is done.
-    tasks: Vec<Option<Box<dyn Task>>>,
+    /// Those that are not done, downstream first.
+    tasks: Vec<Box<dyn Task>>,
     shared: Arc<JobShared>,
 }
 
@@ -21,8 +21,17 @@ pub enum WorkerStep {
     Idle,
     /// Something was done.
     Made,
+    /// Something was done, and nothing more can be done before something comes from outside.
+    CaughtUp,
     /// The worker is at its end, or the job has failed or was stopped.
     Ended,
+}
+
+impl WorkerStep {
+    /// Whether something was done, after which there may be more to do for this worker or others.
+    pub const fn made_progress(self) -> bool {
+        matches!(self, Self::Made | Self::CaughtUp)
+    }
 }
 
 /// Runs `body`; a panic in it ends the job with an error and gives `None`.
@@ -32,8 +41,8 @@ pub(crate) fn caught<R>(shared: &JobShared, body: impl FnOnce() -> R) -> Option<
 
 impl Worker {
     /// A worker with these tasks, downstream first.
-    pub(crate) fn new(tasks: Vec<Box<dyn Task>>, shared: Arc<JobShared>) -> Self {
-        Self { tasks: tasks.into_iter().map(Some).collect(), shared }
+    pub(crate) const fn new(tasks: Vec<Box<dyn Task>>, shared: Arc<JobShared>) -> Self {
+        Self { tasks, shared }
     }
 
     /// Runs each task once. A panic in a function of the user's ends the job with an error.
@@ -43,34 +52,28 @@ impl Worker {
         }
         let tasks = &mut self.tasks;
         let stepped = caught(&self.shared, || {
-            let mut made = false;
-            let mut left = false;
-            for slot in tasks.iter_mut() {
-                match slot.as_mut().map(|task| task.run()) {
-                    Some(Progress::Done) => {
-                        made = true;
-                        *slot = None;
-                    }
-                    Some(Progress::Made) => {
-                        made = true;
-                        left = true;
-                    }
-                    Some(Progress::Idle) => left = true,
-                    None => {}
-                }
+            // What one task has done may be work for another.
+            let is_alone = tasks.len() == 1;
+            let (mut made, mut caught_up) = (false, false);
+            tasks.retain_mut(|task| {
+                let progress = task.run();
+                made |= progress != Progress::Idle;
+                caught_up = is_alone && progress == Progress::CaughtUp;
+                progress != Progress::Done
+            });
+            match made {
+                _ if tasks.is_empty() => WorkerStep::Ended,
+                true if caught_up => WorkerStep::CaughtUp,
+                true => WorkerStep::Made,
+                false => WorkerStep::Idle,
             }
-            (made, left)
         });
-        match stepped {
-            None | Some((_, false)) => WorkerStep::Ended,
-            Some((true, true)) => WorkerStep::Made,
-            Some((false, true)) => WorkerStep::Idle,
-        }
+        stepped.unwrap_or(WorkerStep::Ended)
     }
 
     /// How long none of the tasks has an event of its own, where that is known.
     fn until_due(&self) -> Option<Duration> {
-        let due = self.tasks.iter().flatten().filter_map(|task| task.due()).min()?;
+        let due = self.tasks.iter().filter_map(|task| task.due()).min()?;
         Some(due.saturating_sub(self.shared.clock.now()))
     }
 
@@ -78,7 +81,7 @@ impl Worker {
     pub(crate) fn run(&mut self, mut idler: Idler) {
         loop {
             match self.step() {
-                WorkerStep::Made => idler.reset(),
+                WorkerStep::Made | WorkerStep::CaughtUp => idler.reset(),
                 WorkerStep::Idle => idler.wait(|| self.until_due()),
                 WorkerStep::Ended => return,
             }

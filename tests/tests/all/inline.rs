@@ -1,10 +1,11 @@
 //! Jobs on the caller's thread: the same rows as with threads, event by event, and what they are when something ends.
 
-use pelton::{CheckpointOptions, Error, Inline, Input, Job, Options, Timestamp, VecSource, collect, push};
+use pelton::{CheckpointOptions, Error, Inline, Input, Job, Options, Timestamp, VecSource, WorkerStep, collect, push};
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{KINDS, Kind, job};
 use pelton_tests::rows::assert_same;
 use pelton_tests::running::finish;
+use std::collections::BTreeSet;
 
 fn events(events: usize) -> Vec<Sample> {
     samples(&Shape { events, keys: 20, step_ns: 100, disorder_ns: 160_000, seed: 7 })
@@ -53,6 +54,38 @@ fn what_an_event_causes_is_done_when_the_push_returns() {
     }
     drop(input);
     inline.finish().unwrap().balance().unwrap();
+}
+
+#[test]
+fn a_worker_that_has_caught_up_has_nothing_left_to_do() {
+    let events = events(2_000);
+    let mut known = BTreeSet::new();
+    for kind in KINDS {
+        let (mut input, source) = push(64);
+        let mut simulation = job(kind, source).job.simulate(Options::workers(1)).unwrap();
+        for events in events.chunks(9) {
+            assert_eq!(input.try_send(events), Ok(events.len()));
+            let mut steps = 0;
+            loop {
+                steps += 1;
+                assert!(steps < 10_000, "{kind:?} does not come to an end");
+                match simulation.step(0) {
+                    WorkerStep::Made => {}
+                    WorkerStep::CaughtUp => {
+                        assert_eq!(simulation.step(0), WorkerStep::Idle, "{kind:?}");
+                        known.insert(format!("{kind:?}"));
+                        break;
+                    }
+                    WorkerStep::Idle => break,
+                    WorkerStep::Ended => panic!("{kind:?} ends before its input does"),
+                }
+            }
+        }
+    }
+    // Of jobs that have one task on a worker it is known.
+    for kind in [Kind::Window, Kind::Timers] {
+        assert!(known.contains(&format!("{kind:?}")), "{kind:?} is not among {known:?}");
+    }
 }
 
 /// A job that goes on from a directory, and how many events it has.

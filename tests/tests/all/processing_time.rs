@@ -7,7 +7,7 @@ use pelton::testing::CrashingDisk;
 use pelton::{
     BroadcastProcessFunction, BroadcastTable, CheckpointOptions, CoProcessFunction, Error, HashSeed, Input, Job,
     ManualClock, Options, ProcessContext, ProcessFunction, Simulation, Source, Stop, Stream, Timestamp, Timing,
-    Trigger, Tumbling, VecSource, Watermarks, WorkerStep, collect, count, push,
+    Trigger, Tumbling, VecSource, Watermarks, collect, count, push,
 };
 use pelton_tests::campaign;
 use pelton_tests::events::{Row, Sample, Shape, samples};
@@ -114,7 +114,7 @@ impl World {
                 simulation.sync_journal();
             }
             let worker = rng.below(workers as u64) as usize;
-            idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
+            idle = if simulation.step(worker).made_progress() { 0 } else { idle + 1 };
             assert!(idle < 100_000, "it does not move on");
         }
         false

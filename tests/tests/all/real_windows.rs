@@ -3,7 +3,6 @@
 use pelton::testing::CrashingDisk;
 use pelton::{
     Aggregate, CheckpointOptions, Job, Options, Pane, Record, Session, Simulation, Sliding, Timestamp, VecSource,
-    WorkerStep,
 };
 use pelton_io::Trade;
 use pelton_io::codec::lean::{self, LeanOptions};
@@ -127,7 +126,7 @@ fn step(simulation: &mut Simulation, workers: usize, events: u64) {
         if simulation.is_ended() || simulation.report().events_read() >= events {
             return;
         }
-        idle = if simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
+        idle = if simulation.step(worker).made_progress() { 0 } else { idle + 1 };
         simulation.step_checkpoints();
         assert!(idle < 100_000, "it does not move on");
     }

@@ -19,20 +19,20 @@ impl SourceTask {
 
     /// The sources that event time waits for, each with its clock.
     fn active(&self) -> impl Iterator<Item = (usize, Timestamp)> {
-        let sources = self.pipes.iter().zip(&self.arrivals).enumerate();
-        let active = sources.filter(|(_, (pipe, arrival))| !arrival.ended && !arrival.idle && !pipe.is_apart());
-        active.map(|(source, (pipe, _))| (source, pipe.clock()))
+        let sources = self.arrivals.iter().enumerate();
+        let active = sources.filter(|(_, arrival)| !arrival.ended && !arrival.idle && !arrival.rules.is_apart);
+        active.map(|(source, _)| (source, self.pipes[source].clock()))
     }
 
     /// Whether a source gives ticks, and all that it gives them for have ended.
     fn is_left_over(&self, source: usize) -> bool {
-        let mut sources = self.pipes.iter().zip(&self.arrivals);
-        self.pipes[source].is_apart() && sources.all(|(pipe, arrival)| pipe.is_apart() || arrival.ended)
+        let mut sources = self.arrivals.iter();
+        self.arrivals[source].rules.is_apart && sources.all(|arrival| arrival.rules.is_apart || arrival.ended)
     }
 
     /// Whether a source waits, since it is further ahead of another one than it may be.
     fn is_ahead(&self, source: usize) -> bool {
-        let Some(drift) = self.pipes[source].rules().drift_max else { return false };
+        let Some(drift) = self.arrivals[source].rules.drift_max else { return false };
         let others = self.active().filter(|(other, _)| *other != source).map(|(_, clock)| clock);
         let is_ahead = |least: Timestamp| self.pipes[source].clock() > least.plus_nanos(drift);
         others.min().is_some_and(is_ahead)
@@ -43,7 +43,7 @@ impl SourceTask {
         if !matches!(self.order, UnitOrder::AsTheyCome(_)) {
             return ClockLimits::NONE;
         }
-        if self.pipes[source].is_apart() {
+        if self.arrivals[source].rules.is_apart {
             return ClockLimits { floor: self.clock, ceiling: self.clock };
         }
         let active = self.active().filter(|(other, _)| *other != source);
@@ -72,6 +72,7 @@ impl SourceTask {
             _ => {}
         }
         self.move_clock();
+        self.is_unit_told = false;
         if kind == RecordKind::LastEvents { State::Reading(Some(source)) } else { State::Next }
     }
 
@@ -91,7 +92,7 @@ impl SourceTask {
         }
         for _ in 0..self.pipes.len() {
             let source = self.turn;
-            self.turn = (self.turn + 1) % self.pipes.len();
+            self.turn = if source + 1 == self.pipes.len() { 0 } else { source + 1 };
             let (blocks, is_left_over) = (self.blocks_of(source), self.is_left_over(source));
             let is_ahead = self.is_ahead(source);
             let arrival = &mut self.arrivals[source];
@@ -141,7 +142,7 @@ impl SourceTask {
                     return self.came(source, RecordKind::Watermark, now);
                 }
                 Ok(Came::Nothing) if !draining => {
-                    let idle_after = self.pipes[source].rules().idle_after;
+                    let idle_after = arrival.rules.idle_after;
                     let is_idle = idle_after.is_some_and(|after| now.saturating_sub(arrival.last_event) >= after);
                     if is_idle && !arrival.idle {
                         return self.came(source, RecordKind::Idle, now);

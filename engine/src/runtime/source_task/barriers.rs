@@ -26,6 +26,10 @@ impl SourceTask {
 
     /// Looks whether a barrier comes before the next unit; `None` where nothing is read any more.
     pub(super) fn arrive(&mut self) -> Option<State> {
+        // One worker reads what comes, and nothing but a checkpoint cuts it.
+        if self.giver.is_none() && matches!(self.order, UnitOrder::AsTheyCome(_)) {
+            return Some(State::Arrived);
+        }
         let (unit, units) = self.unit_and_units();
         let arrived = self.cut.arrive(unit, units, self.epoch);
         self.come(arrived, |_| Some(State::Arrived))

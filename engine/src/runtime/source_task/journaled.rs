@@ -83,7 +83,7 @@ impl SourceTask {
     /// Has watermarks that cannot be saved account for all that came before the place where the sources go on.
     fn pass_over(&mut self, journaled: &Journaled, mut records: Records, saved: &LiveSources) -> Result<(), Error> {
         // Of a bounded source a first pass tells.
-        let needs_all = |source: &usize| self.pipes[*source].rules().is_generated && self.blocks_of(*source).is_none();
+        let needs_all = |source: &usize| self.arrivals[*source].rules.is_generated && self.blocks_of(*source).is_none();
         let Some(own) = (0..self.pipes.len()).find(needs_all) else { return Ok(()) };
         if journaled.journal.is_cut() {
             let name = self.pipes[own].name();
@@ -95,7 +95,7 @@ impl SourceTask {
             let Some(record) = records.next()? else { break };
             if let (RecordKind::Events | RecordKind::LastEvents | RecordKind::Watermark, Some(source)) =
                 (record.kind, journaled.source(&record))
-                && self.pipes[source].rules().is_generated
+                && self.arrivals[source].rules.is_generated
                 && let Err(error) = self.pipes[source].pass_over(&record)
             {
                 return Err(Error::Source { name: self.pipes[source].name().to_string(), error });

@@ -19,8 +19,7 @@ use crate::testing::CrashingDisk;
 use crate::testing::mode::Random;
 use crate::{
     Batch, BoxError, CheckpointOptions, Dictionary, Event, Firing, Job, Layout, Operator, OperatorError, OperatorInput,
-    Options, Outbox, Record, Sink, SinkCheckpoint, Slot, Timestamp, Tumbling, VecSource, Watermarks, Windowed,
-    WorkerStep, sum,
+    Options, Outbox, Record, Sink, SinkCheckpoint, Slot, Timestamp, Tumbling, VecSource, Watermarks, Windowed, sum,
 };
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -285,7 +284,7 @@ fn hold(seed: u64, is_planted: bool) -> Result<u64, String> {
                 simulation.checkpoint(false).map_err(|error| error.to_string())?;
             }
             simulation.step_checkpoints();
-            idle = if simulation.step(random.up_to(workers) - 1) == WorkerStep::Made { 0 } else { idle + 1 };
+            idle = if simulation.step(random.up_to(workers) - 1).made_progress() { 0 } else { idle + 1 };
             assert!(idle < 100_000, "seed {seed}: the job does not move on");
         }
         resumed += u64::from(simulation.report().recovery.is_some_and(|found| found.resumed_from > Some(1)));

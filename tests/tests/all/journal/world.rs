@@ -4,7 +4,7 @@ use super::archive::Archive;
 use pelton::testing::CrashingDisk;
 use pelton::{
     BoxError, CheckpointOptions, DurableInput, Event, Feed, HashSeed, Input, InputCount, Job, JournalKeep, ManualClock,
-    Options, Polled, Report, Simulation, Source, Symbol, Timestamp, Tumbling, VecSource, Watermarks, WorkerStep, push,
+    Options, Polled, Report, Simulation, Source, Symbol, Timestamp, Tumbling, VecSource, Watermarks, push,
 };
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{BOUND_NS, Kind, OrderHash, Running, WINDOW_NS, job_into};
@@ -301,7 +301,7 @@ impl World {
                 started.simulation.sync_journal();
             }
             let worker = rng.below(workers as u64) as usize;
-            idle = if started.simulation.step(worker) == WorkerStep::Made { 0 } else { idle + 1 };
+            idle = if started.simulation.step(worker).made_progress() { 0 } else { idle + 1 };
             assert!(idle < 100_000, "{:?} does not move on", self.kind);
             self.learn(started, rng.below(8) == 0);
         }
