@@ -123,7 +123,7 @@
 //! | `n_unique`, `approx_n_unique`, `quantile` | [`count_distinct`], [`approx_count_distinct`], [`quantile`] | In states of fixed size: each says what it leaves out. |
 //! | `var`, `std` | [`var_samp`], [`stddev_samp`] | With `ddof=0`: [`var_pop`], [`stddev_pop`]. |
 //! | `first`, `last`, `arg_max` | [`first`], [`last`], [`arg_max`] | In the job's order. [`arg_max`] gives a value of the row and not its number. |
-//! | `join_asof(by, tolerance)` | [`KeyedStream::as_of_join`], [`AsOf::within`] | The strategy is `backward`. |
+//! | `join_asof(by, strategy, tolerance)` | [`KeyedStream::as_of_join`] | The strategies are [backward](AsOf::backward), [forward](AsOf::forward) and [nearest](AsOf::nearest); the last two need a tolerance. |
 //! | `Datetime("ns")`, `str.to_datetime` | [`Timestamp`] and its `parse` | |
 //! | `Categorical` | [`Symbol`] | |
 //!

@@ -5,8 +5,11 @@ use crate::api::output::NodeOutputs;
 use crate::api::stream::{Stream, lead_both};
 use crate::graph::factory::StepContext;
 use crate::graph::step::two_inputs;
+use crate::operator::aggregate::Aggregate;
 use crate::operator::chain::Chain;
-use crate::operator::join::as_of::{AsOf, AsOfOperator};
+use crate::operator::join::answered::AnsweredOperator;
+use crate::operator::join::around::Around;
+use crate::operator::join::as_of::AsOf;
 use crate::operator::join::interval::{Interval, IntervalOperator};
 use crate::operator::join::{FullOuter, Inner, JoinRows, LeftOuter, RightOuter};
 use crate::operator::{Operator, OperatorInput};
@@ -24,7 +27,7 @@ pub struct JoinOutput<Out: Record, L: Record, R: Record> {
     pub late_right: Stream<R>,
 }
 
-/// Two keyed streams, to be joined as of the left rows' times.
+/// Two keyed streams, to be joined as of the left rows' times; made by [`KeyedStream::as_of_join`], where an example is.
 pub struct AsOfJoin<K, L: Record, R: Record, C: Chain<Out = L>, D: Chain<Out = R>, FL, FR> {
     both: Both<K, L, R, C, D, FL, FR>,
     as_of: AsOf,
@@ -50,10 +53,11 @@ where
     C: Chain<Out = L>,
     FL: Fn(&L) -> K + Clone + Send + Sync + 'static,
 {
-    /// Joins each row with the latest row of `right` that has the same key and a time at or before its own.
+    /// Joins each row with one row of `right` that has the same key: the latest at or before its own time
+    /// ([`AsOf::backward`]), the first at or after it ([`AsOf::forward`]), or the nearest of both ([`AsOf::nearest`]).
     ///
-    /// Of equal times the last one in the job's order counts. A row is answered once the watermark of both streams has
-    /// come to its time; rows leave in order of (time, key, left row) and have the left row's time. Rows at or behind
+    /// A row is answered once the watermark of both streams has come to its time, or with the other two to its time and
+    /// the tolerance. That is the time of the joined row; rows leave in order of (time, key, left row). Rows at or behind
     /// the watermark go to their side's late output.
     ///
     /// ```
@@ -232,7 +236,7 @@ where
         let Self { both, as_of } = self;
         let title = format!("{} as-of join, {as_of}", words(J::OUTER));
         both.join((name, title), false, move |keys_of, context| {
-            AsOfOperator::new(keys_of, as_of, join.clone(), &context.stores)
+            AnsweredOperator::new(keys_of, as_of, join.clone(), &context.stores)
         })
     }
 }
@@ -284,18 +288,69 @@ where
         self.add(name, FullOuter(join))
     }
 
+    /// Gives a row for each left row, with an aggregate of the right rows that it meets, in order of time; none where it
+    /// meets none. The name is the identity of the state.
+    ///
+    /// It comes once none that is on time could be added: at the left row's time, or at the upper end of its interval where
+    /// that is later, and has that time. Rows leave in order of (time, key, left row). (kdb+ calls this a window join, `wj1`.)
+    ///
+    /// ```
+    /// use pelton::{Interval, Job, Options, collect, max};
+    ///
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Trade { #[event(time)] time_ns: i64, symbol: u64 }
+    /// #[derive(Clone, Copy, pelton::Event)]
+    /// #[repr(C)]
+    /// struct Quote { #[event(time)] time_ns: i64, symbol: u64, bid: i64 }
+    ///
+    /// let trades = [5, 90].map(|time_ns| Trade { time_ns, symbol: 1 });
+    /// let quotes = [(1, 100), (4, 103), (6, 101), (8, 109)].map(|(time_ns, bid)| Quote { time_ns, symbol: 1, bid });
+    /// let mut job = Job::new("bids around trades");
+    /// let (sink, rows) = collect();
+    /// let quotes = job.source("quotes", quotes).key_by(|quote| quote.symbol);
+    /// let trades = job.source("trades", trades).key_by(|trade| trade.symbol);
+    /// // The best bid within 2 ns of each trade.
+    /// trades
+    ///     .interval_join(quotes, Interval::between_nanos(-2, 2))
+    ///     .aggregate("best bid", max(|quote: &Quote| quote.bid), |_: &Trade, best: Option<&i64>| best.copied().unwrap_or(0))
+    ///     .main
+    ///     .sink("out", sink);
+    /// job.run(Options::workers(2))?;
+    /// assert_eq!(rows.take().into_iter().map(|(_, best)| best).collect::<Vec<_>>(), [103, 0]);
+    /// # Ok::<(), pelton::Error>(())
+    /// ```
+    pub fn aggregate<A: Aggregate<In = R>, Out: Record>(
+        self,
+        name: &str,
+        aggregate: A,
+        join: impl Fn(&L, Option<&A::Value>) -> Out + Clone + Send + Sync + 'static,
+    ) -> JoinOutput<Out, L, R> {
+        self.note_mistake(|mistake| ShapeError::BadStep(name.to_owned(), mistake), self.interval.mistake());
+        self.note_mistake(|mistake| ShapeError::BadAggregate(name.to_owned(), mistake), aggregate.mistake());
+        let Self { both, interval } = self;
+        let title = format!("aggregate of {interval}");
+        both.join((name, title), false, move |keys_of, context| {
+            let around = Around { interval, aggregate: aggregate.clone() };
+            AnsweredOperator::new(keys_of, around, LeftOuter(join.clone()), &context.stores)
+        })
+    }
+
     fn add<J>(self, name: &str, join: J) -> JoinOutput<J::Out, L, R>
     where
         J: JoinRows<L, R> + Clone + Send + Sync,
     {
+        self.note_mistake(|mistake| ShapeError::BadStep(name.to_owned(), mistake), self.interval.mistake());
         let Self { both, interval } = self;
-        if let Some(mistake) = interval.mistake() {
-            let graph = &both.left.stream.graph;
-            graph.borrow_mut().mistakes.push(ShapeError::BadStep(name.to_owned(), mistake));
-        }
         let title = format!("{} interval join, {interval}", words(J::OUTER));
         both.join((name, title), J::OUTER != (false, false), move |keys_of, context| {
             IntervalOperator::new(keys_of, interval, join.clone(), &context.stores)
         })
+    }
+
+    fn note_mistake(&self, make: impl FnOnce(&'static str) -> ShapeError, mistake: Option<&'static str>) {
+        if let Some(mistake) = mistake {
+            self.both.left.stream.graph.borrow_mut().mistakes.push(make(mistake));
+        }
     }
 }

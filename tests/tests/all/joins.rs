@@ -1,5 +1,6 @@
-//! Joins: as-of joins against all pairs, interval joins against a plain loop.
+//! Joins: as-of joins and aggregates against all pairs, interval joins against a plain loop.
 
+mod around;
 mod intervals;
 mod real_quotes;
 mod rules;
@@ -10,38 +11,76 @@ use pelton_tests::rng::Rng;
 use pelton_tests::rows::{assert_same, rows_of};
 use pelton_tests::running::{DEADLINE, finish, step_in_any_order};
 use pelton_tests::slow::{Placed, merged, placed, watermark};
+use std::cmp::Ordering;
 use std::time::Duration;
 
 const LEFT: i64 = 0;
+
+/// Which right row a left one meets, with the tolerance.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Looks {
+    Backward(Option<i64>),
+    Forward(i64),
+    Nearest(i64),
+}
+
+impl Looks {
+    fn as_of(self) -> AsOf {
+        let nanos = |nanos: i64| Duration::from_nanos(nanos as u64);
+        match self {
+            Self::Backward(None) => AsOf::backward(),
+            Self::Backward(Some(tolerance)) => AsOf::backward().within(nanos(tolerance)),
+            Self::Forward(tolerance) => AsOf::forward(nanos(tolerance)),
+            Self::Nearest(tolerance) => AsOf::nearest(nanos(tolerance)),
+        }
+    }
+
+    /// How long after a left row its answer comes.
+    fn answered_after(self) -> i64 {
+        match self {
+            Self::Backward(_) => 0,
+            Self::Forward(tolerance) | Self::Nearest(tolerance) => tolerance,
+        }
+    }
+
+    /// Whether a right row that comes so much later than the left one is met, where there is no other.
+    fn reaches(self, later: i64) -> bool {
+        match self {
+            Self::Backward(tolerance) => later <= 0 && tolerance.is_none_or(|tolerance| -later <= tolerance),
+            Self::Forward(tolerance) => (0..=tolerance).contains(&later),
+            Self::Nearest(tolerance) => later.abs() <= tolerance,
+        }
+    }
+
+    /// Whether a right row is met rather than another one before it in the job's order, both of which are reached.
+    fn prefers(self, later: i64, other: i64) -> bool {
+        match later.abs().cmp(&other.abs()) {
+            Ordering::Less => true,
+            Ordering::Greater => false,
+            // As near on the other side, or of one time: backward the last one, and forward the first.
+            Ordering::Equal if later != other => later < 0,
+            Ordering::Equal => later < 0 || later == 0 && !matches!(self, Self::Forward(_)),
+        }
+    }
+}
 
 /// How a join is made.
 #[derive(Debug, Clone, Copy)]
 struct How {
     bound: i64,
-    tolerance: Option<i64>,
+    looks: Looks,
     is_inner: bool,
 }
 
-impl How {
-    fn as_of(self) -> AsOf {
-        match self.tolerance {
-            Some(nanos) => AsOf::backward().within(Duration::from_nanos(nanos as u64)),
-            None => AsOf::backward(),
-        }
-    }
-}
-
 fn ways(bounds: &[i64], tolerances: &[i64]) -> Vec<How> {
-    let tolerances: Vec<_> = tolerances.iter().map(|nanos| Some(*nanos)).chain([None]).collect();
-    let with_bound = |bound: i64| {
-        let tolerances = tolerances.clone();
-        let hows = [false, true].into_iter().flat_map(move |is_inner| {
-            let how = move |&tolerance: &Option<i64>| How { bound, tolerance, is_inner };
-            tolerances.iter().map(how).collect::<Vec<_>>()
-        });
-        hows.collect::<Vec<_>>()
+    let with =
+        |tolerance: &i64| [Looks::Backward(Some(*tolerance)), Looks::Forward(*tolerance), Looks::Nearest(*tolerance)];
+    let looks: Vec<_> = tolerances.iter().flat_map(with).chain([Looks::Backward(None)]).collect();
+    let of_bound = |bound: &i64| {
+        let how = |is_inner: bool| looks.iter().map(move |looks| How { bound: *bound, looks: *looks, is_inner });
+        how(false).chain(how(true)).collect::<Vec<_>>()
     };
-    bounds.iter().flat_map(|bound| with_bound(*bound)).collect()
+    bounds.iter().flat_map(of_bound).collect()
 }
 
 /// What a join gives: joined rows, and late ones of both sides.
@@ -71,16 +110,15 @@ fn all_pairs(
     let mut joined: Vec<(i64, u64, usize, Row)> = Vec::new();
     for (place, left) in rows.iter().enumerate().filter(|(_, row)| is_left(&row.row) && !is_late(row)) {
         let mut best: Option<(i64, &Sample)> = None;
-        for right in rows.iter().filter(|row| is_right(&row.row) && !is_late(row)) {
-            let is_before = right.row.key == left.row.key && right.time <= left.time;
-            // Of equal times the last one counts.
-            if is_before && best.is_none_or(|(time, _)| right.time >= time) {
-                best = Some((right.time, &right.row));
+        for right in rows.iter().filter(|row| is_right(&row.row) && !is_late(row) && row.row.key == left.row.key) {
+            let later = right.time - left.time;
+            if how.looks.reaches(later) && best.is_none_or(|(other, _)| how.looks.prefers(later, other)) {
+                best = Some((later, &right.row));
             }
         }
-        let best = best.filter(|(time, _)| how.tolerance.is_none_or(|tolerance| left.time - time <= tolerance));
         if best.is_some() || !how.is_inner {
-            joined.push((left.time, left.row.key, place, pair(&left.row, best.map(|(_, right)| right))));
+            let at = left.time + how.looks.answered_after();
+            joined.push((at, left.row.key, place, pair(&left.row, best.map(|(_, right)| right))));
         }
     }
     joined.sort_by_key(|(time, key, place, _)| (*time, *key, *place));
@@ -123,7 +161,7 @@ fn join_of_one(rows: &[Sample], block: usize, how: How, is_self: bool) -> (Job, 
     let rows = job.source("rows", VecSource::new(rows.to_vec(), block)).watermarks(watermarks);
     let left = rows.clone().filter(move |row| is_self || row.value == LEFT).key_by(|row| row.key);
     let right = rows.filter(move |row| is_self || row.value != LEFT).key_by(|row| row.key);
-    let join = left.as_of_join(right, how.as_of());
+    let join = left.as_of_join(right, how.looks.as_of());
     let output = if how.is_inner {
         join.inner("join", |left: &Sample, right: &Sample| pair(left, Some(right)))
     } else {
@@ -165,7 +203,7 @@ fn all_short_sequences_join_as_all_pairs_do() {
         .collect();
     let all: Vec<Sample> = sequences.iter().flatten().copied().collect();
     assert_eq!(sequences.len(), 1 + 12 + 144 + 1728 + 20_736);
-    let of_both = |how: &How| !how.is_inner || how.tolerance.is_none();
+    let of_both = |how: &How| !how.is_inner || how.looks == Looks::Backward(None);
     for (number, how) in ways(&[0, 1], &[0, 1]).into_iter().filter(of_both).enumerate() {
         let mut expected = Joined { rows: Vec::new(), late_left: Vec::new(), late_right: Vec::new() };
         for rows in &sequences {
@@ -228,7 +266,7 @@ fn random_rows_of_two_sources_join_as_all_pairs_do() {
             })
             .collect();
         // A left join without a tolerance, and an inner one with it, or the other way round.
-        let is_taken = |how: &How| (how.is_inner == how.tolerance.is_some()) == (seed % 2 == 1);
+        let is_taken = |how: &How| (how.is_inner == (how.looks != Looks::Backward(None))) == (seed % 2 == 1);
         for how in ways(&[25], &[30]).into_iter().filter(is_taken) {
             let expected = all_pairs(&rows, how, |row| row.value == LEFT, |row| row.value != LEFT);
             for block in [1, 64, 4096] {
@@ -240,7 +278,7 @@ fn random_rows_of_two_sources_join_as_all_pairs_do() {
                     let left = left.map(|row| Sample { value: 0, ..*row }).key_by(|row| row.key);
                     let right =
                         right.watermarks(watermarks).map(|row| Sample { value: 1, ..*row }).key_by(|row| row.key);
-                    let join = left.as_of_join(right, how.as_of());
+                    let join = left.as_of_join(right, how.looks.as_of());
                     let output = if how.is_inner {
                         join.inner("join", |left: &Sample, right: &Sample| pair(left, Some(right)))
                     } else {
@@ -282,22 +320,26 @@ fn a_stream_joins_itself() {
 fn quotes_that_no_trade_will_meet_are_not_kept() {
     let at = |time_ns: i64, key| Sample { time_ns, key, value: time_ns, number: 0 };
     let quotes: Vec<_> = (0..100_000).map(|time| at(time, time as u64 % 7)).collect();
-    for (trades, workers, block) in [(vec![], 1, 64), (vec![at(5, 5), at(99_999, 1)], 1, 4096), (vec![at(3, 2)], 3, 64)]
-    {
+    let looks = [Looks::Backward(None), Looks::Backward(Some(6)), Looks::Forward(6), Looks::Nearest(6)];
+    let ways = [(vec![], 1, 64), (vec![at(5, 5), at(99_999, 1)], 1, 4096), (vec![at(3, 2)], 3, 64)];
+    for ((trades, workers, block), looks) in ways.iter().flat_map(|way| looks.map(|looks| (way, looks))) {
         let job = |rows_max| {
             let mut job = Job::new("quotes");
             let (sink, rows) = collect();
-            let left = job.source("trades", VecSource::new(trades.clone(), block)).key_by(|trade| trade.key);
-            let right = job.source("quotes", VecSource::new(quotes.clone(), block)).key_by(|quote| quote.key);
-            let join = left.as_of_join(right, AsOf::backward());
+            let left = job.source("trades", VecSource::new(trades.clone(), *block)).key_by(|trade| trade.key);
+            let right = job.source("quotes", VecSource::new(quotes.clone(), *block)).key_by(|quote| quote.key);
+            let join = left.as_of_join(right, looks.as_of());
             join.inner("join", |trade, quote| Row { key: trade.key, a: trade.time_ns, b: quote.value })
                 .main
                 .sink("out", sink);
-            (job.start(Options::workers(workers).rows_max(rows_max)).unwrap().join_within(DEADLINE), rows)
+            (job.start(Options::workers(*workers).rows_max(rows_max)).unwrap().join_within(DEADLINE), rows)
         };
         let (report, rows) = job(20_000);
         report.unwrap().balance().unwrap();
-        assert_eq!(rows.take().len(), trades.len());
+        let meets =
+            |trade: &Sample, quote: &Sample| quote.key == trade.key && looks.reaches(quote.time_ns - trade.time_ns);
+        let met = trades.iter().filter(|trade| quotes.iter().any(|quote| meets(trade, quote))).count();
+        assert_eq!(rows.take().len(), met, "{looks:?}");
         // The limit is one: fewer than a key's latest row each.
         let error = job(1).0.unwrap_err().to_string();
         assert!(error.contains("more than 1 rows"), "{error}");

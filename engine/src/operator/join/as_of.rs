@@ -1,23 +1,25 @@
-//! The as-of join: each row of the left stream with the latest row of the right stream up to its own time.
+//! The as-of join: each row of the left stream with the row of the right stream that lies nearest to it, in one direction or
+//! both.
 //!
-//! A left row of time `t` meets the last right row, in order of (time, place), with its key and a time at or before
-//! `t`, and no further back than the tolerance where there is one. That is known once the watermark of both streams has
-//! come to `t`: then all left rows of that time are answered, in order of (key, place). Rows at or behind the
-//! watermark are late.
+//! A left row of time `t` meets one right row with its key. Backward that is the last one, in order of (time, place), at or
+//! before `t`; forward the first one at or after `t`; and nearest is whichever of the two is nearer, the backward one
+//! where both are as near. Right rows farther off than the tolerance do not count.
 //!
-//! For each key there are kept: left rows behind the watermark; right rows behind it; and the latest right row before
-//! it. Right rows that are older are dropped when a left row of their key is answered, and of all keys whenever the
-//! rows have doubled or half of the room for them is gone.
+//! Backward, that is known once the watermark of both streams has come to `t`, and otherwise at `t` and the tolerance: then
+//! all left rows of that time are answered, in order of (key, place), with the time at which that is known. Rows at or behind
+//! the watermark are late.
+//!
+//! For each key there are kept: left rows that wait; right rows that a left row may still meet; and, unless the join is
+//! forward, the latest right row before these. Others are dropped when a left row of their key is answered, and of all keys
+//! whenever the rows have doubled or half of the room for them is gone.
 
-use crate::base::blame;
 use crate::base::time::duration_nanos;
-use crate::operator::join::JoinRows;
-use crate::operator::{Batch, Firing, Operator, OperatorError, OperatorInput, OperatorOutput, Outbox};
-use crate::store::{KeyedRows, KeyedTable, Of, Store, StoreSettings, Timers};
+use crate::operator::join::answered::Answer;
+use crate::store::{KeyedRows, KeyedTable};
 use crate::{Key, Record, Timestamp};
 use std::time::Duration;
 
-/// How far an as-of join looks back.
+/// Which right row an as-of join looks for, and how far.
 ///
 /// ```
 /// use pelton::AsOf;
@@ -25,216 +27,110 @@ use std::time::Duration;
 ///
 /// let any = AsOf::backward();
 /// let recent = AsOf::backward().within(Duration::from_secs(5));
-/// # let _ = (any, recent);
+/// let next = AsOf::forward(Duration::from_secs(5));
+/// let nearest = AsOf::nearest(Duration::from_secs(5));
+/// # let _ = (any, recent, next, nearest);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AsOf {
-    /// In nanoseconds.
+    direction: Direction,
+    /// In nanoseconds; there is one unless the direction is backward.
     tolerance: Option<i64>,
 }
 
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Backward,
+    Forward,
+    Nearest,
+}
+
 impl AsOf {
-    /// The latest right row at or before the left row's time, however old it is.
+    /// The latest right row at or before the left row's time, however old it is. Of equal times the last one counts.
     pub const fn backward() -> Self {
-        Self { tolerance: None }
+        Self { direction: Direction::Backward, tolerance: None }
     }
 
-    /// A right row counts only if it is at most so much older than the left row.
+    /// The first right row at or after the left row's time, and at most `tolerance` after it. Of equal times the first one
+    /// counts. A left row is answered `tolerance` behind its time.
+    pub fn forward(tolerance: Duration) -> Self {
+        Self { direction: Direction::Forward, tolerance: Some(duration_nanos(tolerance)) }
+    }
+
+    /// The right row that is nearest to the left row's time, and at most `tolerance` before or after it. Where the latest
+    /// before and the first after it are as near, the one before it counts. A left row is answered `tolerance` behind its
+    /// time.
+    pub fn nearest(tolerance: Duration) -> Self {
+        Self { direction: Direction::Nearest, tolerance: Some(duration_nanos(tolerance)) }
+    }
+
+    /// A right row counts only if it is at most so far from the left row in time.
     pub fn within(self, tolerance: Duration) -> Self {
-        Self { tolerance: Some(duration_nanos(tolerance)) }
+        Self { tolerance: Some(duration_nanos(tolerance)), ..self }
+    }
+}
+
+impl<R: Record> Answer<R> for AsOf {
+    type Met = R;
+
+    fn answered_at(&self, left: Timestamp) -> Timestamp {
+        match self.direction {
+            Direction::Backward => left,
+            Direction::Forward | Direction::Nearest => left.plus_nanos(self.tolerance.unwrap_or(0)),
+        }
     }
 
-    /// Whether a right row of time `right` counts for a left row of time `left`, which is not before it.
-    fn reaches(&self, left: Timestamp, right: Timestamp) -> bool {
-        self.tolerance.is_none_or(|tolerance| left.minus_nanos(tolerance) <= right)
+    fn find(&self, rights: &KeyedRows<R>, entry: usize, left: Timestamp, _: &mut usize) -> Option<R> {
+        let reaches = |time: Timestamp| {
+            let apart = time.as_nanos().abs_diff(left.as_nanos());
+            self.tolerance.is_none_or(|tolerance| apart <= tolerance.unsigned_abs()).then_some(apart)
+        };
+        let before = || {
+            let (time, row) = rights.latest_at(entry, left)?;
+            Some((reaches(*time)?, *row))
+        };
+        let after = || {
+            let (time, row) = rights.between(entry, left, Timestamp::MAX).next()?;
+            Some((reaches(*time)?, *row))
+        };
+        let found = match self.direction {
+            Direction::Backward => before(),
+            Direction::Forward => after(),
+            Direction::Nearest => before().into_iter().chain(after()).min_by_key(|(apart, _)| *apart),
+        };
+        found.map(|(_, row)| row)
+    }
+
+    fn drop_before<K: Key>(
+        &self,
+        rights: &mut KeyedRows<R>,
+        keys: &mut KeyedTable<K, ()>,
+        entry: usize,
+        left: Timestamp,
+    ) {
+        let first = match self.direction {
+            Direction::Forward => Some(left),
+            Direction::Backward | Direction::Nearest => self.tolerance.map(|tolerance| left.minus_nanos(tolerance)),
+        };
+        if let Some(first) = first {
+            rights.drop_up_to(keys, entry, first.minus_nanos(1));
+        }
+        if self.direction != Direction::Forward {
+            rights.drop_before_latest(keys, entry, left);
+        }
     }
 }
 
 impl std::fmt::Display for AsOf {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self.direction {
+            Direction::Backward => "backward",
+            Direction::Forward => "forward",
+            Direction::Nearest => "nearest",
+        })?;
         match self.tolerance {
-            Some(nanos) => write!(f, "backward within {:?}", Duration::from_nanos(nanos.unsigned_abs())),
-            None => f.write_str("backward"),
+            Some(nanos) => write!(f, " within {:?}", Duration::from_nanos(nanos.unsigned_abs())),
+            None => Ok(()),
         }
-    }
-}
-
-/// Left rows that are answered at once, where the outbox does not fill up before.
-const ANSWERS_AT_ONCE: usize = if cfg!(test) { 8 } else { 1024 };
-/// Fewer rows are not looked through for those that can be dropped.
-const SWEEP_MIN: usize = if cfg!(test) { 8 } else { 1024 };
-
-/// `J` gives the row for a left row and the right row that it met, or none where there is to be no row.
-pub(crate) struct AsOfOperator<K, FL, FR, L, R, J> {
-    keys_of: (FL, FR),
-    as_of: AsOf,
-    join: J,
-    keys: KeyedTable<K, ()>,
-    left: KeyedRows<L>,
-    right: KeyedRows<R>,
-    /// With so many right rows, those that no left row to come can meet are dropped once the watermark comes to `sweep_due`.
-    sweep_at: usize,
-    sweep_due: Timestamp,
-    /// Left rows that wait.
-    waiting: Timers,
-    watermark: Timestamp,
-}
-
-impl<K: Key, FL, FR, L: Record, R: Record, J> AsOfOperator<K, FL, FR, L, R, J> {
-    pub(crate) fn new(keys_of: (FL, FR), as_of: AsOf, join: J, settings: &StoreSettings) -> Self {
-        Self {
-            keys_of,
-            as_of,
-            join,
-            keys: KeyedTable::new(settings),
-            left: KeyedRows::new(settings),
-            right: KeyedRows::new(settings),
-            sweep_at: SWEEP_MIN,
-            sweep_due: Timestamp::MAX,
-            waiting: Timers::new(&StoreSettings { timers_max: usize::MAX, ..*settings }),
-            watermark: Timestamp::MIN,
-        }
-    }
-
-    /// Takes rows of one side with `add`; late ones leave by output `LATE`. How many it took.
-    fn take<T: Record, O: OperatorOutput<LATE, Row = T>, const LATE: usize>(
-        &mut self,
-        batch: &Batch<'_, T>,
-        out: &mut Outbox<O>,
-        add: impl Fn(&mut Self, usize, Timestamp, &T) -> Result<(), OperatorError>,
-    ) -> Result<usize, OperatorError> {
-        for (index, (&time, row)) in batch.times().iter().zip(batch.values()).enumerate() {
-            // Answers that are due before a late row have to leave before it.
-            if batch.is_in_order && index > 0 && self.waiting.first() <= batch.watermark(index) {
-                return Ok(index);
-            }
-            if batch.is_behind(index) {
-                out.emit::<LATE>(index, time, *row);
-            } else {
-                add(self, index, time, row)?;
-            }
-        }
-        Ok(batch.len())
-    }
-
-    fn add_left(&mut self, key: K, time: Timestamp, row: L) -> Result<(), OperatorError> {
-        let entry = self.keys.find_or_insert(key)?;
-        self.left.insert(&mut self.keys, entry, time, row)?;
-        self.waiting.insert(&mut self.keys, time, entry)?;
-        Ok(())
-    }
-
-    fn add_right(&mut self, key: K, time: Timestamp, row: R) -> Result<(), OperatorError> {
-        let entry = self.keys.find_or_insert(key)?;
-        self.right.insert(&mut self.keys, entry, time, row)?;
-        // The row's own time, which no watermark has come to yet.
-        if self.right.len() >= self.sweep_at && self.sweep_due == Timestamp::MAX {
-            self.sweep_due = time;
-        }
-        Ok(())
-    }
-
-    /// Drops right rows that no left row behind the watermark meets; none before it waits any more.
-    fn sweep(&mut self) {
-        let entries: Vec<usize> = self.keys.entries().map(|(entry, _, ())| entry).collect();
-        entries.into_iter().for_each(|entry| self.right.drop_before_latest(&mut self.keys, entry, self.watermark));
-        // Half of the room there is, so that the work stays in proportion to the rows that come.
-        let rows = self.right.len();
-        self.sweep_at = SWEEP_MIN.max((2 * rows).min(rows.midpoint(self.right.limit())));
-        self.sweep_due = Timestamp::MAX;
-    }
-}
-
-impl<K, FL, FR, L, R, J, Out> Operator for AsOfOperator<K, FL, FR, L, R, J>
-where
-    K: Key,
-    L: Record,
-    R: Record,
-    Out: Record,
-    FL: 'static,
-    FR: 'static,
-    J: JoinRows<L, R, Out = Out>,
-{
-    type Outputs = (Out, L, R);
-    const LATE_OUTPUTS: &'static [usize] = &[1, 2];
-
-    fn on_watermark(&mut self, watermark: Timestamp, out: &mut Outbox<(Out, L, R)>) -> Result<Firing, OperatorError> {
-        let mut room = ANSWERS_AT_ONCE;
-        while let Some((at, key, entry)) = self.waiting.next(watermark, &self.keys, out.symbols()) {
-            let found = self.right.latest_at(entry, at).filter(|(time, _)| self.as_of.reaches(at, *time)).copied();
-            while let Some((_, row)) = self.left.first(entry).filter(|(time, _)| *time == at).copied() {
-                if room == 0 || out.is_full() {
-                    return Ok(Firing::More);
-                }
-                room -= 1;
-                self.left.pop_first(&mut self.keys, entry);
-                if let Some(joined) = self.join.join(Some(&row), found.as_ref().map(|(_, right)| right)) {
-                    out.emit_fired::<0>(at, key, joined);
-                }
-            }
-            self.right.drop_before_latest(&mut self.keys, entry, at);
-            self.waiting.take_next(&mut self.keys);
-            self.keys.remove_if_empty(entry);
-        }
-        self.watermark = self.watermark.max(watermark);
-        if self.sweep_due <= self.watermark {
-            self.sweep();
-        }
-        Ok(Firing::Done)
-    }
-
-    fn next_firing(&self) -> Timestamp {
-        self.waiting.first().min(self.sweep_due)
-    }
-
-    fn needs_watermarks(&self) -> bool {
-        false
-    }
-
-    fn stores(&mut self, show: &mut dyn FnMut(&'static str, &mut dyn Store)) {
-        show("keys", &mut self.keys);
-        show("left", &mut Of::new(&mut self.keys, &mut self.left));
-        show("right", &mut Of::new(&mut self.keys, &mut self.right));
-        show("waiting", &mut Of::new(&mut self.keys, &mut self.waiting));
-    }
-}
-
-impl<K, FL, FR, L, R, J, Out> OperatorInput<0> for AsOfOperator<K, FL, FR, L, R, J>
-where
-    K: Key,
-    L: Record,
-    R: Record,
-    Out: Record,
-    FL: Fn(&L) -> K + 'static,
-    FR: 'static,
-    J: JoinRows<L, R, Out = Out>,
-{
-    type Row = L;
-
-    fn on_batch(&mut self, batch: Batch<'_, L>, out: &mut Outbox<(Out, L, R)>) -> Result<usize, OperatorError> {
-        self.take::<_, _, 1>(&batch, out, |join, index, time, row| {
-            let key = blame::at_index(index, || (join.keys_of.0)(row));
-            join.add_left(key, time, *row)
-        })
-    }
-}
-
-impl<K, FL, FR, L, R, J, Out> OperatorInput<1> for AsOfOperator<K, FL, FR, L, R, J>
-where
-    K: Key,
-    L: Record,
-    R: Record,
-    Out: Record,
-    FL: 'static,
-    FR: Fn(&R) -> K + 'static,
-    J: JoinRows<L, R, Out = Out>,
-{
-    type Row = R;
-
-    fn on_batch(&mut self, batch: Batch<'_, R>, out: &mut Outbox<(Out, L, R)>) -> Result<usize, OperatorError> {
-        self.take::<_, _, 2>(&batch, out, |join, index, time, row| {
-            let key = blame::at_index(index, || (join.keys_of.1)(row));
-            join.add_right(key, time, *row)
-        })
     }
 }

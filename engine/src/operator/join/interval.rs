@@ -66,7 +66,7 @@ impl Interval {
     }
 
     /// The first and last time of the right rows that a left row meets.
-    const fn of_left(self, left: Timestamp) -> (Timestamp, Timestamp) {
+    pub(super) const fn of_left(self, left: Timestamp) -> (Timestamp, Timestamp) {
         (left.plus_nanos(self.lower), left.plus_nanos(self.upper))
     }
 
@@ -76,7 +76,7 @@ impl Interval {
     }
 
     /// How long after a left row, and after a right one, it is known what each meets.
-    fn settled_after(self) -> (i64, i64) {
+    pub(super) fn settled_after(self) -> (i64, i64) {
         (self.upper.max(0), self.lower.saturating_neg().max(0))
     }
 

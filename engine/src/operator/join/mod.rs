@@ -1,5 +1,7 @@
 //! Joins of two keyed streams, and what they make of the rows that meet.
 
+pub(crate) mod answered;
+pub(crate) mod around;
 pub(crate) mod as_of;
 pub(crate) mod interval;
 

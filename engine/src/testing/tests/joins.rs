@@ -2,12 +2,14 @@
 
 use super::{at, cases};
 use crate::operator::co_process::CoProcessOperator;
-use crate::operator::join::as_of::{AsOf, AsOfOperator};
+use crate::operator::join::answered::AnsweredOperator;
+use crate::operator::join::around::Around;
+use crate::operator::join::as_of::AsOf;
 use crate::operator::join::interval::{Interval, IntervalOperator};
 use crate::operator::join::{FullOuter, Inner, JoinRows, LeftOuter, RightOuter};
 use crate::testing::model::{self, Actions, Call};
 use crate::testing::{self, ExpectedTwo, Script, Side, Step, Verify};
-use crate::{CoProcessFunction, ProcessContext, ProcessFunction, Record, StoreSettings, Timestamp};
+use crate::{CoProcessFunction, ProcessContext, ProcessFunction, Record, StoreSettings, Timestamp, fold};
 use proptest::prelude::*;
 use std::time::Duration;
 
@@ -58,8 +60,47 @@ struct Met {
 
 const NONE: u64 = u64::MAX;
 
-/// Each left row looked up among all right rows, as long as it is reached.
-fn as_of_model(script: &Script<Pair>, tolerance: Option<i64>) -> ExpectedTwo<Met, Item, Item> {
+/// Which way an as-of join looks: backward, forward or both.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Looks {
+    Backward(Option<i64>),
+    Forward(i64),
+    Nearest(i64),
+}
+
+impl Looks {
+    fn as_of(self) -> AsOf {
+        let nanos = |nanos: i64| Duration::from_nanos(nanos as u64);
+        match self {
+            Self::Backward(None) => AsOf::backward(),
+            Self::Backward(Some(tolerance)) => AsOf::backward().within(nanos(tolerance)),
+            Self::Forward(tolerance) => AsOf::forward(nanos(tolerance)),
+            Self::Nearest(tolerance) => AsOf::nearest(nanos(tolerance)),
+        }
+    }
+
+    fn answered_after(self) -> i64 {
+        match self {
+            Self::Backward(_) => 0,
+            Self::Forward(tolerance) | Self::Nearest(tolerance) => tolerance,
+        }
+    }
+
+    /// How good a right row is that comes so much later than the left one; of equal ones, the last for rows that are not
+    /// later, and the first for others.
+    fn rank(self, later: i64) -> Option<i64> {
+        match self {
+            Self::Backward(tolerance) => {
+                (later <= 0 && tolerance.is_none_or(|tolerance| -later <= tolerance)).then_some(-later)
+            }
+            Self::Forward(tolerance) => (later >= 0 && later <= tolerance).then_some(later),
+            Self::Nearest(tolerance) => (later.abs() <= tolerance).then_some(2 * later.abs() + i64::from(later > 0)),
+        }
+    }
+}
+
+/// Each left row looked up among all right rows, as long as its answer is reached.
+fn as_of_model(script: &Script<Pair>, looks: Looks) -> ExpectedTwo<Met, Item, Item> {
     let mut expected = ExpectedTwo::default();
     let (mut lefts, mut rights) = (Vec::new(), Vec::new());
     for step in script.steps() {
@@ -75,14 +116,22 @@ fn as_of_model(script: &Script<Pair>, tolerance: Option<i64>) -> ExpectedTwo<Met
             Step::Watermark(_) => {}
         }
     }
+    let answered_at = |time: Timestamp| time.plus_nanos(looks.answered_after());
     // Rows of one key and time stay in the order in which they came.
     lefts.sort_by_key(|(time, item)| (*time, item.key));
     rights.sort_by_key(|(time, _)| *time);
-    for (time, left) in lefts.into_iter().filter(|(time, _)| *time <= script.reached()) {
-        let first = tolerance.map_or(Timestamp::MIN, |tolerance| time.minus_nanos(tolerance));
-        let right = rights.iter().rfind(|(at, right)| right.key == left.key && *at <= time && *at >= first);
-        let right = right.map_or(NONE, |(_, right)| right.number);
-        expected.main.push((time, Met { key: left.key, left: left.number, right }));
+    for (time, left) in lefts.into_iter().filter(|(time, _)| answered_at(*time) <= script.reached()) {
+        let mut best: Option<(i64, u64)> = None;
+        for (at, right) in rights.iter().filter(|(_, right)| right.key == left.key) {
+            let later = at.as_nanos() - time.as_nanos();
+            let Some(rank) = looks.rank(later) else { continue };
+            let takes_last = later < 0 || later == 0 && !matches!(looks, Looks::Forward(_));
+            if best.is_none_or(|(other, _)| rank < other || rank == other && takes_last) {
+                best = Some((rank, right.number));
+            }
+        }
+        let right = best.map_or(NONE, |(_, number)| number);
+        expected.main.push((answered_at(time), Met { key: left.key, left: left.number, right }));
     }
     expected
 }
@@ -197,6 +246,84 @@ fn check_intervals(steps: &[Step<Pair>], interval: (i64, i64), seed: u64) -> Res
     check_interval(steps, how, &FullOuter(met))
 }
 
+/// Holds an as-of join against the model.
+fn check_as_of(steps: Vec<Step<Pair>>, looks: Looks, seed: u64) -> Result<(), TestCaseError> {
+    let join = |left: &Item, right: Option<&Item>| met(Some(left), right);
+    let key_of = |item: &Item| item.key;
+    let verdict = Verify::two(|| {
+        let settings = StoreSettings::default();
+        AnsweredOperator::<u64, _, _, Item, Item, _, _>::new(
+            (key_of, key_of),
+            looks.as_of(),
+            LeftOuter(join),
+            &settings,
+        )
+    })
+    .keyed_by(key_of, key_of)
+    .seed(seed)
+    .steps(steps)
+    .against(|script| as_of_model(script, looks));
+    verdict.result().map(|_| ()).map_err(|failure| TestCaseError::fail(format!("{looks:?}: {failure}")))
+}
+
+/// A row, where it is of this side.
+fn side(row: &Pair, is_right: u64) -> Option<Item> {
+    let (Side::Left(item) | Side::Right(item)) = *row;
+    (item.is_right == is_right).then_some(item)
+}
+
+/// What is told of a left row: the rows in its interval in their order, as one number.
+fn told(seen: u64, item: &Item) -> u64 {
+    seen * 31 + item.number + 1
+}
+
+/// Each left row with all right rows in the interval around it.
+fn around_model(script: &Script<Pair>, (lower, upper): (i64, i64)) -> ExpectedTwo<Met, Item, Item> {
+    let mut seen = as_of_model(script, Looks::Backward(None));
+    let on_time = |step: &Step<Pair>| match *step {
+        Step::Row { time, value, watermark } if time > watermark => Some((time, value)),
+        _ => None,
+    };
+    let rows: Vec<_> = script.steps().iter().filter_map(on_time).collect();
+    let mut main = Vec::new();
+    for (time, left) in rows.iter().filter_map(|(time, row)| Some((*time, side(row, 0)?))) {
+        let lies = |at: Timestamp| (lower..=upper).contains(&(at.as_nanos() - time.as_nanos()));
+        let near =
+            |(at, row): &(Timestamp, Pair)| Some((*at, side(row, 1).filter(|row| row.key == left.key && lies(*at))?));
+        let mut found: Vec<_> = rows.iter().filter_map(near).collect();
+        found.sort_by_key(|(at, _)| *at);
+        let right = if found.is_empty() { NONE } else { found.iter().fold(0, |seen, (_, item)| told(seen, item)) };
+        main.push((time.plus_nanos(upper.max(0)), left.key, time, Met { key: left.key, left: left.number, right }));
+    }
+    main.sort_by_key(|(at, key, time, _)| (*at, *key, *time));
+    main.retain(|(at, ..)| *at <= script.reached());
+    seen.main = main.into_iter().map(|(at, _, _, met)| (at, met)).collect();
+    seen
+}
+
+/// Holds an aggregate of the rows around each row against the model.
+fn check_around(steps: Vec<Step<Pair>>, (lower, upper): (i64, i64), seed: u64) -> Result<(), TestCaseError> {
+    let join = |left: &Item, right: Option<&u64>| Met {
+        key: left.key,
+        left: left.number,
+        right: right.map_or(NONE, |right| *right),
+    };
+    let key_of = |item: &Item| item.key;
+    let verdict = Verify::two(|| {
+        let around = Around {
+            interval: Interval::between_nanos(lower, upper),
+            aggregate: fold(0, |seen: &mut u64, _, item: &Item| *seen = told(*seen, item)),
+        };
+        let settings = StoreSettings::default();
+        AnsweredOperator::<u64, _, _, Item, Item, _, _>::new((key_of, key_of), around, LeftOuter(join), &settings)
+    })
+    .keyed_by(key_of, key_of)
+    .seed(seed)
+    .steps(steps)
+    .against(|script| around_model(script, (lower, upper)));
+    verdict.result().map(|_| ()).map_err(|failure| TestCaseError::fail(format!("{lower} to {upper}: {failure}")))
+}
+
 /// A process function over rows of both inputs, which it tells apart.
 fn act(key: &u64, call: Call<Item>, seen: &mut u64) -> Actions<Met> {
     let (left, timers) = match call {
@@ -262,27 +389,21 @@ proptest! {
 
     #[test]
     fn as_of_joins_are_those_of_the_model(
-        steps in pairs(50), tolerance in prop::option::of(0i64..12), seed: u64
+        steps in pairs(50), direction in 0usize..3, tolerance in prop::option::of(0i64..12), seed: u64
     ) {
-        let as_of = match tolerance {
-            Some(nanos) => AsOf::backward().within(Duration::from_nanos(nanos as u64)),
-            None => AsOf::backward(),
+        let looks = match (direction, tolerance) {
+            (1, Some(tolerance)) => Looks::Forward(tolerance),
+            (2, Some(tolerance)) => Looks::Nearest(tolerance),
+            (_, tolerance) => Looks::Backward(tolerance),
         };
-        let join = |left: &Item, right: Option<&Item>| {
-            Met { key: left.key, left: left.number, right: right.map_or(NONE, |right| right.number) }
-        };
-        let key_of = |item: &Item| item.key;
-        let verdict = Verify::two(|| {
-            let settings = StoreSettings::default();
-            AsOfOperator::<u64, _, _, Item, Item, _>::new((key_of, key_of), as_of, LeftOuter(join), &settings)
-        })
-        .keyed_by(key_of, key_of)
-        .seed(seed)
-        .steps(steps)
-        .against(|script| as_of_model(script, tolerance));
-        if let Err(failure) = verdict.result() {
-            return Err(TestCaseError::fail(failure.to_string()));
-        }
+        check_as_of(steps, looks, seed)?;
+    }
+
+    #[test]
+    fn aggregates_of_the_rows_around_a_row_are_those_of_the_model(
+        steps in pairs(50), lower in -9i64..9, width in 0i64..12, seed: u64
+    ) {
+        check_around(steps, (lower, lower + width), seed)?;
     }
 
     #[test]
