@@ -2,6 +2,8 @@
 
 #[path = "../examples/dashboard.rs"]
 mod dashboard;
+#[path = "../examples/fraud.rs"]
+mod fraud;
 #[path = "../examples/recommend.rs"]
 mod recommend;
 
@@ -35,4 +37,16 @@ fn a_minute_of_the_dashboard_grows_and_then_is_final() {
     }
     assert_eq!(dashboard::run().unwrap(), points);
     dashboard::main().unwrap();
+}
+
+#[test]
+fn a_card_that_flies_too_fast_or_pays_too_often_is_declined() {
+    let declines = "\
+card,cents,reason,km,seconds
+4711,120000,TooFar,11756,600
+777,49900,TooOften,0,10
+777,49900,TooOften,0,12
+";
+    assert_eq!(fraud::run().unwrap(), declines);
+    fraud::main().unwrap();
 }
