@@ -190,7 +190,8 @@ impl SourceTask {
         if self.is_told || matches!(self.state, State::Next) {
             return true;
         }
-        self.is_unit_told = true;
+        // A barrier may stand before a unit of another worker.
+        self.is_unit_told |= !matches!(self.state, State::Barrier(..));
         let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
         let Self { pipes, state, unit, clock, clock_behind, .. } = self;
         let next = Place::event(*clock, *unit, 0);

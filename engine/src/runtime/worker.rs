@@ -50,8 +50,8 @@ impl Worker {
         if self.shared.is_halted() {
             return WorkerStep::Ended;
         }
-        let tasks = &mut self.tasks;
-        let stepped = caught(&self.shared, || {
+        let Self { tasks, shared } = self;
+        let stepped = caught(shared, || {
             // What one task has done may be work for another.
             let is_alone = tasks.len() == 1;
             let (mut made, mut caught_up) = (false, false);
@@ -63,7 +63,8 @@ impl Worker {
             });
             match made {
                 _ if tasks.is_empty() => WorkerStep::Ended,
-                true if caught_up => WorkerStep::CaughtUp,
+                // Of a job that has failed, the next step tells.
+                true if caught_up && !shared.is_halted() => WorkerStep::CaughtUp,
                 true => WorkerStep::Made,
                 false => WorkerStep::Idle,
             }

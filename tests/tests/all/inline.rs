@@ -1,6 +1,9 @@
 //! Jobs on the caller's thread: the same rows as with threads, event by event, and what they are when something ends.
 
-use pelton::{CheckpointOptions, Error, Inline, Input, Job, Options, Timestamp, VecSource, WorkerStep, collect, push};
+use pelton::{
+    BoxError, CheckpointOptions, Error, Feed, Inline, Input, Job, Options, Polled, Sink, Source, Timestamp, VecSource,
+    WorkerStep, collect, push,
+};
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::jobs::{KINDS, Kind, job};
 use pelton_tests::rows::assert_same;
@@ -125,6 +128,48 @@ fn with_checkpoints_they_are_durable_at_once_and_go_on_where_they_were() {
         assert_same(&found.0, &expected.0, &format!("{kind:?}"));
         assert_same(&found.1, &expected.1, &format!("{kind:?}, late"));
     }
+}
+
+/// Takes three rows, and then no more.
+struct Full(usize);
+
+impl Sink<Sample> for Full {
+    fn write(&mut self, _: &[Timestamp], rows: &[Sample]) -> Result<usize, BoxError> {
+        self.0 += rows.len();
+        if self.0 > 3 { Err("there is no room".into()) } else { Ok(rows.len()) }
+    }
+}
+
+/// Gives three events, and then fails.
+struct Torn(u64);
+
+impl Feed<Sample> for Torn {
+    fn poll(&mut self, _: usize, out: &mut Vec<Sample>) -> Result<Polled, BoxError> {
+        self.0 += 1;
+        if self.0 > 3 {
+            return Err("it is torn".into());
+        }
+        out.push(Sample { time_ns: 1, key: 0, value: 0, number: self.0 });
+        Ok(Polled::Ready)
+    }
+}
+
+#[test]
+fn the_push_that_makes_a_sink_or_a_source_fail_tells_so() {
+    let events = events(5);
+    let (mut input, source) = push::<Sample>(4);
+    let mut job = Job::new("full");
+    job.source("samples", source).sink("out", Full(0));
+    let mut inline = job.inline(Options::workers(1)).unwrap();
+    inline.push_all(&mut input, &events[..3]).unwrap();
+    let error = inline.push(&mut input, &events[3]).unwrap_err();
+    assert!(matches!(&error, Error::Sink { name, .. } if name == "out"), "{error}");
+    assert!(matches!(inline.push(&mut input, &events[4]), Err(Error::Ended)));
+
+    let mut job = Job::new("torn");
+    job.source("samples", Source::feed(Torn(0))).sink("out", collect().0);
+    let Err(error) = job.inline(Options::workers(1)).and_then(|mut inline| inline.run()) else { panic!("it is torn") };
+    assert!(matches!(&error, Error::Source { name, .. } if name == "samples"), "{error}");
 }
 
 #[test]
