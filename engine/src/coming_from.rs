@@ -67,7 +67,7 @@
 //! | metrics | [`Report`], [`Handle::report`] | [`Report::balance`] checks that no event is missing. |
 //! | test harnesses | [`testing`] | An operator against a model, saved and restored at each point. |
 //!
-//! Not there: SQL, processing-time windows, evictors, pattern matching, interval and window joins, asynchronous
+//! Not there: SQL, processing-time windows, evictors, pattern matching, window joins, asynchronous
 //! I/O, connectors to other systems.
 //!
 //! # Coming from Kafka Streams
@@ -101,7 +101,7 @@
 //! | `exactly_once_v2` | [`Sink::checkpoint`] | State always is exactly once; output is where the sink can take it back. |
 //! | `TopologyTestDriver` | [`Job::simulate`], [`testing`] | |
 //!
-//! Not there: topics, joins of two streams within a span of time, joins of tables, interactive queries.
+//! Not there: topics, joins of tables, interactive queries.
 //!
 //! # Coming from Polars
 //!

@@ -56,8 +56,8 @@ where
     /// Joins each row with one row of `right` that has the same key: the latest at or before its own time
     /// ([`AsOf::backward`]), the first at or after it ([`AsOf::forward`]), or the nearest of both ([`AsOf::nearest`]).
     ///
-    /// A row is answered once the watermark of both streams has come to its time, or with the other two to its time and
-    /// the tolerance. That is the time of the joined row; rows leave in order of (time, key, left row). Rows at or behind
+    /// A row is answered once the watermark of both streams has come to its time, or with the other two to its time plus
+    /// the tolerance. The joined row has the time at which it is answered; rows leave in order of (time, key, left row). Rows at or behind
     /// the watermark go to their side's late output.
     ///
     /// ```
@@ -288,8 +288,8 @@ where
         self.add(name, FullOuter(join))
     }
 
-    /// Gives a row for each left row, with an aggregate of the right rows that it meets, in order of time; none where it
-    /// meets none. The name is the identity of the state.
+    /// Gives a row for each left row, with an aggregate of the right rows that it meets, in order of time; the aggregate
+    /// is `None` where it meets none. Each left row adds up what it meets by itself. The name is the identity of the state.
     ///
     /// It comes once none that is on time could be added: at the left row's time, or at the upper end of its interval where
     /// that is later, and has that time. Rows leave in order of (time, key, left row). (kdb+ calls this a window join, `wj1`.)

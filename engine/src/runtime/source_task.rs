@@ -91,6 +91,8 @@ pub(crate) struct SourceTask {
     turn: usize,
     /// Others were told that this worker has come to the current unit.
     is_unit_told: bool,
+    /// Something came that is no unit, such as a watermark, and others were not told since.
+    came_untold: bool,
     /// All who wait know where this worker stands, and that it pauses.
     is_told: bool,
     /// Where what comes is journaled.
@@ -150,6 +152,7 @@ impl SourceTask {
             tells_idleness,
             turn,
             is_unit_told: false,
+            came_untold: false,
             is_told: false,
             journaled: None,
             giver,
@@ -192,6 +195,7 @@ impl SourceTask {
         }
         // A barrier may stand before a unit of another worker.
         self.is_unit_told |= !matches!(self.state, State::Barrier(..));
+        self.came_untold = false;
         let limits = self.next_pipe().map_or(ClockLimits::NONE, |source| self.limits_of(source));
         let Self { pipes, state, unit, clock, clock_behind, .. } = self;
         let next = Place::event(*clock, *unit, 0);
@@ -390,11 +394,12 @@ impl Task for SourceTask {
 }
 
 impl SourceTask {
-    /// Whether others learn that this worker has come to the current unit before it goes on: a block takes time to load,
-    /// while what comes of a feed is there.
+    /// Whether others learn where this worker stands before it goes on: before a block of a known order, which takes time to
+    /// load; behind what came that is no unit, behind which more of its kind may come for ever; and otherwise when it is
+    /// known what comes.
     fn tells_first(&self) -> bool {
         let goes_on = match self.state {
-            State::Arrived => matches!(self.order, UnitOrder::Known(_)),
+            State::Arrived => self.came_untold || matches!(self.order, UnitOrder::Known(_)),
             State::Reading(_) => true,
             _ => false,
         };

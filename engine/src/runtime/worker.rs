@@ -62,9 +62,8 @@ impl Worker {
                 progress != Progress::Done
             });
             match made {
-                _ if tasks.is_empty() => WorkerStep::Ended,
-                // Of a job that has failed, the next step tells.
-                true if caught_up && !shared.is_halted() => WorkerStep::CaughtUp,
+                _ if tasks.is_empty() || shared.is_halted() => WorkerStep::Ended,
+                true if caught_up => WorkerStep::CaughtUp,
                 true => WorkerStep::Made,
                 false => WorkerStep::Idle,
             }

@@ -166,10 +166,13 @@ fn the_push_that_makes_a_sink_or_a_source_fail_tells_so() {
     assert!(matches!(&error, Error::Sink { name, .. } if name == "out"), "{error}");
     assert!(matches!(inline.push(&mut input, &events[4]), Err(Error::Ended)));
 
-    let mut job = Job::new("torn");
-    job.source("samples", Source::feed(Torn(0))).sink("out", collect().0);
-    let Err(error) = job.inline(Options::workers(1)).and_then(|mut inline| inline.run()) else { panic!("it is torn") };
-    assert!(matches!(&error, Error::Source { name, .. } if name == "samples"), "{error}");
+    // With events before, and without.
+    for polls in [0, 3] {
+        let mut job = Job::new("torn");
+        job.source("samples", Source::feed(Torn(polls))).sink("out", collect().0);
+        let Err(error) = job.inline(Options::workers(1)) else { panic!("it is torn") };
+        assert!(matches!(&error, Error::Source { name, .. } if name == "samples"), "{error}");
+    }
 }
 
 #[test]

@@ -3,8 +3,8 @@
 
 use pelton::state::SavedJournal;
 use pelton::{
-    CheckpointOptions, Collected, Event, Job, Options, PerPartition, Source, Symbol, Timestamp, VecSource,
-    WatermarkGenerator, Watermarks, collect, push,
+    BoxError, CheckpointOptions, Collected, Event, Feed, Job, Options, PerPartition, Polled, Source, Symbol, Timestamp,
+    Tumbling, VecSource, WatermarkGenerator, Watermarks, collect, count, push,
 };
 use pelton_tests::events::{Row, Sample, Shape, samples};
 use pelton_tests::marks::{Marks, SlowMarks};
@@ -286,5 +286,39 @@ fn a_source_that_is_aligned_waits_for_the_slowest() {
         drop(fast);
         settle(&mut simulation, workers);
         simulation.finish().unwrap().balance().unwrap();
+    }
+}
+
+/// Gives one event, and a later watermark at each poll.
+struct Beating(i64);
+
+impl Feed<Sample> for Beating {
+    fn poll(&mut self, _: usize, out: &mut Vec<Sample>) -> Result<Polled, BoxError> {
+        self.0 += 1;
+        if self.0 > 1 {
+            return Ok(Polled::Pending);
+        }
+        out.push(Sample { time_ns: 5, key: 0, value: 0, number: 0 });
+        Ok(Polled::Ready)
+    }
+
+    fn watermark(&mut self) -> Option<Timestamp> {
+        Some(Timestamp::from_nanos(self.0))
+    }
+}
+
+#[test]
+fn watermarks_without_end_move_event_time_though_nothing_else_comes() {
+    for workers in [1, 2] {
+        let mut job = Job::new("beats");
+        let (sink, counts) = collect();
+        let beats = job.source("beats", Source::feed(Beating(0))).key_by(|row| row.key);
+        let windows = beats.window(Tumbling::of(Duration::from_nanos(10)));
+        windows.aggregate_with("counts", count(), |_, _, count| count).sink("out", sink);
+        let mut simulation = job.simulate(Options::workers(workers)).unwrap();
+        for step in 0..100 {
+            simulation.step(step % workers);
+        }
+        assert_eq!(counts.take(), [(Timestamp::from_nanos(9), 1)], "{workers} workers");
     }
 }

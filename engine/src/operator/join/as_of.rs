@@ -5,7 +5,7 @@
 //! before `t`; forward the first one at or after `t`; and nearest is whichever of the two is nearer, the backward one
 //! where both are as near. Right rows farther off than the tolerance do not count.
 //!
-//! Backward, that is known once the watermark of both streams has come to `t`, and otherwise at `t` and the tolerance: then
+//! Backward, that is known once the watermark of both streams has come to `t`, and otherwise at `t` plus the tolerance: then
 //! all left rows of that time are answered, in order of (key, place), with the time at which that is known. Rows at or behind
 //! the watermark are late.
 //!
@@ -52,19 +52,19 @@ impl AsOf {
     }
 
     /// The first right row at or after the left row's time, and at most `tolerance` after it. Of equal times the first one
-    /// counts. A left row is answered `tolerance` behind its time.
+    /// counts. A left row is answered `tolerance` after its time.
     pub fn forward(tolerance: Duration) -> Self {
         Self { direction: Direction::Forward, tolerance: Some(duration_nanos(tolerance)) }
     }
 
     /// The right row that is nearest to the left row's time, and at most `tolerance` before or after it. Where the latest
-    /// before and the first after it are as near, the one before it counts. A left row is answered `tolerance` behind its
+    /// before and the first after it are as near, the one before it counts. A left row is answered `tolerance` after its
     /// time.
     pub fn nearest(tolerance: Duration) -> Self {
         Self { direction: Direction::Nearest, tolerance: Some(duration_nanos(tolerance)) }
     }
 
-    /// A right row counts only if it is at most so far from the left row in time.
+    /// A right row counts only if it is at most so far from the left row in time, in place of the tolerance so far.
     pub fn within(self, tolerance: Duration) -> Self {
         Self { tolerance: Some(duration_nanos(tolerance)), ..self }
     }

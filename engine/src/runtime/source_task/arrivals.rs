@@ -72,7 +72,7 @@ impl SourceTask {
             _ => {}
         }
         self.move_clock();
-        self.is_unit_told = false;
+        (self.is_unit_told, self.came_untold) = (false, true);
         if kind == RecordKind::LastEvents { State::Reading(Some(source)) } else { State::Next }
     }
 
