@@ -139,7 +139,7 @@ impl Durable {
             crashes.runs += 1;
             let workers = 1 + rng.below(4) as usize;
             let ring_bytes = 64 << rng.below(8);
-            let most = 1 << rng.below(12);
+            let most = 1 << rng.below(11);
             let steps = if crashes.runs > 6 { u64::MAX } else { 1 + rng.below(most) };
             let job = self.job(block, make());
             let simulation = job.simulate(self.options(workers, ring_bytes)).map_err(|error| error.to_string())?;

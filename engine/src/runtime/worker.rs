@@ -21,7 +21,7 @@ pub enum WorkerStep {
     Idle,
     /// Something was done.
     Made,
-    /// Something was done, and nothing more can be done before something comes from outside.
+    /// Something was done, and nothing more can be done now, as far as a worker with a single task knows that.
     CaughtUp,
     /// The worker is at its end, or the job has failed or was stopped.
     Ended,

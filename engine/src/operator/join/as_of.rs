@@ -5,13 +5,8 @@
 //! before `t`; forward the first one at or after `t`; and nearest is whichever of the two is nearer, the backward one
 //! where both are as near. Right rows farther off than the tolerance do not count.
 //!
-//! Backward, that is known once the watermark of both streams has come to `t`, and otherwise at `t` plus the tolerance: then
-//! all left rows of that time are answered, in order of (key, place), with the time at which that is known. Rows at or behind
-//! the watermark are late.
-//!
-//! For each key there are kept: left rows that wait; right rows that a left row may still meet; and, unless the join is
-//! forward, the latest right row before these. Others are dropped when a left row of their key is answered, and of all keys
-//! whenever the rows have doubled or half of the room for them is gone.
+//! Backward, a left row is answered at `t`, and otherwise at `t` plus the tolerance. Of right rows those are kept that a left
+//! row may still meet, and unless the join is forward the latest one before them.
 
 use crate::base::time::duration_nanos;
 use crate::operator::join::answered::Answer;

@@ -21,7 +21,7 @@ use std::sync::Arc;
 const STRETCH: i64 = 60_000_000;
 
 /// Seeds for each job and sink.
-const EVERYDAY: u64 = 24;
+const EVERYDAY: u64 = 12;
 
 /// A row with an event time and a text, as captures hold it.
 #[derive(Clone, Copy, Event)]
@@ -268,7 +268,7 @@ fn jobs_that_crash_anywhere_end_with_the_same_files() {
     }
     println!("{resumed} times a job went on from a checkpoint");
     let runs = seeds.end - seeds.start;
-    assert!(resumed > runs || runs == 1, "{resumed} times a job went on from a checkpoint");
+    assert!(resumed > runs * 2 || runs == 1, "{resumed} times a job went on from a checkpoint");
     assert!(files > 40, "{files} files: too few to tell anything");
 }
 
